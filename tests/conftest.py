@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cytolake.demo.synthetic import Truth
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set CYTOLAKE_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
+    """A tiny synthetic plate and all that is true about it: 2 wells × 2 fields × 3 stains, 256² pixels.
+
+    A01 is a control, A02 holds a compound that makes nuclei 1.5 times as large; both study the same stains. Read only:
+    every test shares it.
+    """
+    from cytolake.demo.synthetic import AGP, CONTROL, DNA, ER, Phenotype, PlateSpec, make_export
+
+    treated = Phenotype(
+        compound="inflatin",
+        concentration_um=10.0,
+        control_type="treatment",
+        nucleus_area=1.5,
+        cell_area=1.2,
+    )
+    spec = PlateSpec(
+        plate_id="tiny-1",
+        wells={"A01": CONTROL, "A02": treated},
+        stains=(DNA, ER, AGP),
+        n_fields=2,
+        size=256,
+        seed=7,
+    )
+    return make_export(tmp_path_factory.mktemp("tiny") / "tiny-1__2026-01-15T09_30_00-Measurement 1", spec)
+
+
+@pytest.fixture(scope="session")
+def tiny_export(demo_truth: Truth) -> Path:
+    """The measurement folder of :func:`demo_truth`: a Harmony export, read only."""
+    return demo_truth.export
