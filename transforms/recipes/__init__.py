@@ -1,1 +1,1 @@
-"""TBD."""
+"""The recipes that come with cytolake, as TOML files: ``load_recipe("nuclei")``."""

@@ -1,0 +1,240 @@
+"""From TOML to a checked :class:`~cytolake.transforms.recipe.Recipe`: every key is known, or refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from ..errors import RecipeError
+from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
+from .segmentation.methods import METHODS, Parameter, Value
+
+ROLES = ("DNA", "ER", "RNA", "AGP", "Mito", "Actin", "Brightfield")
+
+_TOP = ("name", "description", "projection", "roles", "objects", "features")
+_OBJECT = ("method", "channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
+_FEATURE = ("objects", "channels")
+_BORDER = ("keep", "discard")
+# Object sets name tables, label images and columns.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` when ``word`` is close to a known one, else nothing."""
+    by_fold = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    return f"; did you mean {by_fold[close[0]]!r}?" if close else ""
+
+
+def parse_recipe(text: str, *, source: str) -> Recipe:
+    """Check a recipe's TOML.
+
+    Parameters
+    ----------
+    text
+        The TOML.
+    source
+        What messages call it: a path or a name.
+
+    Raises
+    ------
+    RecipeError
+        With file, table, key, and what is allowed there.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source}: not valid TOML: {error}") from error
+    top = _Table(source, "", raw)
+    top.only(_TOP)
+    name = top.text("name")
+    if not _RECIPE_NAME.fullmatch(name):
+        top.refuse(
+            "name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64"
+        )
+    roles = ROLES + top.words("roles", default=())
+    sets = [_object_set(table, roles) for table in top.tables("objects")]
+    if not sets:
+        top.refuse("objects", "a recipe needs at least one object set", "a table [objects.NAME]")
+    return Recipe(
+        name=name,
+        description=top.text("description", default=""),
+        projection=top.choice("projection", PROJECTIONS, default="max"),
+        objects=_in_order(source, sets),
+        features=tuple(
+            _family_use(table, [one.name for one in sets], roles) for table in top.tables("features")
+        ),
+        text=text,
+        source=source,
+    )
+
+
+class _Table:
+    """One table of the file, reading values with messages that say where they stand."""
+
+    def __init__(self, source: str, path: str, raw: Mapping[str, Any]) -> None:
+        self.source, self.path, self.raw = source, path, raw
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    def refuse(self, key: str, problem: str, allowed: str) -> NoReturn:
+        where = f"[{self.path}] {key}".rstrip() if self.path else key
+        raise RecipeError(f"{self.source}: {where}: {problem}", hint=f"allowed: {allowed}")
+
+    def only(self, known: Iterable[str]) -> None:
+        known = tuple(known)
+        for key in self.raw:
+            if key not in known:
+                self.refuse(key, f"unknown key{suggestion(key, known)}", ", ".join(known) or "no key at all")
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        value = self.raw.get(key, default)
+        if not isinstance(value, str):
+            self.refuse(key, "missing" if value is None else f"{value!r} is no text", "a text in quotes")
+        return value
+
+    def number(self, key: str, default: float | None, *, low: float, high: float) -> float | None:
+        value = self.raw.get(key, default)
+        if value is None:
+            return None
+        span = f"a number from {low:g} to {high:g}" if math.isfinite(high) else f"a number, at least {low:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(key, f"{value!r} is no number", span)
+        if not low <= value <= high or math.isinf(value):
+            self.refuse(key, f"{value!r} is out of range", span)
+        return float(value)
+
+    def choice(self, key: str, choices: tuple[Any, ...], *, default: Any) -> Any:
+        value = self.raw.get(key, default)
+        if value not in choices:
+            self.refuse(key, f"{value!r} is unknown{suggestion(str(value), choices)}", ", ".join(choices))
+        return value
+
+    def words(self, key: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        value = self.raw.get(key, default)
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list | tuple) or not all(isinstance(word, str) and word for word in value):
+            self.refuse(
+                key, "missing" if value is None else f"{value!r} is no list of texts", 'for example ["DNA"]'
+            )
+        if len(set(value)) != len(value):
+            self.refuse(key, f"{value!r} names one twice", "each once")
+        return tuple(value)
+
+    def known_words(self, key: str, known: tuple[str, ...], what: str, *, more: str = "") -> tuple[str, ...]:
+        words = self.words(key)
+        if not words:
+            self.refuse(key, f"names no {what}", ", ".join(known) + more)
+        for word in words:
+            if word not in known:
+                self.refuse(key, f"unknown {what} {word!r}{suggestion(word, known)}", ", ".join(known) + more)
+        return words
+
+    def tables(self, key: str) -> list[_Table]:
+        value = self.raw.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+            self.refuse(key, "is no set of tables", f"tables [{key}.NAME]")
+        return [_Table(self.source, f"{key}.{name}", one) for name, one in value.items()]
+
+
+_FREE_ROLES = '; a role of your own is declared at the top of the recipe: roles = ["NAME"]'
+
+
+def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
+    if not _NAME.fullmatch(table.name):
+        table.refuse(
+            "", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter"
+        )
+    method_name = table.choice("method", tuple(METHODS), default="subtract" if "minus" in table.raw else None)
+    method = METHODS[method_name]
+    known = [*_OBJECT, *method.parameters]
+    if not method.takes_channel:
+        known.remove("channel")
+    if method.kind == "image":
+        known.remove("from")
+    if method.kind != "difference":
+        known.remove("minus")
+    table.only(known)
+    low_area = table.number("min_area_um2", None, low=0.0, high=math.inf)
+    high_area = table.number("max_area_um2", None, low=0.0, high=math.inf)
+    if low_area is not None and high_area is not None and low_area > high_area:
+        table.refuse("min_area_um2", f"{low_area:g} is above max_area_um2 = {high_area:g}", "min ≤ max")
+    return ObjectSet(
+        name=table.name,
+        method=method_name,
+        channels=table.known_words("channel", roles, "role", more=_FREE_ROLES)
+        if method.takes_channel
+        else (),
+        parent=None if method.kind == "image" else table.text("from"),
+        minus=table.text("minus") if method.kind == "difference" else None,
+        parameters={name: _parameter(table, name, it) for name, it in method.parameters.items()},
+        border=table.choice("border", _BORDER, default="keep"),
+        min_area_um2=low_area,
+        max_area_um2=high_area,
+    )
+
+
+def _parameter(table: _Table, name: str, parameter: Parameter) -> Value:
+    if parameter.choices:
+        word: str = table.choice(name, parameter.choices, default=parameter.default)
+        return word
+    assert isinstance(parameter.default, float)
+    value = table.number(name, parameter.default, low=parameter.low, high=parameter.high)
+    assert value is not None
+    return value
+
+
+def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
+    """Sort object sets so that each comes after those it is made from."""
+    names = {one.name for one in sets}
+    for one in sets:
+        for key, name in (("from", one.parent), ("minus", one.minus)):
+            if name is not None and name not in names:
+                table = _Table(source, f"objects.{one.name}", {})
+                table.refuse(
+                    key, f"unknown object set {name!r}{suggestion(name, names)}", ", ".join(sorted(names))
+                )
+    done: dict[str, ObjectSet] = {}
+    while len(done) < len(sets):
+        ready = [
+            one
+            for one in sets
+            if one.name not in done
+            and all(name in done for name in (one.parent, one.minus) if name is not None)
+        ]
+        if not ready:
+            circle = [one.name for one in sets if one.name not in done]
+            raise RecipeError(
+                f"{source}: [objects.{circle[0]}] from: the object sets {', '.join(circle)} are made from one another",
+                hint="let one of them be found in an image: give it a method that takes no 'from'",
+            )
+        done |= {one.name: one for one in ready}
+    return tuple(done.values())
+
+
+def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...]) -> FamilyUse:
+    from .features.families import FAMILIES
+
+    if table.name not in FAMILIES:
+        table.refuse(
+            "", f"unknown feature family{suggestion(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES))
+        )
+    family = FAMILIES[table.name]
+    table.only(_FEATURE if family.per_channel else ("objects",))
+    channels: tuple[str, ...] | None = None
+    if family.per_channel and table.raw.get("channels", "all") != "all":
+        channels = table.known_words("channels", roles, "role", more=', or "all"' + _FREE_ROLES)
+    return FamilyUse(
+        family=family.name,
+        version=family.version,
+        objects=table.known_words("objects", tuple(sets), "object set"),
+        channels=channels,
+        parameters={},
+    )

@@ -1,0 +1,260 @@
+"""A recipe says which objects to find and what to measure, in the words of stains, not of channel names.
+
+``load_recipe`` reads the TOML and refuses what it does not know; ``Recipe.definition`` is what a feature set *is*
+(and what is hashed); ``Recipe.bind`` meets a plate: it finds the channel of each object set, or says which stain
+the plate lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import NotFoundError, RecipeError
+from .segmentation.methods import METHODS, Value
+from .segmentation.objects import BorderRule
+
+Projection = Literal["max", "single"]
+PROJECTIONS: tuple[Projection, ...] = ("max", "single")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSet:
+    """One kind of object and how it is made.
+
+    ``channels`` are roles; the first one that the plate has is used. ``parent`` is the set that it grows from or
+    is cut out of, ``minus`` the set that is taken away. ``parameters`` are complete: defaults are filled in.
+    """
+
+    name: str
+    method: str
+    channels: tuple[str, ...] = ()
+    parent: str | None = None
+    minus: str | None = None
+    parameters: Mapping[str, Value]
+    border: BorderRule = "keep"
+    min_area_um2: float | None = None
+    max_area_um2: float | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """What decides the pixels of this set, with the version of its method."""
+        return {
+            "method": self.method,
+            "version": METHODS[self.method].version,
+            "channel": list(self.channels),
+            "from": self.parent,
+            "minus": self.minus,
+            "parameters": dict(self.parameters),
+            "border": self.border,
+            "min_area_um2": self.min_area_um2,
+            "max_area_um2": self.max_area_um2,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyUse:
+    """One family of features: of which object sets, over which channels (None: all that have a role)."""
+
+    family: str
+    version: int
+    objects: tuple[str, ...]
+    channels: tuple[str, ...] | None
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A checked recipe. ``objects`` are in an order in which each set comes after those it is made from."""
+
+    name: str
+    description: str
+    projection: Projection
+    objects: tuple[ObjectSet, ...]
+    features: tuple[FamilyUse, ...]
+    text: str
+    source: str
+
+    def object_set(self, name: str) -> ObjectSet:
+        """Return the object set of that name; KeyError when the recipe has none."""
+        for one in self.objects:
+            if one.name == name:
+                return one
+        raise KeyError(name)
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides a feature value, and nothing else, as JSON types.
+
+        Names, descriptions, comments and the plate's channels are not in it: the same definition under another
+        name is the same feature set.
+        """
+        return {
+            "projection": self.projection,
+            "objects": {one.name: one.definition() for one in self.objects},
+            "features": {
+                use.family: {
+                    "version": use.version,
+                    "objects": sorted(use.objects),
+                    "channels": "all" if use.channels is None else sorted(use.channels),
+                    "parameters": dict(use.parameters),
+                }
+                for use in self.features
+            },
+        }
+
+    def canonical(self) -> str:
+        """Return the definition as canonical JSON: sorted keys, no spaces."""
+        return _canonical(self.definition())
+
+    def segmentation_hash(self, object_set: str) -> str:
+        """Eight hex digits of what decides the label image of one set: its own settings and its ancestors'."""
+        needed: dict[str, Any] = {}
+        waiting = [object_set]
+        while waiting:
+            one = self.object_set(waiting.pop())
+            needed[one.name] = one.definition()
+            waiting += [name for name in (one.parent, one.minus) if name is not None and name not in needed]
+        text = _canonical({"projection": self.projection, "objects": needed})
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def bind(self, roles: Sequence[str | None], channel_names: Sequence[str]) -> BoundRecipe:
+        """Find the channels of a plate that this recipe needs.
+
+        Parameters
+        ----------
+        roles
+            Role of each channel of the plate, None where nobody has named one.
+        channel_names
+            The microscope's name of each channel, for messages.
+
+        Raises
+        ------
+        RecipeError
+            A stain that the recipe needs is on no channel, or on two.
+        """
+        where: dict[str, int] = {}
+        for index, role in enumerate(roles):
+            if role is None:
+                continue
+            if role in where:
+                raise RecipeError(
+                    f"recipe {self.name!r}: channels {channel_names[where[role]]!r} and {channel_names[index]!r} "
+                    f"both have the role {role}, so their columns would have the same names",
+                    hint=f'give one of them another role: --role "{channel_names[index]}=ROLE"',
+                )
+            where[role] = index
+        channel_of = {one.name: self._channel(one, where, roles, channel_names) for one in self.objects}
+        features: dict[str, tuple[int, ...]] = {}
+        for use in self.features:
+            wanted = tuple(where) if use.channels is None else use.channels
+            for role in wanted:
+                if role not in where:
+                    what = f"{self.source}: [features.{use.family}] needs a channel with the role {role}"
+                    raise _lacking(what, role, roles, channel_names)
+            features[use.family] = tuple(sorted(where[role] for role in wanted))
+        return BoundRecipe(
+            recipe=self,
+            roles=tuple(roles),
+            channel_names=tuple(channel_names),
+            channel_of=channel_of,
+            feature_channels=features,
+        )
+
+    def _channel(
+        self,
+        one: ObjectSet,
+        where: Mapping[str, int],
+        roles: Sequence[str | None],
+        channel_names: Sequence[str],
+    ) -> int | None:
+        for role in one.channels:
+            if role in where:
+                return where[role]
+        if not one.channels or one.parameters.get("without_channel") == "distance":
+            return None
+        wanted = one.channels[0] if len(one.channels) == 1 else "one of " + ", ".join(one.channels)
+        what = f"{self.source}: [objects.{one.name}] needs a channel with the role {wanted}"
+        raise _lacking(what, one.channels[0], roles, channel_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRecipe:
+    """A recipe and one plate's channels.
+
+    ``channel_of`` gives each object set its channel index (None: made without an image), ``feature_channels``
+    each family the indices of the channels that it measures, in the plate's order.
+    """
+
+    recipe: Recipe
+    roles: tuple[str | None, ...]
+    channel_names: tuple[str, ...]
+    channel_of: Mapping[str, int | None]
+    feature_channels: Mapping[str, tuple[int, ...]]
+
+    @property
+    def unnamed_channels(self) -> tuple[str, ...]:
+        """Names of channels without a role: they are not measured, because no column could be named for them."""
+        return tuple(name for name, role in zip(self.channel_names, self.roles, strict=True) if role is None)
+
+    def segmented_on(self) -> dict[str, str | None]:
+        """Role that each object set was segmented on, None where no image was used; for lineage."""
+        return {name: None if index is None else self.roles[index] for name, index in self.channel_of.items()}
+
+
+def load_recipe(recipe: str | Path) -> Recipe:
+    """Load a shipped recipe by its name, or a recipe file by its path.
+
+    Raises
+    ------
+    NotFoundError
+        Neither a shipped recipe nor a file.
+    RecipeError
+        The file is no TOML, or says something that no recipe can say; the message names file, table and key.
+    """
+    from ._recipe_parsing import parse_recipe, suggestion
+
+    text = str(recipe)
+    shipped = shipped_recipes()
+    if text in shipped:
+        content = (
+            resources.files(f"{__package__}.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
+        )
+        return parse_recipe(content, source=f"recipe {text}")
+    path = Path(recipe)
+    if not path.is_file():
+        raise NotFoundError(
+            f"no recipe {text!r}: it is neither a shipped recipe nor a file{suggestion(text, shipped)}",
+            hint=f"use one of {', '.join(shipped)}, or the path of a TOML file",
+        )
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+    return parse_recipe(content, source=str(path))
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with cytolake."""
+    folder = resources.files(f"{__package__}.recipes")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def _lacking(what: str, role: str, roles: Sequence[str | None], channel_names: Sequence[str]) -> RecipeError:
+    named = [
+        f"{name!r} = {role}" for name, role in zip(channel_names, roles, strict=True) if role is not None
+    ]
+    unnamed = [name for name, role in zip(channel_names, roles, strict=True) if role is None]
+    has = f"the plate has {', '.join(named)}" if named else "no channel of the plate has a role"
+    rest = f"; without a role: {', '.join(repr(name) for name in unnamed)}" if unnamed else ""
+    example = unnamed[0] if unnamed else "CHANNEL"
+    return RecipeError(f"{what}, but {has}{rest}", hint=f'name it, for example --role "{example}={role}"')
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
