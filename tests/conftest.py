@@ -26,8 +26,7 @@ def shared_data() -> Path:
 def demo_truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     """A tiny synthetic plate and all that is true about it: 2 wells × 2 fields × 3 stains, 256² pixels.
 
-    A01 is a control, A02 holds a compound that makes nuclei 1.5 times as large; both study the same stains. Read only:
-    every test shares it.
+    A01 is a control, A02 holds a compound that makes nuclei 1.5 times as large. Read only: tests share it.
     """
     from cytolake.demo.synthetic import AGP, CONTROL, DNA, ER, Phenotype, PlateSpec, make_export
 
