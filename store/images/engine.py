@@ -1,0 +1,163 @@
+"""The one place that talks to tensorstore: small documents and sharded arrays, local or on an object store.
+
+Arrays are opened with their metadata in hand, so that creating or opening one costs no request. What is written stores
+every chunk, zeros too; what is read refuses a chunk that is not there. A lost shard is therefore an error and never
+black pixels. Files are not synced one by one: :func:`sync_tree` does that for a whole folder at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ...errors import NotFoundError, StorageError
+from ..storage import storage_error, storage_errors
+
+if TYPE_CHECKING:
+    import tensorstore as ts
+
+    from ..storage import Storage
+
+#: What tensorstore raises when the store below it fails; it has no exception class of its own.
+FAILURES = (ValueError, OSError, RuntimeError, NotImplementedError)
+
+
+@cache
+def context() -> ts.Context:
+    """One per process: no cache, few threads, so that memory is what the caller's buffers take and little more."""
+    import tensorstore as ts
+
+    return ts.Context(
+        {
+            "cache_pool": {"total_bytes_limit": 0},
+            "data_copy_concurrency": {"limit": min(4, os.cpu_count() or 1)},
+            "file_io_concurrency": {"limit": 4},
+            "file_io_sync": False,
+        }
+    )
+
+
+def keys(storage: Storage, path: str) -> ts.KvStore:
+    """The keys below folder ``path``."""
+    import tensorstore as ts
+
+    return ts.KvStore.open(storage.kvstore(path), context=context()).result()
+
+
+def read_document(store: ts.KvStore, key: str) -> dict[str, Any] | None:
+    """The JSON object under ``key``, None where there is none.
+
+    Raises
+    ------
+    StorageError
+        When the store fails, or the document is no JSON object.
+    """
+    try:
+        found = store.read(key).result()
+    except FAILURES as error:
+        raise storage_error(f"reading {store.url}{key}", error) from error
+    return decode(found, f"{store.url}{key}")
+
+
+def decode(found: ts.KvStore.ReadResult, where: str) -> dict[str, Any] | None:
+    """The JSON object that was read from ``where``, None where there was nothing."""
+    if found.state == "missing":
+        return None
+    try:
+        document = json.loads(bytes(found.value))
+    except ValueError as error:
+        raise StorageError(f"{where} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise StorageError(f"{where} is damaged: no JSON object")
+    return document
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """A document as the bytes we write."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def write_documents(store: ts.KvStore, documents: Mapping[str, bytes]) -> None:
+    """Write several keys; each appears whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        When the store refuses (full disk, no permission, unreachable).
+    """
+    try:
+        for future in [store.write(key, value) for key, value in documents.items()]:
+            future.result()
+    except FAILURES as error:
+        raise storage_error(f"writing {', '.join(documents)} below {store.url}", error) from error
+
+
+def array_to_write(storage: Storage, path: str, document: Mapping[str, Any]) -> ts.TensorStore:
+    """The array at ``path``, whose ``zarr.json`` is (or will be) ``document``, for writing."""
+    return _open(storage, path, document, store_data_equal_to_fill_value=True)
+
+
+def array_to_read(storage: Storage, path: str) -> ts.TensorStore:
+    """The array at ``path`` for reading; a chunk that was never written is an error when it is read.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no array.
+    """
+    document = read_document(keys(storage, path), "zarr.json")
+    if document is None:
+        raise NotFoundError(f"no array at {storage.uri(path)}")
+    return _open(storage, path, document, fill_missing_data_reads=False)
+
+
+def _open(storage: Storage, path: str, document: Mapping[str, Any], **options: bool) -> ts.TensorStore:
+    import tensorstore as ts
+
+    metadata = {key: value for key, value in document.items() if key != "attributes"}
+    spec = {"driver": "zarr3", "kvstore": storage.kvstore(path), "metadata": metadata, **options}
+    try:
+        return ts.open(spec, open=True, assume_metadata=True, context=context()).result()
+    except FAILURES as error:
+        raise storage_error(f"opening the array {storage.uri(path)}", error) from error
+
+
+def sync_tree(storage: Storage, path: str, *, depth: int | None = None) -> None:
+    """Make what lies below folder ``path`` survive a power cut: file contents first, then the folders.
+
+    Object stores need none of it. On journalling file systems the first file pays and the folders come nearly free.
+
+    Parameters
+    ----------
+    depth
+        How many levels of folders to go through, ``path`` itself being the first; all of them by default.
+
+    Raises
+    ------
+    StorageError
+        When the disk reports that it could not keep what was written.
+    """
+    if not storage.is_local:
+        return
+    root = storage.uri(path)
+    folders = []
+    with storage_errors(f"syncing {root}"):
+        for folder, below, files in os.walk(root):
+            if depth is not None and folder.count("/") - root.count("/") >= depth - 1:
+                below.clear()
+            folders.append(folder)
+            for name in files:
+                _sync(f"{folder}/{name}")  # a Path for each of 100,000 files costs too much
+        for folder in reversed(folders):
+            _sync(folder)
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

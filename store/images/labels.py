@@ -1,0 +1,116 @@
+"""Label images of a field: the objects of one object set, as one segmentation found them.
+
+A label image lies inside its field, has the field's axes and pyramid, and is named in ``labels/zarr.json`` only once
+it is complete. Writing the same name again replaces file by file, each in one step; readers never find it absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConflictError, StorageError, UsageError
+from ..storage import storage_error
+from . import engine, layout, ngff
+from .pyramid import nearest
+
+if TYPE_CHECKING:
+    from .plate import Field
+
+_ATTEMPTS = 20
+
+
+def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mapping[str, Any]) -> None:
+    """Write the label image ``name`` of a field, with its pyramid, sync it, and list it.
+
+    Parameters
+    ----------
+    labels
+        (y, x), or (t, y, x) for all time points; integers from 0 (background) to 2**31 - 1, stored as int32.
+    source
+        How the objects were found; any JSON.
+
+    Raises
+    ------
+    UsageError
+        ``labels`` do not fit the field, or ``name`` is no plain word.
+    StorageError
+        The storage refused; the field's list of labels is as it was.
+    """
+    t, _, _, y, x = field.shape
+    volume = labels if labels.ndim == 3 else labels[np.newaxis]
+    if volume.shape != (t, y, x):
+        raise UsageError(
+            f"{field}: labels of shape {labels.shape} do not fit {t} time points of {y} × {x} pixels"
+        )
+    if volume.dtype.kind not in "iu" or volume.min() < 0 or volume.max() > np.iinfo(np.int32).max:
+        raise UsageError(f"{field}: labels {name!r} are not whole numbers from 0 to 2**31 - 1")
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise UsageError(f"{name!r} is no name for labels", hint="use letters, digits, _ and -")
+
+    path = f"{field.path}/labels/{name}"
+    shapes = layout.level_shapes((t, 1, 1, y, x), field.levels)
+    documents = [layout.array_document(shape, "int32", depth=1) for shape in shapes]
+    _make_room(field, name, documents)
+    store = engine.keys(field.storage, path)
+    engine.write_documents(store, {f"{n}/zarr.json": engine.encode(d) for n, d in enumerate(documents)})
+    level = volume.astype(np.int32, copy=False)
+    for n, (shape, document) in enumerate(zip(shapes, documents, strict=True)):
+        array = engine.array_to_write(field.storage, f"{path}/{n}", document)
+        try:
+            array.write(np.ascontiguousarray(level).reshape(shape)).result()
+        except engine.FAILURES as error:
+            raise storage_error(f"writing {field.storage.uri(path)}", error) from error
+        level = nearest(level)
+    head = ngff.label(name, field.info, levels=len(shapes), source=source)
+    engine.write_documents(store, {"zarr.json": engine.encode(head)})
+    engine.sync_tree(field.storage, path)
+    _list(field, add=name)
+
+
+def remove_label(field: Field, name: str) -> None:
+    """Take a label image off the list, then away; one that is not there is no error."""
+    _list(field, remove=name)
+    field.storage.delete_tree(f"{field.path}/labels/{name}")
+
+
+def label_source(field: Field, name: str) -> dict[str, Any]:
+    """How the objects of a label image were found, as its writer said; empty where there is no such image."""
+    document = engine.read_document(engine.keys(field.storage, f"{field.path}/labels/{name}"), "zarr.json")
+    return ngff.parse_label_source(document or {})
+
+
+def _make_room(field: Field, name: str, documents: list[dict[str, Any]]) -> None:
+    """Remove an older label image of this name if it is laid out otherwise, so that no file of it stays."""
+    store = engine.keys(field.storage, f"{field.path}/labels/{name}")
+    for n, document in enumerate(documents):
+        there = engine.read_document(store, f"{n}/zarr.json")
+        if there not in (None, document):
+            remove_label(field, name)
+            return
+
+
+def _list(field: Field, *, add: str | None = None, remove: str | None = None) -> None:
+    """Change the list of labels; a concurrent change of the same list is kept."""
+    store = engine.keys(field.storage, f"{field.path}/labels")
+    for _ in range(_ATTEMPTS):
+        try:
+            found = store.read("zarr.json").result()
+            names = set(ngff.parse_labels(engine.decode(found, "labels/zarr.json")))
+            wanted = (names | {add} if add else names) - {remove}
+            if wanted == names:
+                return
+            body = engine.encode(ngff.labels(sorted(n for n in wanted if n)))
+            if store.write("zarr.json", body, if_equal=found.stamp.generation).result().generation:
+                engine.sync_tree(field.storage, f"{field.path}/labels", depth=1)
+                return
+        except engine.FAILURES as error:
+            if isinstance(error, StorageError):
+                raise
+            raise storage_error(f"listing labels of {field}", error) from error
+    raise ConflictError(
+        f"{field}: its list of labels keeps being changed by somebody else", hint="run it again"
+    )

@@ -1,0 +1,119 @@
+"""The values that describe a plate of images: what a writer is told and a reader gives back.
+
+Lengths are µm, axes are always ``t, c, z, y, x``, ids are the identity columns of every table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+
+class FieldKey(NamedTuple):
+    """Which field of a plate: canonical well name (``A01``), NGFF acquisition (from 1), the vendor's field number."""
+
+    well_id: str
+    acquisition_id: int
+    field_id: int
+
+
+class Plane(NamedTuple):
+    """Which plane of a field, zero-based."""
+
+    t: int
+    c: int
+    z: int
+
+
+class Window(NamedTuple):
+    """Grey values a viewer uses: the possible range ``min..max`` and the shown range ``start..end``."""
+
+    min: float
+    max: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSpec:
+    """One channel of an image.
+
+    ``color`` is six hexadecimal digits. Without a ``window`` the writer takes the dtype's range and shows the
+    image's own percentiles (see :func:`.writer.display_window`).
+    """
+
+    name: str
+    role: str | None = None
+    color: str = "FFFFFF"
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcquisitionSpec:
+    """One measurement of a plate, as NGFF lists it. ``acquisition_id`` counts from 1 (viewers read 0 as unset)."""
+
+    acquisition_id: int
+    name: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """One field to write.
+
+    ``shape`` is ``(t, c, z, y, x)``; ``pixel_size_um`` is ``(z, y, x)``, z None where planes have no known distance;
+    ``stage_um`` is ``(x, y, z)`` in image direction (x right, y down) and becomes the image's translation;
+    ``missing`` are planes known beforehand to have no pixels.
+    """
+
+    well_id: str
+    acquisition_id: int
+    field_id: int
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    pixel_size_um: tuple[float | None, float, float]
+    channels: tuple[ChannelSpec, ...]
+    stage_um: tuple[float, float, float] | None = None
+    time_interval_s: float | None = None
+    missing: tuple[Plane, ...] = ()
+
+    @property
+    def key(self) -> FieldKey:
+        """Which field this is."""
+        return FieldKey(self.well_id, self.acquisition_id, self.field_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenImage:
+    """What became of one field: where it is (relative to the plate) and which planes have no pixels."""
+
+    key: FieldKey
+    path: str
+    missing: tuple[Plane, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlateSpec:
+    """The plate as a whole. ``images`` are all its fields; ``attributes`` any JSON that should travel with it."""
+
+    name: str
+    n_rows: int
+    n_columns: int
+    acquisitions: tuple[AcquisitionSpec, ...]
+    images: tuple[FieldKey, ...]
+    attributes: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    """What the metadata of one written field says (:class:`ImageSpec` read back, without the array's own facts)."""
+
+    key: FieldKey
+    pixel_size_um: tuple[float | None, float, float]
+    stage_um: tuple[float, float, float] | None
+    time_interval_s: float | None
+    channels: tuple[ChannelSpec, ...]
+    missing: tuple[Plane, ...]
+    levels: tuple[str, ...]
