@@ -176,9 +176,7 @@ def _channel_head(channel: ChannelFacts) -> Iterator[str]:
     yield f"<ChannelName>{escape(channel.name)}</ChannelName>"
     yield "<ImageType>Signal</ImageType>"
     yield "<AcquisitionType>NonConfocal</AcquisitionType>"
-    illumination, kind = (
-        ("Transmitted", "Brightfield") if channel.brightfield else ("Epifluorescence", "Fluorescence")
-    )
+    illumination, kind = ("Transmitted", "Brightfield") if channel.brightfield else ("Epifluorescence", "Fluorescence")
     yield f"<IlluminationType>{illumination}</IlluminationType>"
     yield f"<ChannelType>{kind}</ChannelType>"
     yield f'<ImageResolutionX Unit="m">{channel.pixel_size_m!r}</ImageResolutionX>'

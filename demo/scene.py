@@ -166,18 +166,10 @@ def light(
         signal = in_cell * spread[shapes.cell_owner] * (0.25 + 0.65 * ring + 0.06 * fine)
     elif pattern == "mitochondria":
         threads = np.clip(0.35 + 0.5 * fine, 0, 2)
-        signal = (
-            in_cell
-            * (1 - 0.9 * in_nucleus)
-            * spread[shapes.cell_owner]
-            * threads
-            * (1.05 - 0.5 * depth).clip(0)
-        )
+        signal = in_cell * (1 - 0.9 * in_nucleus) * spread[shapes.cell_owner] * threads * (1.05 - 0.5 * depth).clip(0)
     else:  # brightfield: phase shifts at outlines over a bright ground, no stain at all
         signal = 1 + 0.05 * fine * in_cell
-        signal += 0.25 * np.exp(-np.square((depth - 1.03) / 0.06)) - 0.2 * np.exp(
-            -np.square((depth - 0.93) / 0.06)
-        )
+        signal += 0.25 * np.exp(-np.square((depth - 1.03) / 0.06)) - 0.2 * np.exp(-np.square((depth - 0.93) / 0.06))
         signal -= 0.12 * np.exp(-np.square((shapes.nucleus_depth - 1.0) / 0.1))
     return np.clip(signal * np.float32(brightness) + np.float32(background), 0, None).astype(np.float32)
 

@@ -154,9 +154,7 @@ class PlateSpec:
         for well in self.wells:
             row, column = parse_well(well)
             if not (row <= self.n_rows and column <= self.n_columns):
-                raise UsageError(
-                    f"well {well} lies outside a plate of {self.n_rows} × {self.n_columns} wells"
-                )
+                raise UsageError(f"well {well} lies outside a plate of {self.n_rows} × {self.n_columns} wells")
             if well != format_well(row, column):
                 raise UsageError(f"well {well!r} is written {format_well(row, column)}")
 
@@ -196,9 +194,7 @@ class Truth:
         return render_field(self.spec, well_id, field_id, timepoint=timepoint, z=z)
 
 
-def make_export(
-    folder: str | Path, spec: PlateSpec, *, progress: Callable[[int, int], None] | None = None
-) -> Truth:
+def make_export(folder: str | Path, spec: PlateSpec, *, progress: Callable[[int, int], None] | None = None) -> Truth:
     """Write the plate ``spec`` as a Harmony export in ``folder`` and return what is true about it.
 
     ``folder`` becomes the measurement folder: ``Images/`` with index and TIFFs, ``Assaylayout/``, and
@@ -222,9 +218,7 @@ def make_export(
     tables: list[dict[str, Any]] = []
     # NumPy, LZW and the disk let go of the interpreter, so threads are enough to use two cores.
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for done, table in enumerate(
-            pool.map(lambda planes: _write_field(images, spec, planes), present), start=1
-        ):
+        for done, table in enumerate(pool.map(lambda planes: _write_field(images, spec, planes), present), start=1):
             tables.append(table)
             if progress is not None:
                 progress(done, len(present))
@@ -252,9 +246,7 @@ def make_export(
     )
 
 
-def render_field(
-    spec: PlateSpec, well_id: str, field_id: int, *, timepoint: int = 0, z: int = 0
-) -> FieldTruth:
+def render_field(spec: PlateSpec, well_id: str, field_id: int, *, timepoint: int = 0, z: int = 0) -> FieldTruth:
     """Pixels and truth of one field, the same on every call."""
     row, column = parse_well(well_id)
     key = (spec.seed, row, column, field_id)
