@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .check import Problem as Problem
+    from .check import check_plate as check_plate
     from .labels import label_source as label_source
     from .labels import remove_label as remove_label
     from .labels import write_label as write_label
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .model import Window as Window
     from .model import WrittenImage as WrittenImage
     from .ngff import image_path as image_path
+    from .picture import field_picture as field_picture
+    from .picture import plate_picture as plate_picture
     from .plate import Field as Field
     from .plate import Plate as Plate
     from .plate import open_plate as open_plate
@@ -38,11 +42,15 @@ _WHERE = {
     "Plate": "plate",
     "PlateSpec": "model",
     "PlateWriter": "writer",
+    "Problem": "check",
     "Window": "model",
     "WrittenImage": "model",
+    "check_plate": "check",
+    "field_picture": "picture",
     "image_path": "ngff",
     "label_source": "labels",
     "open_plate": "plate",
+    "plate_picture": "picture",
     "remove_label": "labels",
     "write_label": "labels",
 }

@@ -43,9 +43,7 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     t, _, _, y, x = field.shape
     volume = labels if labels.ndim == 3 else labels[np.newaxis]
     if volume.shape != (t, y, x):
-        raise UsageError(
-            f"{field}: labels of shape {labels.shape} do not fit {t} time points of {y} × {x} pixels"
-        )
+        raise UsageError(f"{field}: labels of shape {labels.shape} do not fit {t} time points of {y} × {x} pixels")
     if volume.dtype.kind not in "iu" or volume.min() < 0 or volume.max() > np.iinfo(np.int32).max:
         raise UsageError(f"{field}: labels {name!r} are not whole numbers from 0 to 2**31 - 1")
     if not name.replace("_", "").replace("-", "").isalnum():
@@ -111,6 +109,4 @@ def _list(field: Field, *, add: str | None = None, remove: str | None = None) ->
             if isinstance(error, StorageError):
                 raise
             raise storage_error(f"listing labels of {field}", error) from error
-    raise ConflictError(
-        f"{field}: its list of labels keeps being changed by somebody else", hint="run it again"
-    )
+    raise ConflictError(f"{field}: its list of labels keeps being changed by somebody else", hint="run it again")

@@ -76,9 +76,7 @@ def plate(spec: PlateSpec) -> dict[str, Any]:
             raise InvalidDataError(
                 f"well {well_id} lies outside plate {spec.name!r} of {spec.n_rows} × {spec.n_columns} wells"
             )
-        listed.append(
-            {"path": f"{row}/{column}", "rowIndex": rows.index(row), "columnIndex": columns.index(column)}
-        )
+        listed.append({"path": f"{row}/{column}", "rowIndex": rows.index(row), "columnIndex": columns.index(column)})
     acquisitions = []
     for acquisition in spec.acquisitions:
         number = acquisition.acquisition_id
@@ -106,8 +104,7 @@ def plate(spec: PlateSpec) -> dict[str, Any]:
     if wells:
         body["field_count"] = max(sum(map(len, fields.values())) for fields in wells.values())
     fields_of = {
-        well: [[a, f] for a, fields in sorted(by.items()) for f in sorted(fields)]
-        for well, by in wells.items()
+        well: [[a, f] for a, fields in sorted(by.items()) for f in sorted(fields)] for well, by in wells.items()
     }
     ours = {"schema_version": SCHEMA_VERSION, "attributes": spec.attributes, "fields": fields_of}
     return group({"ome": {"version": VERSION, "plate": body}, "cytolake": ours})
@@ -207,9 +204,7 @@ def multiscales(
     ]
 
 
-def image(
-    spec: ImageSpec, *, levels: int, windows: Sequence[Window], missing: Iterable[Plane]
-) -> dict[str, Any]:
+def image(spec: ImageSpec, *, levels: int, windows: Sequence[Window], missing: Iterable[Plane]) -> dict[str, Any]:
     """``zarr.json`` of one field; ``windows`` holds one display window per channel."""
     ome = {
         "version": VERSION,
@@ -286,9 +281,7 @@ def parse_image(document: Mapping[str, Any], where: str) -> ImageInfo:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, InvalidDataError):
             raise
-        raise InvalidDataError(
-            f"{where} is not a field that cytolake wrote: {error!r} in its zarr.json"
-        ) from error
+        raise InvalidDataError(f"{where} is not a field that cytolake wrote: {error!r} in its zarr.json") from error
 
 
 # -- labels ------------------------------------------------------------------------------------------------------

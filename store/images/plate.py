@@ -143,8 +143,7 @@ class Plate:
             chunks=((1,) * len(keys), *((n,) for n in shape)),
             dtype=dtype,
             meta=np.empty((0,) * 6, dtype),
-            name=f"cytolake-{self.path}-a{acquisition_id}-{level}-"
-            + dask.base.tokenize(self.storage.url, keys),
+            name=f"cytolake-{self.path}-a{acquisition_id}-{level}-" + dask.base.tokenize(self.storage.url, keys),
         )
 
     def ome_zarr(self) -> ome_zarr.reader.Node:
@@ -264,9 +263,7 @@ class Field:
         if out is None:
             out = np.empty(shape, dtype)
         elif out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
-            raise UsageError(
-                f"{self}: out is {out.shape} {out.dtype}, needed is a contiguous {shape} {dtype}"
-            )
+            raise UsageError(f"{self}: out is {out.shape} {out.dtype}, needed is a contiguous {shape} {dtype}")
         gone = {(plane.c, plane.z) for plane in self.missing_planes if plane.t == t}
         if not gone and len(wanted) == n_c and list(wanted) == list(range(n_c)):
             parts = [(array[t, :, depth[0] : depth[-1] + 1], out)]
@@ -316,9 +313,7 @@ class Field:
 
     def labels(self) -> list[str]:
         """Names of the label images of this field, sorted."""
-        return ngff.parse_labels(
-            engine.read_document(engine.keys(self.storage, f"{self.path}/labels"), "zarr.json")
-        )
+        return ngff.parse_labels(engine.read_document(engine.keys(self.storage, f"{self.path}/labels"), "zarr.json"))
 
     def read_label(self, name: str, *, t: int = 0, level: int = 0) -> NDArray[np.int32]:
         """One label image: (y, x), 0 is background.

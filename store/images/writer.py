@@ -61,9 +61,7 @@ class PlateWriter:
 
     def finish(self) -> None:
         """Write the plate's own ``zarr.json`` and sync the groups; the fields synced themselves."""
-        engine.write_documents(
-            engine.keys(self.storage, self.path), {"zarr.json": engine.encode(self._document)}
-        )
+        engine.write_documents(engine.keys(self.storage, self.path), {"zarr.json": engine.encode(self._document)})
         engine.sync_tree(self.storage, self.path, depth=3)
 
 
@@ -114,13 +112,10 @@ class ImageWriter:
         depth = layout.shard_depth(spec.shape, spec.dtype)
         documents = [layout.array_document(s, spec.dtype, depth=depth, codec=self.codec) for s in shapes]
         arrays = [
-            engine.array_to_write(self.storage, f"{path}/{level}", document)
-            for level, document in enumerate(documents)
+            engine.array_to_write(self.storage, f"{path}/{level}", document) for level, document in enumerate(documents)
         ]
         store = engine.keys(self.storage, path)
-        engine.write_documents(
-            store, {f"{level}/zarr.json": engine.encode(d) for level, d in enumerate(documents)}
-        )
+        engine.write_documents(store, {f"{level}/zarr.json": engine.encode(d) for level, d in enumerate(documents)})
         missing = set(spec.missing)
         windows: list[Window] | None = None
         for t in range(spec.shape[0]):
@@ -148,10 +143,7 @@ class ImageWriter:
         fits = [b.dtype == dtype and b.size >= n for b, n in zip(self._buffers, sizes, strict=False)]
         if len(fits) < len(sizes) or not all(fits):
             self._buffers = [np.empty(size, dtype) for size in sizes]
-        return [
-            buffer[:size].reshape(shape)
-            for buffer, size, shape in zip(self._buffers, sizes, wanted, strict=True)
-        ]
+        return [buffer[:size].reshape(shape) for buffer, size, shape in zip(self._buffers, sizes, wanted, strict=True)]
 
     def _store(
         self,
@@ -184,9 +176,7 @@ class ImageWriter:
                     for c in range(block.shape[1]):
                         for i in range(block.shape[2]):
                             if (c, z + i) not in skipped:
-                                array.with_transaction(transaction)[t, c, z + i].write(
-                                    block[0, c, i]
-                                ).result()
+                                array.with_transaction(transaction)[t, c, z + i].write(block[0, c, i]).result()
         except engine.FAILURES as error:
             raise storage_error(f"writing {self.storage.uri(where)}", error) from error
 
@@ -194,13 +184,9 @@ class ImageWriter:
 def _check(spec: ImageSpec) -> None:
     where = f"well {spec.well_id}, field {spec.field_id}"
     if spec.dtype not in _DTYPES:
-        raise UsageError(
-            f"{where}: pixels of type {spec.dtype} are not stored", hint=f"one of {', '.join(_DTYPES)}"
-        )
+        raise UsageError(f"{where}: pixels of type {spec.dtype} are not stored", hint=f"one of {', '.join(_DTYPES)}")
     if len(spec.channels) != spec.shape[1]:
-        raise UsageError(
-            f"{where}: {len(spec.channels)} channels are described, shape {spec.shape} has another number"
-        )
+        raise UsageError(f"{where}: {len(spec.channels)} channels are described, shape {spec.shape} has another number")
     if min(spec.shape) < 1:
         raise UsageError(f"{where}: shape {spec.shape} has no pixels")
 
@@ -221,16 +207,12 @@ def _planes(block: NDArray[Any]) -> NDArray[Any]:
     return block.reshape(-1, *block.shape[-2:])
 
 
-def _windows(
-    spec: ImageSpec, block: NDArray[Any] | None, t: int, z: int, absent: Iterable[Plane]
-) -> list[Window]:
+def _windows(spec: ImageSpec, block: NDArray[Any] | None, t: int, z: int, absent: Iterable[Plane]) -> list[Window]:
     middle = 0 if block is None else block.shape[2] // 2
     gone = set(absent)
     return [
         channel.window
-        or display_window(
-            None if block is None or Plane(t, c, z + middle) in gone else block[0, c, middle], spec.dtype
-        )
+        or display_window(None if block is None or Plane(t, c, z + middle) in gone else block[0, c, middle], spec.dtype)
         for c, channel in enumerate(spec.channels)
     ]
 

@@ -1,0 +1,292 @@
+"""Is a plate whole? Structure always, every pixel on demand.
+
+Finds what validators of NGFF metadata cannot see: a group that is missing between plate and field, a level of another
+type or size, a shard that is lost or cut off, pixels that cannot be decoded, a pyramid that is not its own level 0.
+Problems are collected, not raised: the list is empty when the plate is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CytolakeError, InvalidDataError, StorageError
+from . import engine, layout, ngff
+from .model import FieldKey, Plane, PlateSpec
+from .plate import Field
+from .pyramid import halve, nearest
+
+if TYPE_CHECKING:
+    from ..storage import Storage
+
+_NO_CHUNK = np.uint64(2**64 - 1)
+_INDEX_ENTRY = 16
+_INDEX_CHECKSUM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    ``code`` is stable and may be matched by programs; ``where`` is a path relative to the lake root.
+    """
+
+    code: str
+    where: str
+    message: str
+
+
+def check_plate(
+    storage: Storage,
+    path: str,
+    *,
+    deep: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Problem]:
+    """Check the plate in folder ``path``.
+
+    Parameters
+    ----------
+    deep
+        Read every pixel of every level and compare each level with the one it was made from.
+    progress
+        Called with (fields checked, fields in all).
+
+    Returns
+    -------
+    list of Problem
+        In the order of the plate; empty when nothing is wrong.
+    """
+    try:
+        document = engine.read_document(engine.keys(storage, path), "zarr.json")
+        if document is None:
+            return [Problem("plate-missing", path, "there is no plate here, or it was never finished")]
+        body, spec = ngff.parse_plate(document, path)
+    except (StorageError, InvalidDataError) as error:
+        return [Problem("plate-invalid", path, error.message)]
+    problems = list(_plate(path, body, spec))
+    wells: dict[str, list[FieldKey]] = {}
+    for key in spec.images:
+        wells.setdefault(ngff.well_path(key.well_id), []).append(key)
+    for row in dict.fromkeys(well.split("/")[0] for well in wells):
+        problems += _group(storage, f"{path}/{row}", "row-missing", "row")
+    first: tuple[str, ...] | None = None
+    done = 0
+    for well, keys in wells.items():
+        problems += _well(storage, f"{path}/{well}", keys)
+        for key in keys:
+            where = f"{path}/{ngff.image_path(key)}"
+            try:
+                field = Field(storage, where)
+            except InvalidDataError as error:
+                problems.append(Problem("image-invalid", where, error.message))
+            except StorageError as error:
+                problems.append(Problem("image-unreadable", where, error.message))
+            except CytolakeError as error:
+                problems.append(Problem("image-missing", where, error.message))
+            else:
+                first = first or field.info.levels
+                problems += _image(field, key, first, deep=deep)
+            done += 1
+            if progress:
+                progress(done, len(spec.images))
+    return problems
+
+
+def _plate(path: str, body: Mapping[str, Any], spec: PlateSpec) -> Iterator[Problem]:
+    rows = [row["name"] for row in body["rows"]]
+    columns = [column["name"] for column in body["columns"]]
+    listed = set()
+    for well in body["wells"]:
+        row, _, column = well["path"].partition("/")
+        listed.add(well["path"])
+        if rows[well["rowIndex"] : well["rowIndex"] + 1] != [row] or (
+            columns[well["columnIndex"] : well["columnIndex"] + 1] != [column]
+        ):
+            yield Problem("well-index", path, f"well {well['path']} has the indices of another row or column")
+    held = {ngff.well_path(key.well_id) for key in spec.images}
+    for well in sorted(listed ^ held):
+        yield Problem("well-list", path, f"well {well} is in only one of the plate's two lists of wells")
+    known = {acquisition.acquisition_id for acquisition in spec.acquisitions}
+    for number in sorted({key.acquisition_id for key in spec.images} - known):
+        yield Problem("acquisition-unknown", path, f"fields belong to acquisition {number}, which is not listed")
+    for number in sorted(n for n in known if n < 1):
+        yield Problem("acquisition-number", path, f"acquisition {number}: viewers read ids below 1 as unset")
+
+
+def _group(storage: Storage, where: str, code: str, what: str) -> Iterator[Problem]:
+    try:
+        document = engine.read_document(engine.keys(storage, where), "zarr.json")
+    except StorageError as error:
+        yield Problem(f"{what}-unreadable", where, error.message)
+        return
+    if document is None or document.get("node_type") != "group":
+        yield Problem(code, where, f"the {what} has no zarr.json of a group")
+
+
+def _well(storage: Storage, where: str, keys: Sequence[FieldKey]) -> Iterator[Problem]:
+    missing = list(_group(storage, where, "well-missing", "well"))
+    yield from missing
+    if missing:
+        return
+    document = engine.read_document(engine.keys(storage, where), "zarr.json") or {}
+    images = document.get("attributes", {}).get("ome", {}).get("well", {}).get("images", [])
+    named = {f"{where}/{image.get('path')}" for image in images}
+    wanted = {f"{where}/{ngff.image_path(key).rpartition('/')[2]}" for key in keys}
+    for image in sorted(named ^ wanted):
+        holder = "well" if image in named else "plate"
+        yield Problem("field-list", image, f"the field is listed only by the {holder}")
+
+
+def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -> Iterator[Problem]:
+    if field.key != key:
+        yield Problem("image-identity", field.path, f"the field calls itself {field.key}")
+    if field.info.levels != paths:
+        yield Problem("level-paths", field.path, f"levels {field.info.levels}, the plate's first image has {paths}")
+    arrays = []
+    for name in field.info.levels:
+        document, problems = _array(field.storage, f"{field.path}/{name}", "level")
+        yield from problems
+        if document is None:
+            return
+        arrays.append(document)
+    shapes = [tuple(array["shape"]) for array in arrays]
+    expected = layout.level_shapes(shapes[0], len(shapes))
+    sound = True
+    for name, array, wanted in zip(field.info.levels, arrays, expected, strict=True):
+        if array["data_type"] != arrays[0]["data_type"]:
+            sound = False
+            message = f"pixels are {array['data_type']}, level 0 has {arrays[0]['data_type']}"
+            yield Problem("level-dtype", f"{field.path}/{name}", message)
+        if tuple(array["shape"]) != wanted:
+            sound = False
+            message = f"shape {array['shape']}, level 0 calls for {list(wanted)}"
+            yield Problem("level-shape", f"{field.path}/{name}", message)
+    if shapes[0][1] != len(field.channels):
+        yield Problem("channel-count", field.path, f"{len(field.channels)} channels named, {shapes[0][1]} stored")
+    beyond = [p for p in field.missing_planes if not all(0 <= i < n for i, n in zip(p, shapes[0], strict=False))]
+    if beyond:
+        yield Problem("missing-planes", field.path, f"planes outside the image are called missing: {beyond}")
+    if sound:
+        gone = frozenset(field.missing_planes)
+        lost = []
+        for name, array in zip(field.info.levels, arrays, strict=True):
+            lost += _shards(field.storage, f"{field.path}/{name}", array, gone)
+        yield from lost
+        if deep and not lost:
+            yield from _pixels(field)
+    yield from _labels(field, shapes, deep=deep)
+
+
+def _array(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+    try:
+        document = engine.read_document(engine.keys(storage, where), "zarr.json")
+    except StorageError as error:
+        return None, [Problem(f"{what}-unreadable", where, error.message)]
+    if document is None:
+        return None, [Problem(f"{what}-missing", where, f"the {what} has no zarr.json")]
+    if document.get("node_type") != "array" or len(document.get("shape", ())) != len(ngff.AXES):
+        return None, [Problem(f"{what}-invalid", where, "this is no array of five axes")]
+    return document, []
+
+
+def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozenset[Plane]) -> Iterator[Problem]:
+    """Check that each shard is there, is as long as its index says, and has the chunks of all planes but ``gone``."""
+    store = engine.keys(storage, where)
+    shard = array["chunk_grid"]["configuration"]["chunk_shape"]
+    inner = array["codecs"][0]["configuration"]["chunk_shape"]
+    grid = [-(-n // s) for n, s in zip(array["shape"], shard, strict=True)]
+    chunks = [s // i for s, i in zip(shard, inner, strict=True)]
+    index_bytes = int(np.prod(chunks)) * _INDEX_ENTRY + _INDEX_CHECKSUM
+    for position in product(*(range(n) for n in grid)):
+        t, _, block, _, _ = position
+        z0 = block * shard[2]
+        depth = min(shard[2], array["shape"][2] - z0)
+        wanted = np.array([[Plane(t, c, z0 + z) not in gone for z in range(depth)] for c in range(array["shape"][1])])
+        key = "c/" + "/".join(map(str, position))
+        name = f"{where}/{key}"
+        if not storage.exists(name):
+            if wanted.any():
+                yield Problem("shard-missing", name, f"pixels of time point {t} are lost")
+            continue
+        size = storage.size(name)
+        if size < index_bytes:
+            yield Problem("shard-cut-off", name, f"{size} bytes, its index alone has {index_bytes}")
+            continue
+        tail = bytes(store.read(key, byte_range=slice(size - index_bytes, None)).result().value)
+        index = np.frombuffer(tail[:-_INDEX_CHECKSUM], "<u8").reshape(*chunks, 2)[0]
+        present = index[..., 1] != _NO_CHUNK
+        ends = np.where(present, index[..., 0] + index[..., 1], 0)
+        if (ends > size - index_bytes).any():
+            yield Problem("shard-cut-off", name, "its index points beyond its end")
+            continue
+        held = present[:, :depth].reshape(*wanted.shape, -1)
+        for c, z in np.argwhere(wanted & ~held.all(axis=-1)):
+            yield Problem("plane-lost", name, f"no pixels of channel {c}, z {z0 + z}, and it is not called missing")
+        for c, z in np.argwhere(~wanted & held.any(axis=-1)):
+            yield Problem("plane-invented", name, f"pixels of channel {c}, z {z0 + z}, which is called missing")
+
+
+def _pixels(field: Field) -> Iterator[Problem]:
+    for t in range(field.shape[0]):
+        try:
+            levels = [field.read(t=t, level=level) for level in range(field.levels)]
+        except StorageError as error:
+            yield Problem("pixels-unreadable", field.path, error.message)
+            continue
+        for level, (fine, coarse) in enumerate(pairwise(levels), start=1):
+            made = np.empty_like(coarse)
+            halve(fine.reshape(-1, *fine.shape[-2:]), made.reshape(-1, *made.shape[-2:]))
+            if not np.array_equal(made, coarse, equal_nan=made.dtype.kind == "f"):
+                yield Problem(
+                    "pyramid-differs", f"{field.path}/{level}", f"time point {t} is not the mean of level {level - 1}"
+                )
+
+
+def _labels(field: Field, shapes: Sequence[tuple[int, ...]], *, deep: bool) -> Iterator[Problem]:
+    try:
+        names = field.labels()
+    except StorageError as error:
+        yield Problem("labels-unreadable", f"{field.path}/labels", error.message)
+        return
+    for name in names:
+        where = f"{field.path}/labels/{name}"
+        problems = list(_group(field.storage, where, "label-missing", "label"))
+        lost: list[Problem] = []
+        for level, (t, _, _, y, x) in enumerate(shapes):
+            if problems:
+                break
+            place = f"{where}/{level}"
+            array, problems = _array(field.storage, place, "label-level")
+            if array is None:
+                continue
+            if not array["data_type"].startswith(("int", "uint")):
+                problems.append(Problem("label-dtype", place, f"labels are {array['data_type']}, not integers"))
+            if array["shape"] != [t, 1, 1, y, x]:
+                message = f"shape {array['shape']}, the image calls for {[t, 1, 1, y, x]}"
+                problems.append(Problem("label-shape", place, message))
+            if not problems:
+                lost += _shards(field.storage, place, array, frozenset())
+        yield from problems
+        yield from lost
+        if deep and not problems and not lost:
+            yield from _label_pixels(field, name, len(shapes))
+
+
+def _label_pixels(field: Field, name: str, levels: int) -> Iterator[Problem]:
+    for t in range(field.shape[0]):
+        try:
+            images: list[NDArray[np.int32]] = [field.read_label(name, t=t, level=n) for n in range(levels)]
+        except StorageError as error:
+            yield Problem("pixels-unreadable", f"{field.path}/labels/{name}", error.message)
+            continue
+        for level, (fine, coarse) in enumerate(pairwise(images), start=1):
+            if not np.array_equal(nearest(fine), coarse):
+                yield Problem(
+                    "pyramid-differs", f"{field.path}/labels/{name}/{level}", f"time point {t} differs from level 0"
+                )

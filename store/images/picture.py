@@ -1,0 +1,323 @@
+"""Pictures for people: a plate at a glance, a field with the outlines of its objects. PNG bytes, Pillow only.
+
+Colours are chosen to be told apart with any colour vision, and nothing is said by colour alone: wells with missing
+planes carry a cross, empty ones are small rings.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UsageError
+from . import ngff
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+_INK = (32, 36, 44)
+_FAINT = (196, 201, 209)
+_PAPER = (255, 255, 255)
+_PLAIN = (128, 160, 200)
+_ALARM = (190, 40, 40)
+#: Outlines, told apart on dark and on bright ground (Okabe and Ito, https://jfly.uni-koeln.de/color/).
+_OUTLINES = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (255, 255, 255))
+#: Knots of a perceptually even ramp from dark blue over green to yellow.
+_RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64)
+_MARGIN = 12
+_PLAIN_LETTERS = str.maketrans({"μ": "u", "×": "x", "–": "-", "ß": "ss"})
+
+
+def plate_picture(
+    n_rows: int,
+    n_columns: int,
+    *,
+    fields: Mapping[str, int],
+    missing: Mapping[str, int] | None = None,
+    values: Mapping[str, float | None] | None = None,
+    value_name: str = "",
+    title: str = "",
+) -> bytes:
+    """Draw a plate: which wells have fields and how many, which lack planes, and optionally a value per well.
+
+    Parameters
+    ----------
+    n_rows, n_columns
+        The plate format.
+    fields
+        Number of fields of each well that has any.
+    missing
+        Number of missing planes of wells that lack some; they get a cross.
+    values
+        One value per well, shown as colour with a legend; wells without one (None, NaN) stay white.
+    value_name
+        What the values are, with their unit.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+
+    Raises
+    ------
+    UsageError
+        A well lies outside the plate.
+    """
+    from PIL import Image, ImageDraw
+
+    cell = min(44, max(20, 1100 // max(n_columns, 1)))
+    small, large = _font(max(9, int(cell * 0.34))), _font(16)
+    left, top = _MARGIN + 26, _MARGIN + (26 if title else 0) + 20
+    legend = 24 + max(72, round(small.getlength(_plain(value_name)))) if values else 0
+    wide = max(left + n_columns * cell + _MARGIN + legend, 360)
+    image = Image.new("RGB", (wide, top + n_rows * cell + 38), _PAPER)
+    draw = ImageDraw.Draw(image)
+    if title:
+        draw.text((_MARGIN, _MARGIN), _plain(title), fill=_INK, font=large)
+    centres = {}
+    for row in range(n_rows):
+        y = top + row * cell + cell // 2
+        draw.text((left - 6, y), ngff.row_name(row + 1), fill=_INK, font=small, anchor="rm")
+        for column in range(n_columns):
+            x = left + column * cell + cell // 2
+            centres[f"{ngff.row_name(row + 1)}{ngff.column_name(column + 1)}"] = (x, y)
+    for column in range(n_columns):
+        x = left + column * cell + cell // 2
+        draw.text((x, top - 4), str(column + 1), fill=_INK, font=small, anchor="mb")
+    outside = [well for well in (*fields, *(missing or {}), *(values or {})) if well not in centres]
+    if outside:
+        raise UsageError(f"wells {', '.join(outside[:5])} lie outside a plate of {n_rows} × {n_columns}")
+
+    known = {well: float(v) for well, v in (values or {}).items() if v is not None and math.isfinite(v)}
+    low, high = (min(known.values()), max(known.values())) if known else (0.0, 1.0)
+    for well, (x, y) in centres.items():
+        _well(draw, x, y, cell, _well_colour(well, fields, values, known, low, high), fields.get(well), small)
+        if (missing or {}).get(well):
+            _cross(draw, x, y, cell)
+    if known:
+        _legend(draw, wide - legend + 8, top, min(n_rows * cell, 220), (low, high), value_name, small)
+    notes = ["number: fields", "small ring: no data"]
+    if values and any(well not in known for well in fields):
+        notes.append("white: no value")
+    if any((missing or {}).values()):
+        notes.append("crossed: planes missing")
+    draw.text((_MARGIN, top + n_rows * cell + 18), " · ".join(notes), fill=_INK, font=small, anchor="lm")
+    return _png(image)
+
+
+def _well_colour(
+    well: str,
+    fields: Mapping[str, int],
+    values: Mapping[str, float | None] | None,
+    known: Mapping[str, float],
+    low: float,
+    high: float,
+) -> tuple[int, int, int] | None:
+    if well in known:
+        return _ramp((known[well] - low) / (high - low) if high > low else 0.5)
+    if well in fields:
+        return _PAPER if values else _PLAIN
+    return None
+
+
+def _well(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    y: int,
+    cell: int,
+    colour: tuple[int, int, int] | None,
+    count: int | None,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    if colour is None:
+        radius = cell * 0.16
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_FAINT)
+        return
+    radius = cell * 0.44
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=_INK)
+    if count and cell >= 24:
+        bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+        draw.text((x, y), str(count), fill=_INK if bright > 120 else _PAPER, font=font, anchor="mm")
+
+
+def _cross(draw: ImageDraw.ImageDraw, x: int, y: int, cell: int) -> None:
+    """Mark a well by two strokes from edge to edge, white under red so that they show on any colour."""
+    r = cell * 0.44
+    for colour, width in ((_PAPER, 5), (_ALARM, 2)):
+        draw.line((x - r, y - r, x - r * 0.35, y - r * 0.35), fill=colour, width=width)
+        draw.line((x + r * 0.35, y + r * 0.35, x + r, y + r), fill=colour, width=width)
+        draw.line((x - r, y + r, x - r * 0.35, y + r * 0.35), fill=colour, width=width)
+        draw.line((x + r * 0.35, y - r * 0.35, x + r, y - r), fill=colour, width=width)
+
+
+def _legend(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    y: int,
+    height: int,
+    limits: tuple[float, float],
+    name: str,
+    font: Any,
+) -> None:
+    low, high = limits
+    draw.text((x, y - 12), _plain(name), fill=_INK, font=font, anchor="lb")
+    for i in range(height):
+        draw.line((x, y + i, x + 14, y + i), fill=_ramp(1 - i / max(1, height - 1)))
+    draw.rectangle((x, y, x + 14, y + height), outline=_INK)
+    for share in (0.0, 0.5, 1.0):
+        value = low + (high - low) * share
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        draw.text((x + 20, y + height * (1 - share)), text, fill=_INK, font=font, anchor="lm")
+
+
+def _ramp(share: float) -> tuple[int, int, int]:
+    position = np.linspace(0, 1, len(_RAMP))
+    r, g, b = (round(float(np.interp(share, position, _RAMP[:, i]))) for i in range(3))
+    return r, g, b
+
+
+def field_picture(
+    image: NDArray[Any],
+    *,
+    colors: Sequence[str],
+    names: Sequence[str] | None = None,
+    labels: Mapping[str, NDArray[Any]] | None = None,
+    pixel_size_um: float | None = None,
+    title: str = "",
+    percentiles: tuple[float, float] = (0.5, 99.8),
+) -> bytes:
+    """Draw a field: its channels in their colours, added up, with outlines of objects and a scale bar.
+
+    Parameters
+    ----------
+    image
+        (c, y, x).
+    colors
+        One per channel, six hexadecimal digits.
+    names
+        One per channel, for the caption.
+    labels
+        (y, x) each, 0 background; outlined, each in its own colour, named in the caption.
+    pixel_size_um
+        Width of a pixel; without it there is no scale bar.
+    percentiles
+        Of each channel's pixels: what is drawn black, and what is drawn in full colour.
+
+    Returns
+    -------
+    bytes
+        A PNG, one picture pixel per image pixel.
+
+    Raises
+    ------
+    UsageError
+        The shapes or numbers do not fit together.
+    """
+    from PIL import Image, ImageDraw
+
+    if image.ndim != 3 or len(colors) != image.shape[0]:
+        raise UsageError(f"image of shape {image.shape} needs axes (c, y, x) and as many colours as channels")
+    height, width = image.shape[1:]
+    light = np.zeros((height, width, 3), np.float32)
+    for channel, color in zip(image, colors, strict=True):
+        light += _stretch(channel, percentiles)[..., np.newaxis] * np.array(_rgb(color), np.float32)
+    pixels = np.clip(light, 0, 255).astype(np.uint8)
+    marks = []
+    for n, (name, objects) in enumerate((labels or {}).items()):
+        if objects.shape != (height, width):
+            raise UsageError(f"labels {name!r} of shape {objects.shape} do not fit an image of {height} × {width}")
+        colour = _OUTLINES[n % len(_OUTLINES)]
+        pixels[outlines(objects)] = colour
+        marks.append((name, colour))
+    font = _font(14)
+    captions = [(name, _rgb(color)) for name, color in zip(names or (), colors, strict=False)]
+    bottom = 26 if captions or marks else 0
+    top = 26 if title else 0
+    picture = Image.new("RGB", (width, top + height + bottom), (16, 18, 22))
+    picture.paste(Image.fromarray(pixels), (0, top))
+    draw = ImageDraw.Draw(picture)
+    if title:
+        draw.text((8, 13), _plain(title), fill=_PAPER, font=font, anchor="lm")
+    if pixel_size_um:
+        _scale_bar(draw, width, top + height, pixel_size_um, font)
+    x = 8.0
+    y = top + height + 13
+    for text, colour, shape in [(n, c, "disc") for n, c in captions] + [(n, c, "ring") for n, c in marks]:
+        text = _plain(text)
+        box = (x, y - 5, x + 10, y + 5)
+        draw.ellipse(box, fill=colour if shape == "disc" else None, outline=colour, width=2)
+        draw.text((x + 15, y), text, fill=_PAPER, font=font, anchor="lm")
+        x += 15 + draw.textlength(text, font=font) + 16
+    return _png(picture)
+
+
+def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of objects that touch, up, down, left or right, something else: (y, x) → (y, x)."""
+    edge = np.zeros(labels.shape, bool)
+    across = labels[:, 1:] != labels[:, :-1]
+    down = labels[1:] != labels[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge & (labels != 0)
+
+
+def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[np.float32]:
+    step = max(1, min(channel.shape) // 256)
+    low, high = np.percentile(channel[::step, ::step], percentiles)
+    if high <= low:
+        high = low + 1
+    return np.clip((channel.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def _scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:
+    """Draw a bar of a round length, about a fifth of the width, in the lower right corner."""
+    most = width * pixel_size_um / 5
+    unit = 10.0 ** math.floor(math.log10(most))
+    length = max(step * unit for step in (1, 2, 5) if step * unit <= most)
+    x1, y1 = width - 12, bottom - 12
+    x0 = x1 - length / pixel_size_um
+    draw.rectangle((x0 - 2, y1 - 6, x1 + 2, y1 + 2), fill=(0, 0, 0))
+    draw.rectangle((x0, y1 - 4, x1, y1), fill=_PAPER)
+    draw.text(
+        ((x0 + x1) / 2, y1 - 9),
+        _plain(f"{length:g} µm"),
+        fill=_PAPER,
+        font=font,
+        anchor="mb",
+        stroke_width=2,
+        stroke_fill=(0, 0, 0),
+    )
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    try:
+        r, g, b = bytes.fromhex(color.lstrip("#"))
+    except ValueError:
+        raise UsageError(f"{color!r} is no colour", hint="write six hexadecimal digits, like 00FF00") from None
+    return r, g, b
+
+
+def _plain(text: str) -> str:
+    """Write what Pillow's own font has no glyph for in letters that it has: µ as u, é as e, ² as 2."""
+    parts = unicodedata.normalize("NFKD", text).translate(_PLAIN_LETTERS)
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
