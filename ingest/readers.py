@@ -1,0 +1,162 @@
+"""Which reader reads this folder: recognised by content, said with evidence.
+
+A reader is a small object with a name and two methods; third parties add theirs under the entry point group
+``cytolake.readers`` and prove them with :class:`cytolake.ingest.contract.ReaderContract`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ..errors import ConfigurationError, NotAnExportError, NotFoundError, UsageError
+from .export import PlateExport
+
+#: Name -> where the class lives; imported when a folder is looked at, never before.
+_BUILT_IN = {"harmony": (".vendors.harmony", "HarmonyReader")}
+_GROUP = "cytolake.readers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Why a reader thinks that a folder is its own.
+
+    ``confidence`` is 1 for a file format recognised by content, less for names alone, and 0 for "there is a file of
+    the right name, but it is something else": ``facts`` then say what it is, and nobody reads it. ``index`` is the
+    file that was looked at.
+    """
+
+    reader: str
+    confidence: float
+    facts: tuple[str, ...]
+    index: str
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What a vendor reader is.
+
+    ``detect`` looks at names and first bytes only and never raises for a folder that is not its own. ``read`` parses
+    metadata, opens no image, and returns one export per plate; it raises
+    :class:`~cytolake.errors.NotAnExportError` for what is not its own and another
+    :class:`~cytolake.errors.CytolakeError` for what is, but broken.
+    """
+
+    name: str
+
+    def detect(self, path: Path) -> Evidence | None:
+        """Evidence that ``path`` is this reader's, or ``None``."""
+        ...
+
+    def read(self, path: Path) -> tuple[PlateExport, ...]:
+        """The plates of the export at ``path``."""
+        ...
+
+
+def readers() -> dict[str, Reader]:
+    """Every reader by name: the built-in ones, then those of installed plug-ins (which cannot replace ours).
+
+    Raises
+    ------
+    ConfigurationError
+        When an installed plug-in cannot be loaded, or is no reader.
+    """
+    found: dict[str, Reader] = {}
+    for name, (module, cls) in _BUILT_IN.items():
+        found[name] = getattr(import_module(module, __package__), cls)()
+    for point in entry_points(group=_GROUP):
+        if point.name in found:
+            continue
+        try:
+            reader = point.load()()
+        except Exception as error:
+            raise ConfigurationError(
+                f"the reader plug-in {point.name!r} ({point.value}) cannot be loaded: {error}",
+                hint="repair or uninstall that package",
+            ) from error
+        if not isinstance(reader, Reader):
+            raise ConfigurationError(f"the reader plug-in {point.name!r} ({point.value}) lacks name, detect or read")
+        found[point.name] = reader
+    return found
+
+
+def get_reader(name: str) -> Reader:
+    """The reader of that name.
+
+    Raises
+    ------
+    UsageError
+        When there is none; the message lists those there are.
+    """
+    known = readers()
+    if name not in known:
+        raise UsageError(f"no reader is called {name!r}", hint=f"known readers: {', '.join(known)}")
+    return known[name]
+
+
+def _existing(path: Path | str) -> Path:
+    place = Path(path)
+    if not place.exists():
+        raise NotFoundError(f"there is nothing at {place}", hint="name the folder of an export, or its index file")
+    return place
+
+
+def _not_an_export(path: Path, looked: list[str], names: list[str]) -> NotAnExportError:
+    return NotAnExportError(
+        f"{path} is not an export that a reader knows: {'; '.join(looked)}",
+        hint=f"name the measurement folder itself (readers: {', '.join(names)}; --reader picks one)",
+    )
+
+
+def detect(path: Path | str, reader: str | None = None) -> Evidence:
+    """The evidence of the surest reader.
+
+    Parameters
+    ----------
+    path
+        A folder, or the index file of an export.
+    reader
+        Ask only this one.
+
+    Raises
+    ------
+    NotFoundError
+        When nothing is there.
+    NotAnExportError
+        When no reader knows it; the message says what each looked at.
+    """
+    place = _existing(path)
+    asked = readers() if reader is None else {reader: get_reader(reader)}
+    answers = {name: one.detect(place) for name, one in asked.items()}
+    best = max((e for e in answers.values() if e is not None), key=lambda e: e.confidence, default=None)
+    if best is not None and best.confidence > 0:
+        return best
+    looked = [f"{name}: {', '.join(e.facts) if e else 'no index file of its kind'}" for name, e in answers.items()]
+    raise _not_an_export(place, looked, list(asked))
+
+
+def read_export(path: Path | str, reader: str | None = None) -> tuple[PlateExport, ...]:
+    """The plates of an export, from metadata alone.
+
+    Parameters
+    ----------
+    path
+        A folder, or the index file of an export.
+    reader
+        The name of a reader; found by content when not given.
+
+    Raises
+    ------
+    NotFoundError
+        When nothing is there.
+    NotAnExportError
+        When no reader knows it, or the named one refuses it.
+    CytolakeError
+        When the export is known and broken.
+    """
+    place = _existing(path)
+    name = reader or detect(place).reader
+    return get_reader(name).read(place)

@@ -1,0 +1,366 @@
+"""Harmony's XML as bytes in, the vendor's own words out: no files, no guesses, no units changed.
+
+One streaming pass over an index of any size (``Index.idx.xml``, ``Index.xml``, ``Index.ref.xml``; namespaces
+HarmonyV5, V6, V7 and their neighbours). V5 repeats every channel fact in every ``<Image>``; V6 and V7 say them once,
+in a ``<Map><Entry ChannelID=…>``. Both end up in :attr:`HarmonyIndex.channels`. Names of fields are the vendor's.
+
+The file comes from outside: entities are not resolved, a document type is refused, libxml2's limits stay on, and
+what is not well-formed raises with the byte where it stops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from ...errors import NotAnExportError, SourceFileError
+
+#: What an ``<Image>`` says about itself, in V5 as in V7.
+IMAGE_TAGS = (
+    "id", "State", "URL", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID", "FlimID", "SequenceID",
+    "PositionX", "PositionY", "PositionZ", "MeasurementTimeOffset", "AbsTime",
+)  # fmt: skip
+#: What V5 says in every ``<Image>`` and later versions in the channel's ``<Entry>``.
+CHANNEL_TAGS = (
+    "ChannelName", "ImageType", "AcquisitionType", "IlluminationType", "ChannelType", "ImageResolutionX",
+    "ImageResolutionY", "ImageSizeX", "ImageSizeY", "BinningX", "BinningY", "MaxIntensity", "CameraType",
+    "MainExcitationWavelength", "MainEmissionWavelength", "ObjectiveMagnification", "ObjectiveNA", "ExposureTime",
+    "ExcitationPower",
+)  # fmt: skip
+_CHUNK = 1 << 20
+_HARMONY_ROOT = "EvaluationInputData"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """The first element of a document."""
+
+    name: str
+    namespace: str
+    version: str | None
+    has_doctype: bool
+
+    @property
+    def harmony_version(self) -> str | None:
+        """``V5``, ``V6``, ``V7`` …, or ``None`` when the namespace is not Harmony's."""
+        found = re.search(r"Harmony\s*(V\d+(?:\.\d+)*)?", self.namespace, re.IGNORECASE)
+        if found is None:
+            return None
+        return (found.group(1) or "V?").upper()
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this opens a Harmony measurement index."""
+        return self.name == _HARMONY_ROOT and self.harmony_version is not None
+
+    def __str__(self) -> str:
+        where = f"namespace {self.namespace}" if self.namespace else "no namespace"
+        return f"root element is <{self.name}> in {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarmonyIndex:
+    """An index as it was written. Values are the text of the elements, stripped; absent ones are ``None``.
+
+    ``images`` has one list per name of :data:`IMAGE_TAGS`, all of one length. ``channels`` maps ``ChannelID`` to the
+    channel's facts and ``conflicts`` lists facts that differ between two images of one channel as
+    ``(ChannelID, tag, first value, other value, id of the other image)``. ``units`` maps a tag to its ``Unit``.
+    ``promised`` counts the images that the well list names.
+    """
+
+    root: Root
+    header: dict[str, str]
+    plates: list[dict[str, str]]
+    channels: dict[str, dict[str, str]]
+    flatfields: dict[str, str]
+    images: dict[str, list[str | None]]
+    units: dict[str, str]
+    conflicts: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    promised: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssayLayout:
+    """One plate layout of Harmony's editor: ``values`` are (layer, row, column, text), rows and columns from 1."""
+
+    rows: int | None
+    columns: int | None
+    values: list[tuple[str, int, int, str]]
+
+
+def _byte_offset(data: bytes, line: int, column: int) -> int:
+    """Byte position of a (1-based) line and column, at most the length of the data."""
+    position = 0
+    for _ in range(line - 1):
+        found = data.find(b"\n", position)
+        if found < 0:
+            return len(data)
+        position = found + 1
+    return min(position + max(column - 1, 0), len(data))
+
+
+def _broken(data: bytes, name: str, error: etree.XMLSyntaxError) -> SourceFileError:
+    line, column = error.position if error.position else (1, 1)
+    at = _byte_offset(data, line or 1, column or 1)
+    cut = "is cut off" if at >= len(data.rstrip()) - 1 else "is not well-formed XML"
+    return SourceFileError(
+        f"{name} {cut} at byte {at} of {len(data)} (line {line}): {error.msg}",
+        hint="copy the file again from the microscope's export; nothing of this export was used",
+    )
+
+
+def _events(data: bytes, name: str, tags: tuple[str, ...]) -> Iterator[etree._Element]:
+    """End events of the named elements (any namespace), in document order, in bounded memory."""
+    parser = etree.XMLPullParser(
+        events=("end",),
+        tag=[f"{{*}}{tag}" for tag in tags],
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
+    try:
+        for start in range(0, len(data), _CHUNK):
+            parser.feed(data[start : start + _CHUNK])
+            for _, element in parser.read_events():
+                yield element
+        parser.close()
+    except etree.XMLSyntaxError as error:
+        raise _broken(data, name, error) from error
+    for _, element in parser.read_events():
+        yield element
+
+
+def _drop(element: etree._Element) -> None:
+    """Free an element that was used, and the ones before it; the tree of a large index must not build up."""
+    element.clear()
+    parent = element.getparent()
+    if parent is not None:
+        while element.getprevious() is not None:
+            del parent[0]
+
+
+def _children(element: etree._Element) -> dict[str, str]:
+    """Local name -> stripped text of the child elements that have any; the first of a name counts."""
+    found: dict[str, str] = {}
+    for child in element:
+        text = child.text
+        if text and not text.isspace():
+            found.setdefault(etree.QName(child).localname, text.strip())
+    return found
+
+
+def read_root(data: bytes, name: str) -> Root:
+    """What the document opens with; reads no further than its first element.
+
+    Raises
+    ------
+    NotAnExportError
+        When there is no XML element at all.
+    """
+    parser = etree.XMLPullParser(events=("start",), resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        for start in range(0, len(data), 4096):
+            parser.feed(data[start : start + 4096])
+            for _, element in parser.read_events():
+                qname = etree.QName(element)
+                return Root(
+                    name=qname.localname,
+                    namespace=qname.namespace or "",
+                    version=element.get("Version"),
+                    has_doctype=element.getroottree().docinfo.internalDTD is not None,
+                )
+    except etree.XMLSyntaxError as error:
+        raise NotAnExportError(f"{name} is not XML: {error.msg}") from error
+    raise NotAnExportError(f"{name} is not XML: no element in {len(data)} bytes")
+
+
+def check_index_root(data: bytes, name: str) -> Root:
+    """The root of a Harmony index.
+
+    Raises
+    ------
+    NotAnExportError
+        When the document is something else, saying what it is.
+    """
+    root = read_root(data, name)
+    if root.has_doctype:
+        raise NotAnExportError(f"{name} is not a Harmony index: it declares a document type, which Harmony never does")
+    if not root.is_index:
+        raise NotAnExportError(
+            f"{name} is not a Harmony index: {root}",
+            hint=f"a Harmony index opens with <{_HARMONY_ROOT}> in a namespace that names Harmony",
+        )
+    return root
+
+
+class _ImageColumns:
+    """Collects ``<Image>`` elements column by column, and the channel facts that V5 repeats in each."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[str | None]] = {tag: [] for tag in IMAGE_TAGS}
+        self.units: dict[str, str] = {}
+        self.facts: dict[str, dict[str, str]] = {}
+        self.conflicts: list[tuple[str, str, str, str, str]] = []
+        self._names: dict[str, str] = {}
+        self._appends = [(tag, self.columns[tag].append) for tag in IMAGE_TAGS]
+        self._seen: set[tuple[str | None, ...]] = set()
+
+    def add(self, element: etree._Element) -> None:
+        names = self._names
+        values: dict[str, str | None] = {}
+        for child in element:
+            tag = child.tag
+            local = names.get(tag)
+            if local is None:
+                local = names[tag] = etree.QName(child).localname
+            values[local] = child.text
+            if local not in self.units and "Unit" in child.attrib:
+                self.units[local] = child.attrib["Unit"]
+        get = values.get
+        for tag, append in self._appends:
+            text = get(tag)
+            append(text.strip() or None if text is not None else None)
+        key = (get("ChannelID"), *[get(tag) for tag in CHANNEL_TAGS])
+        if key not in self._seen:
+            self._seen.add(key)
+            self._new_facts(key, get("id") or "?")
+
+    def _new_facts(self, key: tuple[str | None, ...], image_id: str) -> None:
+        channel = (key[0] or "").strip()
+        facts = self.facts.setdefault(channel, {})
+        for tag, text in zip(CHANNEL_TAGS, key[1:], strict=True):
+            value = text.strip() if text else ""
+            if not value:
+                continue
+            known = facts.setdefault(tag, value)
+            if known != value:
+                self.conflicts.append((channel, tag, known, value, image_id.strip()))
+
+
+def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
+    """Read a whole index.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file, with or without a byte order mark.
+    name
+        What to call it in messages.
+
+    Raises
+    ------
+    NotAnExportError
+        When it is no Harmony index; the message names its root element and namespace.
+    SourceFileError
+        When it is cut off or not well-formed; the message names the byte.
+    """
+    root = check_index_root(data, name)
+    header: dict[str, str] = {}
+    plates: list[dict[str, str]] = []
+    channels: dict[str, dict[str, str]] = {}
+    flatfields: dict[str, str] = {}
+    images = _ImageColumns()
+    promised = 0
+    for element in _events(data, name, ("Image", "Entry", "Plate", "User", "InstrumentType")):
+        tag = etree.QName(element).localname
+        if tag == "Image":
+            if len(element):
+                images.add(element)
+            else:
+                promised += 1
+            _drop(element)
+        elif tag == "Entry":
+            channel = (element.get("ChannelID") or "").strip()
+            facts = _children(element)
+            if "FlatfieldProfile" in facts:
+                flatfields.setdefault(channel, facts["FlatfieldProfile"])
+            for child in element:
+                unit = child.get("Unit")
+                if unit is not None:
+                    images.units.setdefault(etree.QName(child).localname, unit)
+            known = {k: v for k, v in facts.items() if k in CHANNEL_TAGS}
+            channels.setdefault(channel, {}).update(known)
+            _drop(element)
+        elif tag == "Plate":
+            plates.append(_children(element))
+        elif element.text and element.text.strip():
+            header.setdefault(tag, element.text.strip())
+    for channel, facts in images.facts.items():
+        merged = channels.setdefault(channel, {})
+        for key, value in facts.items():
+            merged.setdefault(key, value)
+    return HarmonyIndex(
+        root=root,
+        header=header,
+        plates=plates,
+        channels=channels,
+        flatfields=flatfields,
+        images=images.columns,
+        units=images.units,
+        conflicts=images.conflicts,
+        promised=promised,
+    )
+
+
+def parse_flatfields(data: bytes, name: str) -> dict[str, str]:
+    """The profiles of an older Operetta's ``FFC_Profile/*.xml``: ``ChannelID`` -> profile text.
+
+    Raises
+    ------
+    SourceFileError
+        When the file is not well-formed XML.
+    NotAnExportError
+        When it is no XML, or declares a document type.
+    """
+    if read_root(data, name).has_doctype:
+        raise NotAnExportError(f"{name} declares a document type, which Harmony never does")
+    found: dict[str, str] = {}
+    for element in _events(data, name, ("Entry",)):
+        text = _children(element).get("FlatfieldProfile")
+        if text:
+            found.setdefault((element.get("ChannelID") or "").strip(), text)
+        _drop(element)
+    return found
+
+
+def parse_assay_layout(data: bytes, name: str) -> AssayLayout:
+    """An ``Assaylayout/*.xml``; wells without a value are left out.
+
+    Raises
+    ------
+    SourceFileError
+        When the file is not well-formed XML, or a well's row or column is no number.
+    NotAnExportError
+        When it is no assay layout.
+    """
+    root = read_root(data, name)
+    if root.name != "AssayLayout" or root.has_doctype:
+        raise NotAnExportError(f"{name} is not a Harmony assay layout: {root}")
+    rows = columns = None
+    values: list[tuple[str, int, int, str]] = []
+    try:
+        for element in _events(data, name, ("PlateRows", "PlateCols", "PlateColumns", "Layer")):
+            tag = etree.QName(element).localname
+            if tag == "Layer":
+                layer = _children(element).get("Name", "")
+                for well in element:
+                    if etree.QName(well).localname != "Well":
+                        continue
+                    facts = _children(well)
+                    if layer and "Value" in facts:
+                        values.append((layer, int(facts.get("Row", "")), int(facts.get("Col", "")), facts["Value"]))
+                _drop(element)
+            elif element.text and tag == "PlateRows":
+                rows = int(element.text)
+            elif element.text:
+                columns = int(element.text)
+    except ValueError as error:
+        raise SourceFileError(f"{name}: a row or column is no whole number: {error}") from error
+    return AssayLayout(rows=rows, columns=columns, values=values)
