@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,3 +55,29 @@ def demo_truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 def tiny_export(demo_truth: Truth) -> Path:
     """The measurement folder of :func:`demo_truth`: a Harmony export, read only."""
     return demo_truth.export
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRun:
+    """What ``cytolake demo`` did, run once for every test that looks at it. ``folder`` is read only."""
+
+    command: str
+    folder: Path
+    output: str
+    errors: str
+    exit_code: int
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """``cytolake demo --directory demo``, as a user runs it (about a minute)."""
+    folder = tmp_path_factory.mktemp("demo-run")
+    command = [str(Path(sys.executable).with_name("cytolake")), "demo", "--directory", "demo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return DemoRun(
+        command="cytolake demo --directory demo",
+        folder=folder,
+        output=done.stdout,
+        errors=done.stderr,
+        exit_code=done.returncode,
+    )
