@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
-from ..lake import Lake, init_lake, open_lake
+from ..lake import Lake, init_lake
 from .synthetic import AGP, CONTROL, DNA, ER, Phenotype, PlateSpec, Truth, make_export
 
 RECIPE = "nuclei-and-cells"
 #: The compound that both studies used, and by how much it enlarges the area of a nucleus.
 SHARED_COMPOUND = "inflatin"
 SHARED_EFFECT = 1.40
+#: Labels that name a dye, not what it is bound to: their role is said at ingest.
+GENERIC_LABELS = {"Alexa 488", "Alexa 568", "WGA 555"}
 
 QUESTION = "By how much does inflatin enlarge nuclei, against each plate's own controls?"
 SQL = """\
@@ -41,7 +43,8 @@ ORDER BY study_id"""
 class DemoStudy:
     """One of the two studies: what went in, and what is true about it.
 
-    ``channels`` are pairs of the microscope's label and the stain's role. ``effect_put_in`` is the factor
+    ``channels`` are pairs of the microscope's label and the stain's role; ``roles`` those of them that only a person
+    can know (label to role), because the label names a dye that stains anything. ``effect_put_in`` is the factor
     asked for, ``effect_drawn`` the ratio of the mean areas of the nuclei as drawn (whole ones only).
     """
 
@@ -50,6 +53,7 @@ class DemoStudy:
     export: Path
     plate_map: Path
     channels: tuple[tuple[str, str], ...]
+    roles: Mapping[str, str]
     wells: int
     fields: int
     missing_fields: int
@@ -110,7 +114,7 @@ def specs() -> dict[str, PlateSpec]:
             plate_id="BOS-7",
             wells=_four_columns(CONTROL, brighter, CONTROL, treated),
             # Other filters, other names, another order, other pixels; and a newer Harmony.
-            stains=(AGP.named("Phalloidin/WGA"), DNA.named("DAPI"), ER.named("Concanavalin A")),
+            stains=(AGP.named("WGA 555"), DNA.named("DAPI"), ER.named("Concanavalin A")),
             pixel_size_um=0.65,
             layout="V7",
             bom=True,
@@ -154,21 +158,21 @@ def run_demo(directory: str | Path, *, progress: Callable[[str, int, int], None]
             studies.append(_study(study_id, make_export(folder, spec, progress=report)))
 
     root = directory / "lake"
-    init_lake(root, name="demo").close()
-    with open_lake(root) as lake:
-        for study in studies:
-            with timed(f"ingest {study.study_id}") as report:
-                lake.ingest(
-                    study.export,
-                    study=study.study_id,
-                    plate_map=[study.plate_map],
-                    progress=report,
-                )
-        for study in studies:
-            with timed(f"transform {study.study_id}") as report:
-                lake.transform(study=study.study_id, recipe=RECIPE, progress=report)
-        with timed("ask"):
-            answer = _ask(lake, studies)
+    lake = init_lake(root, name="demo")
+    for study in studies:
+        with timed(f"ingest {study.study_id}") as report:
+            lake.ingest(
+                study.export,
+                study=study.study_id,
+                plate_map=study.plate_map,
+                roles=study.roles,
+                progress=report,
+            )
+    for study in studies:
+        with timed(f"transform {study.study_id}") as report:
+            lake.transform(study=study.study_id, recipe=RECIPE, progress=report)
+    with timed("ask"):
+        answer = _ask(lake, studies)
     return DemoResult(
         directory=directory,
         lake=root,
@@ -199,6 +203,7 @@ def _study(study_id: str, truth: Truth) -> DemoStudy:
         export=truth.export,
         plate_map=truth.plate_map,
         channels=tuple((stain.label, stain.role) for stain in spec.stains),
+        roles={stain.label: stain.role for stain in spec.stains if stain.label in GENERIC_LABELS},
         wells=len(spec.wells),
         fields=len(spec.wells) * spec.n_fields,
         missing_fields=len(spec.missing_fields),
