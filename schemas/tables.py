@@ -91,4 +91,5 @@ def _feature_table_schema(columns: tuple[str, ...]) -> pa.Schema:
     import pyarrow as pa
 
     identity = class_schema("ObjectRow")
-    return pa.schema([*identity, *(pa.field(name, pa.float32()) for name in columns)], metadata=identity.metadata)
+    features = pa.schema([pa.field(name, pa.float32()) for name in columns])
+    return pa.unify_schemas([identity, features])

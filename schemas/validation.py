@@ -163,6 +163,9 @@ def _translate(class_name: str, index: int, record: dict[str, Any], error: Any) 
             yield _naive(index, slot, value)
         else:
             yield Problem(index, slot, value, "format", f"{slot} is no ISO 8601 time: {value!r}")
+    elif kind == "Pattern":
+        expected = _slot_schema(class_name, path).get("description", error.message)
+        yield Problem(index, slot, value, "pattern", f"{slot} cannot be {value!r}; it is: {expected}")
     elif kind == "Type" and record and path and value is None:
         yield Problem(index, slot, None, "missing", f"{slot} is required, and is empty")
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 
-def _field(name: str, data_type: pa.DataType, need: str, **metadata: str) -> pa.Field:
+def _field(name: str, data_type: pa.DataType, need: str, **metadata: str) -> pa.Field[Any]:
     """Make a field; ``need`` is required, recommended or optional."""
     return pa.field(name, data_type, nullable=need != "required", metadata={"need": need, **metadata})
 
