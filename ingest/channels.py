@@ -11,11 +11,12 @@ A person's word (``--role CHANNEL=ROLE``) stands above both.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from ..errors import UsageError
+from ..wording import did_you_mean
 from .export import ChannelInfo, PlateExport
 
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -25,22 +26,30 @@ def _words(*alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(alternatives)})(?![a-z])", re.IGNORECASE)
 
 
+_CONCANAVALIN = r"concanavalin(?:[ -]?a)?|con ?a"
+
 #: Names that say what they stain, first match counts. Names of structures (``Mito``) are here as well as stains.
 _BY_NAME: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("Mito", _words(r"mito-?tracker\w*", "mito(?:chondri(?:a|on|al))?", r"tmr[em]", r"tomm?-?20")),
-    ("ER", _words("er", "endoplasmic(?: reticulum)?", r"concanavalin(?:[ -]?a)?", "con ?a", r"er-?tracker\w*", "calnexin")),
-    ("RNA", _words("rna", r"syto ?-?14", r"syto rna\w*", "nucleoli")),
+    ("Mito", _words(r"mito-?tracker\w*", r"mito(?:chondri(?:a|on|al))?", r"tmr[em]", r"tomm?-?20")),
+    ("ER", _words("er", r"endoplasmic(?: reticulum)?", _CONCANAVALIN, r"er-?tracker\w*", "calnexin")),
+    ("RNA", _words("rna", r"syto ?-?14", r"syto rna\w*")),
+    ("Nucleolus", _words(r"nucleol(?:us|i|in)", "fibrillarin")),
     ("AGP", _words("agp")),
-    ("Golgi", _words("golgi", r"gm130", r"giantin")),
-    ("Lysosome", _words(r"lyso-?tracker\w*", r"lysosomes?", r"lamp-?1")),
+    ("Golgi", _words("golgi", "gm130", "giantin")),
+    ("Lysosome", _words(r"lyso-?tracker\w*", "lysosomes?", r"lamp-?1")),
     ("Tubulin", _words(r"(?:alpha|beta|α|β)?[- ]?tubulin", "microtubules?")),
-    ("Actin", _words(r"phalloidin", r"f?-?actin", r"lifeact\w*", r"sir-?actin")),
-    ("DNA", _words(r"hoechst", r"h ?-?33342", r"dapi", r"draq ?-?5", r"nucblue", "dna", "nucle(?:us|i|ar)")),
+    ("Actin", _words("phalloidin", r"f?-?actin", r"lifeact\w*", r"sir-?actin")),
+    ("DNA", _words("hoechst", r"h ?-?33342", "dapi", r"draq ?-?5", "nucblue", "dna", r"nucle(?:us|i|ar)")),
+    ("Phase", _words(r"(?:digital )?phase(?: contrast)?", "dpc")),
+    ("DIC", _words("dic", "differential interference contrast")),
     ("Brightfield", _words(r"bright[ -]?field", "bf", "transmitted(?: light)?")),
 )  # fmt: skip
 
 #: Contrast that says it all, whatever the name.
-_BY_CONTRAST = {"brightfield": "Brightfield", "phase": "Phase", "digital_phase": "Phase", "dic": "Brightfield"}
+_BY_CONTRAST = {"brightfield": "Brightfield", "phase": "Phase", "digital_phase": "Phase", "dic": "DIC"}
+#: Dyes that bind DNA and nothing else, with the light they need: DAPI read in the red is another thing.
+_UV_DYE = re.compile(r"hoechst|h ?-?33342|dapi|nucblue", re.IGNORECASE)
+_UV_EXCITATION_BELOW_NM, _BLUE_EMISSION_BELOW_NM = 430, 520
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +62,19 @@ class _Slot:
     emission: tuple[float, float]
 
 
+_ALEXA = r"(?:alexa(?: fluor)? ?)?"
 _CELL_PAINTING = (
-    _Slot("RNA", _words(r"488 ?long", r"(?:alexa ?)?488[ -]?em ?6\d\d", r"syto ?-?14", "rna"), (450, 545), (560, 760)),
-    _Slot("ER", _words(r"(?:alexa(?: fluor)? ?)?488", "concanavalin(?:[ -]?a)?", "con ?a", "er"), (450, 505), (500, 559)),
-    _Slot("AGP", _words(r"(?:alexa(?: fluor)? ?)?56[18]", "phalloidin", "wga", "agp", "actin"), (546, 600), (570, 650)),
-    _Slot("Mito", _words(r"(?:alexa(?: fluor)? ?)?64[07]", r"mito-?tracker\w*", "mito"), (610, 680), (650, 800)),
-)  # fmt: skip
+    _Slot("RNA", _words(r"488 ?long", rf"{_ALEXA}488[ -]?em ?6\d\d", r"syto ?-?14", "rna"), (450, 545), (560, 760)),
+    _Slot("ER", _words(rf"{_ALEXA}488", _CONCANAVALIN, "er"), (450, 505), (500, 559)),
+    _Slot("AGP", _words(rf"{_ALEXA}56[18]", "phalloidin", "wga", "agp", "actin"), (546, 600), (570, 650)),
+    _Slot("Mito", _words(rf"{_ALEXA}64[07]", r"mito-?tracker\w*", "mito"), (610, 680), (650, 800)),
+)
 
 
 def guess_role(
     name: str, excitation_nm: float | None, emission_nm: float | None, contrast_method: str | None
 ) -> str | None:
-    """The role of one channel by itself.
+    """Guess the role of one channel by itself.
 
     Parameters
     ----------
@@ -83,16 +93,19 @@ def guess_role(
     if contrast_method in _BY_CONTRAST:
         return _BY_CONTRAST[contrast_method]
     found = next((role for role, pattern in _BY_NAME if pattern.search(name)), None)
-    if found == "DNA" and not _blue_or_far_red(name, excitation_nm, emission_nm):
+    if found == "DNA" and _UV_DYE.search(name) and not _is_blue(excitation_nm, emission_nm):
         return None
     return found
 
 
-def _blue_or_far_red(name: str, excitation_nm: float | None, emission_nm: float | None) -> bool:
-    """Whether the wavelengths are those of the DNA stain that the name says: DAPI read at 600 nm is another thing."""
-    if re.search(r"hoechst|h ?-?33342|dapi|nucblue", name, re.IGNORECASE):
-        return (excitation_nm is None or excitation_nm < 430) and (emission_nm is None or emission_nm < 520)
-    return True
+def _is_blue(excitation_nm: float | None, emission_nm: float | None) -> bool:
+    return (excitation_nm is None or excitation_nm < _UV_EXCITATION_BELOW_NM) and (
+        emission_nm is None or emission_nm < _BLUE_EMISSION_BELOW_NM
+    )
+
+
+def _own_role(channel: ChannelInfo) -> str | None:
+    return guess_role(channel.name, channel.excitation_nm, channel.emission_nm, channel.contrast_method)
 
 
 def _fits(slot: _Slot, channel: ChannelInfo) -> bool:
@@ -102,20 +115,20 @@ def _fits(slot: _Slot, channel: ChannelInfo) -> bool:
     return slot.name.search(channel.name) is not None
 
 
-def _cell_painting(channels: Sequence[ChannelInfo]) -> dict[int, str] | None:
-    """Channel index -> role when the fluorescent channels are Cell Painting's, each stain found exactly once."""
-    fluorescent = [c for c in channels if guess_role(c.name, None, None, c.contrast_method) not in _BY_CONTRAST.values()]
-    dna = [c for c in fluorescent if guess_role(c.name, c.excitation_nm, c.emission_nm, c.contrast_method) == "DNA"]
+def _cell_painting(channels: Sequence[ChannelInfo]) -> dict[int, str]:
+    """Return channel index -> role when the set is Cell Painting's, each of the five stains found exactly once."""
+    left = {c.channel_index: c for c in channels if _own_role(c) not in _BY_CONTRAST.values()}
+    dna = [i for i, c in left.items() if _own_role(c) == "DNA"]
     if len(dna) != 1:
-        return None
-    left = [c for c in fluorescent if c is not dna[0]]
-    roles = {dna[0].channel_index: "DNA"}
+        return {}
+    del left[dna[0]]
+    roles = {dna[0]: "DNA"}
     for slot in _CELL_PAINTING:
-        fitting = [c for c in left if _fits(slot, c)]
+        fitting = [i for i, c in left.items() if _fits(slot, c)]
         if len(fitting) != 1:
-            return None
-        roles[fitting[0].channel_index] = slot.role
-        left.remove(fitting[0])
+            return {}
+        del left[fitting[0]]
+        roles[fitting[0]] = slot.role
     return roles
 
 
@@ -125,45 +138,35 @@ def guess_roles(channels: Sequence[ChannelInfo]) -> tuple[tuple[ChannelInfo, ...
     Returns
     -------
     channels, warnings
-        The same channels with ``role`` set where it is sure. A role is given to one channel only; where two channels
-        claim it, neither gets it. The warnings say what was inferred and what is left to name.
+        The same channels with ``role`` set where it is sure. A role names one channel only: where two claim it by
+        their names, neither gets it. The warnings say what was inferred and what is left to name.
     """
-    roles = _cell_painting(channels) or {}
-    painted = dict(roles)
+    painted = _cell_painting(channels)
+    named = {c.channel_index: role for c in channels if c.channel_index not in painted and (role := _own_role(c))}
+    claims = Counter([*painted.values(), *named.values()])
+    roles = painted | {index: role for index, role in named.items() if claims[role] == 1}
     warnings: list[str] = []
+    inferred = [
+        f"{c.name} = {painted[c.channel_index]}"
+        for c in channels
+        if c.channel_index in painted and _own_role(c) != painted[c.channel_index]
+    ]
+    if inferred:
+        warnings.append(f"the channels are those of Cell Painting: {', '.join(inferred)} (--role overrules)")
     for channel in channels:
         if channel.channel_index not in roles:
-            role = guess_role(channel.name, channel.excitation_nm, channel.emission_nm, channel.contrast_method)
-            if role is not None:
-                roles[channel.channel_index] = role
-    claims: dict[str, list[ChannelInfo]] = {}
-    for channel in channels:
-        if channel.channel_index in roles:
-            claims.setdefault(roles[channel.channel_index], []).append(channel)
-    for role, claimants in claims.items():
-        losers = [c for c in claimants if c.channel_index not in painted] if len(claimants) > 1 else []
-        for channel in losers:
-            del roles[channel.channel_index]
-    if painted:
-        generic = [
-            f"{c.name} = {painted[c.channel_index]}"
-            for c in channels
-            if c.channel_index in painted
-            and guess_role(c.name, c.excitation_nm, c.emission_nm, c.contrast_method) != painted[c.channel_index]
-        ]
-        if generic:
-            warnings.append(f"the channels are those of Cell Painting: {', '.join(generic)} (--role overrules)")
-    unnamed = [c for c in channels if c.channel_index not in roles]
-    warnings += [
-        f"channel {c.name!r} (id {c.vendor_id}) has no role: its name does not say what it stains; "
-        f"name it with --role '{_handle(c, channels)}=ROLE'"
-        for c in unnamed
-    ]
+            shared = named.get(channel.channel_index)
+            why = f"several channels claim {shared}" if shared else "its name does not say what it stains"
+            warnings.append(f"{_no_role(channel)}: {why}; name it with --role '{_handle(channel, channels)}=ROLE'")
     return tuple(replace(c, role=roles.get(c.channel_index)) for c in channels), tuple(warnings)
 
 
+def _no_role(channel: ChannelInfo) -> str:
+    return f"channel {channel.name!r} (id {channel.vendor_id}) has no role"
+
+
 def _handle(channel: ChannelInfo, channels: Sequence[ChannelInfo]) -> str:
-    """What a person calls the channel in ``--role``: its name, or its id where two share the name."""
+    """Return what a person calls the channel in ``--role``: its name, or its id where two share the name."""
     shared = sum(c.name == channel.name for c in channels) > 1
     return channel.vendor_id if shared or "=" in channel.name else channel.name
 
@@ -189,51 +192,51 @@ def apply_roles(export: PlateExport, roles: Mapping[str, str]) -> PlateExport:
         if not _ROLE.match(role):
             raise UsageError(
                 f"role {role!r} for channel {wanted!r}: a role is letters and digits, a letter first",
-                hint="such as DNA, ER, RNA, AGP, Mito, Actin, Brightfield, or a name of your own",
+                hint="Use DNA, ER, RNA, AGP, Mito, Actin, Brightfield, or a name of your own.",
             )
-        for acquisition in export.acquisitions:
-            own = [c for c in export.channels if c.acquisition_id == acquisition.acquisition_id]
-            for channel in _find(wanted, own):
-                chosen[channel.acquisition_id, channel.channel_index] = role
-        if not any(_find(wanted, [c]) for c in export.channels):
+        found = _find(wanted, export.channels)
+        if not found:
             raise _unknown_channel(wanted, export)
-    for acquisition in export.acquisitions:
-        given = [r for (a, _), r in chosen.items() if a == acquisition.acquisition_id]
-        twice = sorted({r for r in given if given.count(r) > 1})
-        if twice:
-            raise UsageError(f"role {twice[0]!r} is given to two channels; a role names one channel of a plate")
-    taken = {(a, role) for (a, _), role in chosen.items()}
-    channels = tuple(
-        replace(c, role=chosen[key])
-        if (key := (c.acquisition_id, c.channel_index)) in chosen
-        else replace(c, role=None)
-        if (c.acquisition_id, c.role) in taken
-        else c
-        for c in export.channels
-    )
-    return replace(export, channels=channels, warnings=_still_true(export, channels))
+        for channel in found:
+            chosen[channel.acquisition_id, channel.channel_index] = role
+    given = Counter((acquisition_id, role) for (acquisition_id, _), role in chosen.items())
+    for (_, role), times in given.items():
+        if times > 1:
+            raise UsageError(f"role {role!r} is given to two channels; a role names one channel of a plate")
+
+    def role_of(channel: ChannelInfo) -> str | None:
+        key = (channel.acquisition_id, channel.channel_index)
+        taken = (channel.acquisition_id, channel.role) in given
+        return chosen.get(key, None if taken else channel.role)
+
+    channels = tuple(replace(c, role=role_of(c)) for c in export.channels)
+    answered = tuple(_no_role(c) for c in channels if c.role is not None)
+    warnings = tuple(w for w in export.warnings if not any(text in w for text in answered))
+    return replace(export, channels=channels, warnings=warnings)
 
 
 def _find(wanted: str, channels: Sequence[ChannelInfo]) -> list[ChannelInfo]:
-    found = [c for c in channels if c.name == wanted] or [
-        c for c in channels if c.name.casefold() == wanted.strip().casefold()
-    ]
-    if len(found) > 1:
-        ids = ", ".join(c.vendor_id for c in found)
-        raise UsageError(f"two channels are called {wanted!r}", hint=f"name one by its id ({ids}), as in {ids[0]}=DNA")
-    return found or [c for c in channels if c.vendor_id == wanted.strip()]
+    """Return the channel of that name or id in each acquisition that has it."""
+    folded = wanted.strip().casefold()
+    found = (
+        [c for c in channels if c.name == wanted]
+        or [c for c in channels if c.name.casefold() == folded]
+        or [c for c in channels if c.vendor_id == wanted.strip()]
+    )
+    for acquisition_id, times in Counter(c.acquisition_id for c in found).items():
+        if times > 1:
+            ids = [c.vendor_id for c in found if c.acquisition_id == acquisition_id]
+            raise UsageError(
+                f"{times} channels are called {wanted!r}, with the ids {', '.join(ids)}",
+                hint=f"Name one by its id, as in --role {ids[0]}=DNA.",
+            )
+    return found
 
 
 def _unknown_channel(wanted: str, export: PlateExport) -> UsageError:
-    names = list(dict.fromkeys(c.name for c in export.channels))
-    lower = {name.casefold(): name for name in names}
-    near = get_close_matches(wanted.casefold(), lower, n=1, cutoff=0.6)
-    listed = ", ".join(f"{c.name!r} (id {c.vendor_id})" for c in export.channels)
-    guess = f"did you mean {lower[near[0]]!r}? " if near else ""
-    return UsageError(f"plate {export.plate_id} has no channel {wanted!r}", hint=f"{guess}its channels are {listed}")
-
-
-def _still_true(export: PlateExport, channels: Sequence[ChannelInfo]) -> tuple[str, ...]:
-    """Warnings that ask for a role, without those that were answered."""
-    named = {f"channel {c.name!r} (id {c.vendor_id}) has no role" for c in channels if c.role is not None}
-    return tuple(w for w in export.warnings if not any(w.startswith(n) for n in named))
+    names = dict.fromkeys(c.name for c in export.channels)
+    listed = ", ".join(dict.fromkeys(f"{c.name!r} (id {c.vendor_id})" for c in export.channels))
+    return UsageError(
+        f"plate {export.plate_id} has no channel {wanted!r}{did_you_mean(wanted, names)}",
+        hint=f"Its channels are {listed}.",
+    )

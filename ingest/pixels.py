@@ -28,7 +28,7 @@ _Decoder = Callable[..., Any]
 
 
 def _copy(data: memoryview, out: npt.NDArray[np.uint8]) -> memoryview:
-    """The decoder of what is not compressed."""
+    """Decode what is not compressed."""
     part = data[: out.size]
     out[: len(part)] = part
     return part
@@ -44,7 +44,7 @@ _DECODERS: dict[int, _Decoder] = {
     50000: imagecodecs.zstd_decode,
 }
 _NO_PREDICTOR, _HORIZONTAL = 1, 2
-_HINT = "copy the file again from the microscope's export"
+_HINT = "Copy the file again from the microscope's export."
 
 
 class SourceFile:
@@ -85,7 +85,7 @@ class SourceFile:
             raise self._refuse(f"is no readable TIFF ({len(self.data)} bytes): {error}") from error
 
     def page(self, number: int = 0) -> tifffile.TiffPage:
-        """The page of that number, from 0, as tifffile describes it."""
+        """Return the page of that number, from 0, as tifffile describes it."""
         pages = self._pages()
         try:
             page = pages[number]
@@ -98,7 +98,7 @@ class SourceFile:
         return page
 
     def plane_format(self, number: int = 0) -> tuple[tuple[int, int], np.dtype[Any]]:
-        """Shape (rows, columns) and type of the pixels of a page, from its header.
+        """Return shape (rows, columns) and type of the pixels of a page, from its header.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class SourceFile:
             raise self._refuse(
                 f"page {number} holds {dtype.name if dtype is not None else 'unknown'} pixels ({kind}); planes are "
                 f"{' or '.join(PIXEL_TYPES)}",
-                hint="computed images (phase, for example) cannot stand among camera images; export the raw channels",
+                hint="Computed images (phase, for example) cannot stand among camera images; export the raw channels.",
             )
         if len(page.shape) != 2:
             raise self._refuse(f"page {number} has the shape {page.shape}; a plane is rows × columns")
@@ -148,7 +148,7 @@ class SourceFile:
         if decode is None or predictor not in (_NO_PREDICTOR, _HORIZONTAL) or page.fillorder != 1:
             raise self._refuse(
                 f"page {number} is stored as {page.compression!r}, predictor {predictor}, which is not read",
-                hint="export the images without compression or with LZW",
+                hint="Export the images without compression or with LZW.",
             )
         target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
         try:
@@ -240,6 +240,6 @@ def read_plane(path: Path | str, page: int, out: npt.NDArray[Any]) -> str:
     return source.sha256
 
 
-def plane_format(path: Path | str, page: int = 0) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Shape (rows, columns) and type of the pixels of one plane; raises as :func:`read_plane`."""
-    return SourceFile(path).plane_format(page)
+def plane_dtype(path: Path | str, page: int = 0) -> np.dtype[Any]:
+    """Return the type of the pixels of one plane, from its header; raises as :func:`read_plane`."""
+    return SourceFile(path).plane_format(page)[1]

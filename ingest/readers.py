@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError, NotAnExportError, NotFoundError, UsageError
+from ..wording import did_you_mean
 from .export import PlateExport
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
@@ -48,16 +49,16 @@ class Reader(Protocol):
     name: str
 
     def detect(self, path: Path) -> Evidence | None:
-        """Evidence that ``path`` is this reader's, or ``None``."""
+        """Return the evidence that ``path`` is this reader's, or ``None``."""
         ...
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:
-        """The plates of the export at ``path``."""
+        """Return the plates of the export at ``path``."""
         ...
 
 
 def readers() -> dict[str, Reader]:
-    """Every reader by name: the built-in ones, then those of installed plug-ins (which cannot replace ours).
+    """Return every reader by name: the built-in ones, then those of installed plug-ins (which cannot replace ours).
 
     Raises
     ------
@@ -75,7 +76,7 @@ def readers() -> dict[str, Reader]:
         except Exception as error:
             raise ConfigurationError(
                 f"the reader plug-in {point.name!r} ({point.value}) cannot be loaded: {error}",
-                hint="repair or uninstall that package",
+                hint="Repair or uninstall that package.",
             ) from error
         if not isinstance(reader, Reader):
             raise ConfigurationError(f"the reader plug-in {point.name!r} ({point.value}) lacks name, detect or read")
@@ -84,7 +85,7 @@ def readers() -> dict[str, Reader]:
 
 
 def get_reader(name: str) -> Reader:
-    """The reader of that name.
+    """Return the reader of that name.
 
     Raises
     ------
@@ -93,26 +94,28 @@ def get_reader(name: str) -> Reader:
     """
     known = readers()
     if name not in known:
-        raise UsageError(f"no reader is called {name!r}", hint=f"known readers: {', '.join(known)}")
+        raise UsageError(
+            f"no reader is called {name!r}{did_you_mean(name, known)}", hint=f"Readers are {', '.join(known)}."
+        )
     return known[name]
 
 
 def _existing(path: Path | str) -> Path:
     place = Path(path)
     if not place.exists():
-        raise NotFoundError(f"there is nothing at {place}", hint="name the folder of an export, or its index file")
+        raise NotFoundError(f"there is nothing at {place}", hint="Name the folder of an export, or its index file.")
     return place
 
 
 def _not_an_export(path: Path, looked: list[str], names: list[str]) -> NotAnExportError:
     return NotAnExportError(
         f"{path} is not an export that a reader knows: {'; '.join(looked)}",
-        hint=f"name the measurement folder itself (readers: {', '.join(names)}; --reader picks one)",
+        hint=f"Name the measurement folder itself. Readers are {', '.join(names)}; --reader picks one.",
     )
 
 
 def detect(path: Path | str, reader: str | None = None) -> Evidence:
-    """The evidence of the surest reader.
+    """Return the evidence of the surest reader.
 
     Parameters
     ----------
@@ -139,7 +142,7 @@ def detect(path: Path | str, reader: str | None = None) -> Evidence:
 
 
 def read_export(path: Path | str, reader: str | None = None) -> tuple[PlateExport, ...]:
-    """The plates of an export, from metadata alone.
+    """Return the plates of an export, from metadata alone.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ class _Reader:
     def key(self) -> str:
         end = self.text.find(":", self.at)
         key = self.text[self.at : end].strip() if end >= 0 else ""
-        if not key or any(c in key for c in "{}[],\""):
+        if not key or any(c in key for c in '{}[],"'):
             raise self.error("a key")
         self.at = end
         return key
@@ -159,7 +159,7 @@ def to_json(value: Any) -> Any:
 
 
 def evaluate(profile: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """The illumination that a ``Profile`` block describes, one value a pixel.
+    """Return the illumination that a ``Profile`` block describes, one value a pixel.
 
     Row ``k`` of ``Coefficients`` holds the terms of total degree ``k``, ``x^(k-j) · y^j`` for ``j = 0 … k``, with
     ``x = (column - Origin[0]) · Scale[0]`` and ``y = (row - Origin[1]) · Scale[1]``. The order is inferred from the

@@ -45,7 +45,7 @@ def _subfolders(folder: Path, names: tuple[str, ...]) -> list[Path]:
 
 
 def find_index(path: Path) -> Path | None:
-    """The index that an export at ``path`` has, by its name; ``None`` without one.
+    """Return the index that an export at ``path`` has, by its name; ``None`` without one.
 
     ``path`` may be the index itself, the folder that holds it, the measurement folder above, or the image folder
     below.
@@ -65,7 +65,7 @@ def find_index(path: Path) -> Path | None:
 
 
 def find_measurements(path: Path) -> list[Path]:
-    """The indexes of the measurement folders directly below ``path``, by folder name."""
+    """Return the indexes of the measurement folders directly below ``path``, by folder name."""
     found = [find_index(Path(entry.path)) for entry in _entries(path) if entry.is_dir()]
     return [index for index in found if index is not None]
 
@@ -90,7 +90,7 @@ def check_url(url: str, index: str, image_id: str) -> None:
     if bad:
         raise SourceFileError(
             f"{index}: image {image_id} has the URL {url!r}, with {bad}; URLs must stay inside the export",
-            hint="an index that Harmony wrote has relative URLs only; do not ingest files from a source you distrust",
+            hint="Harmony writes relative URLs only; do not ingest an index from a source you distrust.",
         )
 
 
@@ -105,7 +105,7 @@ class Layout:
 
     @classmethod
     def of(cls, index: Path) -> Layout:
-        """The layout around an index: its root is the measurement folder, however the index was named."""
+        """Return the layout around an index; its root is the measurement folder, however the index was named."""
         index = Path(os.path.abspath(index))  # noqa: PTH100  # links stay as the user named them
         folder, above = index.parent, index.parent.parent
         is_inner = folder.name.lower() in _INDEX_FOLDERS
@@ -113,11 +113,11 @@ class Layout:
         return cls(index=index, root=above if is_inner or has_company else folder)
 
     def relative(self, path: Path) -> str:
-        """The path below the root, with forward slashes."""
+        """Return the path below the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
 
     def companions(self) -> tuple[list[Path], list[Path]]:
-        """The assay layouts and the flat-field files of this export."""
+        """Return the assay layouts and the flat-field files of this export."""
         layouts = self._xml_files(_LAYOUT_FOLDERS)
         profiles = self._xml_files(_PROFILE_FOLDERS)
         return layouts, profiles

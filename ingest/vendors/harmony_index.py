@@ -62,13 +62,21 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A fact of a channel that two images tell differently: the first value, another, and the image with that one."""
+
+    first: str
+    other: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HarmonyIndex:
     """An index as it was written. Values are the text of the elements, stripped; absent ones are ``None``.
 
     ``images`` has one list per name of :data:`IMAGE_TAGS`, all of one length. ``channels`` maps ``ChannelID`` to the
-    channel's facts and ``conflicts`` lists facts that differ between two images of one channel as
-    ``(ChannelID, tag, first value, other value, id of the other image)``. ``units`` maps a tag to its ``Unit``.
-    ``promised`` counts the images that the well list names.
+    channel's facts and ``conflicts`` ``(ChannelID, tag)`` to the first disagreement about one. ``units`` maps a tag to
+    its ``Unit``. ``promised`` counts the images that the well list names.
     """
 
     root: Root
@@ -78,7 +86,7 @@ class HarmonyIndex:
     flatfields: dict[str, str]
     images: dict[str, list[str | None]]
     units: dict[str, str]
-    conflicts: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
     promised: int = 0
 
 
@@ -108,7 +116,7 @@ def _broken(data: bytes, name: str, error: etree.XMLSyntaxError) -> SourceFileEr
     cut = "is cut off" if at >= len(data.rstrip()) - 1 else "is not well-formed XML"
     return SourceFileError(
         f"{name} {cut} at byte {at} of {len(data)} (line {line}): {error.msg}",
-        hint="copy the file again from the microscope's export; nothing of this export was used",
+        hint="Copy the file again from the microscope's export.",
     )
 
 
@@ -157,7 +165,7 @@ def _children(element: etree._Element) -> dict[str, str]:
 
 
 def read_root(data: bytes, name: str) -> Root:
-    """What the document opens with; reads no further than its first element.
+    """Return what the document opens with; reads no further than its first element.
 
     Raises
     ------
@@ -182,7 +190,7 @@ def read_root(data: bytes, name: str) -> Root:
 
 
 def check_index_root(data: bytes, name: str) -> Root:
-    """The root of a Harmony index.
+    """Return the root of a Harmony index.
 
     Raises
     ------
@@ -195,7 +203,7 @@ def check_index_root(data: bytes, name: str) -> Root:
     if not root.is_index:
         raise NotAnExportError(
             f"{name} is not a Harmony index: {root}",
-            hint=f"a Harmony index opens with <{_HARMONY_ROOT}> in a namespace that names Harmony",
+            hint=f"A Harmony index opens with <{_HARMONY_ROOT}> in a namespace that names Harmony.",
         )
     return root
 
@@ -207,7 +215,7 @@ class _ImageColumns:
         self.columns: dict[str, list[str | None]] = {tag: [] for tag in IMAGE_TAGS}
         self.units: dict[str, str] = {}
         self.facts: dict[str, dict[str, str]] = {}
-        self.conflicts: list[tuple[str, str, str, str, str]] = []
+        self.conflicts: dict[tuple[str, str], Conflict] = {}
         self._names: dict[str, str] = {}
         self._appends = [(tag, self.columns[tag].append) for tag in IMAGE_TAGS]
         self._seen: set[tuple[str | None, ...]] = set()
@@ -241,7 +249,8 @@ class _ImageColumns:
                 continue
             known = facts.setdefault(tag, value)
             if known != value:
-                self.conflicts.append((channel, tag, known, value, image_id.strip()))
+                other = Conflict(first=known, other=value, image_id=image_id.strip())
+                self.conflicts.setdefault((channel, tag), other)
 
 
 def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
@@ -310,7 +319,7 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
 
 
 def parse_flatfields(data: bytes, name: str) -> dict[str, str]:
-    """The profiles of an older Operetta's ``FFC_Profile/*.xml``: ``ChannelID`` -> profile text.
+    """Read the profiles of an older Operetta's ``FFC_Profile/*.xml``: ``ChannelID`` -> profile text.
 
     Raises
     ------
@@ -331,7 +340,7 @@ def parse_flatfields(data: bytes, name: str) -> dict[str, str]:
 
 
 def parse_assay_layout(data: bytes, name: str) -> AssayLayout:
-    """An ``Assaylayout/*.xml``; wells without a value are left out.
+    """Read an ``Assaylayout/*.xml``; wells without a value are left out.
 
     Raises
     ------

@@ -1,0 +1,182 @@
+"""The channels and the acquisition of a Harmony index: the vendor's words for optics in ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ...errors import InvalidDataError
+from ..export import AcquisitionInfo, ChannelInfo
+from .harmony_index import HarmonyIndex
+from .harmony_planes import METRES_TO_UM, moment, scale
+
+_SECONDS_TO_MS = {"s": 1e3, "ms": 1.0}
+_MODELS = {"phenix": "Opera Phenix", "sonata": "Operetta CLS", "operetta": "Operetta"}
+_CONTRAST = {"fluorescence": "fluorescence", "brightfield": "brightfield", "digitalphasecontrast": "digital_phase"}
+_MODALITY = {"nonconfocal": "widefield", "nipkowconfocal": "spinning_disk_confocal", "confocal": "confocal"}
+#: Sizes and resolutions of one plate may differ by this much: rounding, not optics.
+_SAME = 1e-3
+
+
+def number(facts: Mapping[str, str], tag: str, where: str) -> float | None:
+    """Return a fact as a number; ``None`` where it is absent or not finite.
+
+    Raises
+    ------
+    InvalidDataError
+        It is no number.
+    """
+    text = facts.get(tag)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InvalidDataError(f"{where}: {tag} is {text!r}, no number") from error
+    return value if math.isfinite(value) else None
+
+
+def channel_infos(
+    index: HarmonyIndex,
+    channel_ids: Sequence[str],
+    flatfields: Mapping[str, Mapping[str, Any]],
+    name: str,
+    warnings: list[str],
+) -> tuple[ChannelInfo, ...]:
+    """Return the acquired channels of acquisition 1, in the order of their ids, without roles.
+
+    Raises
+    ------
+    InvalidDataError
+        A fact that should be a number is none.
+    """
+    to_ms = scale(index, "ExposureTime", _SECONDS_TO_MS, "s", name)
+    found = []
+    for position, channel_id in enumerate(channel_ids):
+        facts = index.channels.get(channel_id, {})
+        where = f"{name}: channel {channel_id}"
+        exposure = number(facts, "ExposureTime", where)
+        binning, maximum = number(facts, "BinningX", where), number(facts, "MaxIntensity", where)
+        kind = facts.get("ChannelType")
+        found.append(
+            ChannelInfo(
+                acquisition_id=1,
+                channel_index=position,
+                name=facts.get("ChannelName") or f"Channel {channel_id}",
+                vendor_id=channel_id,
+                # 0 nm is Harmony's way to say that transmitted light has no emission.
+                excitation_nm=number(facts, "MainExcitationWavelength", where) or None,
+                emission_nm=number(facts, "MainEmissionWavelength", where) or None,
+                exposure_ms=None if exposure is None else round(exposure * to_ms, 6),
+                excitation_power=number(facts, "ExcitationPower", where),
+                contrast_method=_CONTRAST.get(kind.replace(" ", "").lower(), "other") if kind else None,
+                acquisition_mode=facts.get("AcquisitionType"),
+                binning=int(binning) if binning and binning >= 1 else None,
+                max_intensity=int(maximum) if maximum and maximum >= 1 else None,
+                flatfield=flatfields.get(channel_id),
+            )
+        )
+    for (channel, tag), conflict in index.conflicts.items():
+        if channel in channel_ids:
+            warnings.append(
+                f"channel {channel} has {tag} {conflict.first!r} in its first image, {conflict.other!r} in "
+                f"{conflict.image_id}; the first is recorded"
+            )
+    names = [c.name for c in found]
+    for shared in dict.fromkeys(n for n in names if names.count(n) > 1):
+        ids = ", ".join(c.vendor_id for c in found if c.name == shared)
+        warnings.append(f"channels {ids} are all called {shared!r}; their ids tell them apart")
+    return tuple(found)
+
+
+def acquisition_info(
+    index: HarmonyIndex,
+    plate: Mapping[str, str],
+    channel_ids: Sequence[str],
+    name: str,
+    warnings: list[str],
+    *,
+    ended_at: datetime | None,
+    z_step_um: float | None,
+    time_interval_s: float | None,
+) -> AcquisitionInfo:
+    """Return the measurement, as acquisition 1.
+
+    Raises
+    ------
+    InvalidDataError
+        Channels differ in the size of their images or pixels: planes of one field are one array.
+    """
+    facts = {c: index.channels.get(c, {}) for c in channel_ids}
+
+    def common(tag: str) -> str | None:
+        values = {f[tag] for f in facts.values() if tag in f}
+        return values.pop() if len(values) == 1 else None
+
+    def common_number(tag: str) -> float | None:
+        text = common(tag)
+        return number({tag: text}, tag, name) or None if text else None
+
+    started_at, zoned = moment(plate.get("MeasurementStartTime"))
+    if not zoned:
+        warnings.append("the start of the measurement names no time zone; it is taken as UTC")
+    instrument = index.header.get("InstrumentType")
+    return AcquisitionInfo(
+        acquisition_id=1,
+        height=int(_agreed(index, facts, "ImageSizeY", name)),
+        width=int(_agreed(index, facts, "ImageSizeX", name)),
+        pixel_size_x_um=_pixel_size(index, facts, "ImageResolutionX", name),
+        pixel_size_y_um=_pixel_size(index, facts, "ImageResolutionY", name),
+        z_step_um=z_step_um,
+        measurement_id=plate.get("MeasurementID"),
+        name=plate.get("Name"),
+        started_at=started_at,
+        ended_at=ended_at,
+        time_interval_s=time_interval_s,
+        operator=index.header.get("User"),
+        instrument_manufacturer="PerkinElmer",
+        instrument_model=_MODELS.get((instrument or "").lower(), instrument),
+        software="Harmony",
+        modality=_modality(facts),
+        camera=common("CameraType"),
+        magnification=common_number("ObjectiveMagnification"),
+        numerical_aperture=common_number("ObjectiveNA"),
+    )
+
+
+def _agreed(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:
+    """Return a positive number that every channel and image must share."""
+    values = {f"channel {c}": number(f, tag, f"{name}: channel {c}") for c, f in facts.items()}
+    for (channel, of), conflict in index.conflicts.items():
+        if of == tag and channel in facts:
+            where = f"image {conflict.image_id}"
+            values[where] = number({tag: conflict.other}, tag, f"{name}: {where}")
+    known = {where: value for where, value in values.items() if value is not None}
+    if not known or min(known.values()) <= 0:
+        raise InvalidDataError(f"{name} says no {tag} above 0 for its channels")
+    if max(known.values()) > min(known.values()) * (1 + _SAME):
+        shown = ", ".join(f"{where} {value:g}" for where, value in known.items())
+        raise InvalidDataError(
+            f"{name}: {tag} differs ({shown}); the planes of a field must be of one size",
+            hint="Export channels of different binning as measurements of their own.",
+        )
+    return next(iter(known.values()))
+
+
+def _pixel_size(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:
+    return _agreed(index, facts, tag, name) * scale(index, tag, METRES_TO_UM, "m", name)
+
+
+def _modality(facts: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Return how the fluorescence was imaged; ``brightfield`` when there is nothing else, ``mixed`` for several."""
+    found = {
+        "brightfield"
+        if f.get("IlluminationType") == "Transmitted"
+        else _MODALITY.get(f.get("AcquisitionType", "").lower(), "other")
+        for f in facts.values()
+        if "AcquisitionType" in f or "IlluminationType" in f
+    }
+    found = found - {"brightfield"} or found
+    return None if not found else found.pop() if len(found) == 1 else "mixed"

@@ -1,0 +1,362 @@
+"""The images of a Harmony index as tables: which plane is where, and where each field lies.
+
+Numbers are checked column by column, not image by image: a plate has tens of thousands of them. A message still names
+the first image that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import InvalidDataError
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
+from ..export import FIELDS_SCHEMA, PLANES_SCHEMA
+from .harmony_files import Layout, check_url
+from .harmony_index import HarmonyIndex
+
+METRES_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
+#: Plate formats, smallest first, for an index that does not say its own.
+_PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
+#: More planes or time points than this is a damaged number: arrays are made as long as the largest one.
+_MOST = 100_000
+_SLOW_KINETIC = re.compile(r"sk(\d+)")
+_LIST_AT_MOST = 3
+
+_Ints = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planes:
+    """The planes of one measurement, sorted by row, column, field, time point, channel and depth.
+
+    ``planes`` and ``fields`` follow the schemas of :mod:`cytolake.ingest.export` for acquisition 1. ``channel_ids``
+    are the vendor's numbers of the acquired channels, in the order of ``channel_index``.
+    """
+
+    n_rows: int
+    n_columns: int
+    channel_ids: tuple[str, ...]
+    planes: pa.Table
+    fields: pa.Table
+    z_step_um: float | None
+    time_interval_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """Where each image belongs, in the order of the index."""
+
+    row: _Ints
+    column: _Ints
+    field: _Ints
+    timepoint: _Ints
+    plane: _Ints
+    channel: _Ints
+
+    def taken(self, order: npt.NDArray[np.intp]) -> _Images:
+        return _Images(*(getattr(self, name)[order] for name in self.__slots__))
+
+
+def scale(index: HarmonyIndex, tag: str, units: Mapping[str, float], default: str, name: str) -> float:
+    """Return the factor from the unit that the index gives a tag.
+
+    Raises
+    ------
+    InvalidDataError
+        The unit is not one of ``units``.
+    """
+    unit = index.units.get(tag) or default
+    if unit not in units:
+        raise InvalidDataError(f"{name}: {tag} is in {unit!r}; known units are {', '.join(units)}")
+    return units[unit]
+
+
+def moment(text: str | None) -> tuple[datetime | None, bool]:
+    """Return the moment that a text says, in UTC, and whether it named its time zone; ``None`` for no moment."""
+    try:
+        found = datetime.fromisoformat(text or "")
+        return (found.astimezone(UTC), True) if found.tzinfo else (found.replace(tzinfo=UTC), False)
+    except (ValueError, OverflowError):
+        return None, True
+
+
+def read_planes(
+    index: HarmonyIndex, plate: Mapping[str, str], layout: Layout, name: str, warnings: list[str]
+) -> Planes:
+    """Return the planes and fields of an index, with their files located.
+
+    Parameters
+    ----------
+    index
+        The index, with at least one image.
+    plate
+        Its plate.
+    layout
+        The folders of the export.
+    name
+        What to call the index in messages.
+    warnings
+        Gets what is odd and not wrong.
+
+    Raises
+    ------
+    InvalidDataError
+        A number is missing or no number, a well lies outside the plate, or two images are one plane or one file.
+    SourceFileError
+        A URL leaves the export.
+    """
+    images = _numbers_of(index, name)
+    n_rows, n_columns = _plate_size(index, plate, images, name, warnings)
+    files, sizes = _files(index, layout, name, warnings)
+    channels, channel_index = np.unique(images.channel, return_inverse=True)
+    order = np.lexsort((images.plane, channel_index, images.timepoint, images.field, images.column, images.row))
+    at, channel = images.taken(order), channel_index[order]
+    _refuse_twice(index, at, order, name)
+
+    wells = _well_names(at)
+    z_um = _lengths(index, "PositionZ", name)[order]
+    n = len(order)
+    planes = pa.table(
+        {
+            "acquisition_id": np.ones(n, np.int32),
+            "well_id": wells,
+            "field_id": at.field.astype(np.int32),
+            "timepoint": at.timepoint.astype(np.int32),
+            "z": at.plane.astype(np.int32),
+            "channel_index": channel.astype(np.int32),
+            "file": pc.take(pa.array(files, pa.string()), pa.array(order)),
+            "page": np.zeros(n, np.int32),
+            "size": pc.take(pa.array(sizes, pa.int64()), pa.array(order)),
+            "z_um": pa.array(z_um, from_pandas=True),
+            "acquired_at": pc.take(_times(index, warnings), pa.array(order)),
+        },
+        schema=PLANES_SCHEMA,
+    )
+    new_field = np.ones(n, bool)
+    new_field[1:] = (np.diff(at.row) != 0) | (np.diff(at.column) != 0) | (np.diff(at.field) != 0)
+    first = np.flatnonzero(new_field)
+    fields = pa.table(
+        {
+            "acquisition_id": np.ones(len(first), np.int32),
+            "well_id": pc.take(wells, pa.array(first)),
+            "field_id": at.field[first].astype(np.int32),
+            "x_um": pa.array(_lengths(index, "PositionX", name)[order][first], from_pandas=True),
+            # The stage's Y points up in the image, rows count down: 0 - y rather than -y, so that 0 stays 0.
+            "y_um": pa.array(0.0 - _lengths(index, "PositionY", name)[order][first], from_pandas=True),
+            "z_um": pa.array(z_um[first], from_pandas=True),
+        },
+        schema=FIELDS_SCHEMA,
+    )
+    return Planes(
+        n_rows=n_rows,
+        n_columns=n_columns,
+        channel_ids=tuple(str(c) for c in channels),
+        planes=planes,
+        fields=fields,
+        z_step_um=_z_step(at, channel, z_um, new_field, warnings),
+        time_interval_s=_time_interval(index, at, order, new_field, name),
+    )
+
+
+def _label(index: HarmonyIndex, position: int) -> str:
+    return index.images["id"][position] or f"number {position + 1}"
+
+
+def _column(index: HarmonyIndex, tag: str, kind: pa.DataType, name: str) -> npt.NDArray[Any] | None:
+    """Return a column as numbers, floats with NaN where there is none; ``None`` when all are absent."""
+    values = index.images[tag]
+    texts = pa.array(values, pa.string())
+    if texts.null_count == len(texts):
+        return None
+    try:
+        numbers = texts.cast(kind)
+    except pa.ArrowInvalid as error:
+        bad = next(i for i, value in enumerate(values) if value is not None and not _is(value, kind))
+        what = "whole number" if pa.types.is_integer(kind) else "number"
+        raise InvalidDataError(f"{name}: {tag} of image {_label(index, bad)} is {values[bad]!r}, no {what}") from error
+    if pa.types.is_integer(kind) and numbers.null_count:
+        raise InvalidDataError(f"{name}: image {_label(index, values.index(None))} has no {tag}")
+    result: npt.NDArray[Any] = numbers.to_numpy(zero_copy_only=False)
+    return result
+
+
+def _is(text: str, kind: pa.DataType) -> bool:
+    try:
+        pa.scalar(text).cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _numbers_of(index: HarmonyIndex, name: str) -> _Images:
+    def whole(tag: str, default: int | None = None) -> _Ints:
+        column = _column(index, tag, pa.int32(), name)
+        if column is None:
+            if default is None:
+                raise InvalidDataError(f"{name}: image {_label(index, 0)} has no {tag}")
+            return np.full(len(index.images["id"]), default, np.int64)
+        return column.astype(np.int64)
+
+    def from_zero(tag: str, base: int) -> _Ints:
+        numbers = whole(tag, base)
+        numbers = numbers - (0 if (numbers == 0).any() else base)
+        bad = (numbers < 0) | (numbers >= _MOST)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise InvalidDataError(f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}")
+        return numbers
+
+    return _Images(
+        row=whole("Row"),
+        column=whole("Col"),
+        field=whole("FieldID"),
+        timepoint=from_zero("TimepointID", _first_timepoint(index)),
+        plane=from_zero("PlaneID", 1),
+        channel=whole("ChannelID"),
+    )
+
+
+def _first_timepoint(index: HarmonyIndex) -> int:
+    """Return what the first time point is called where none is called 0: 0 in V5, 1 in V7.
+
+    The file names tell, whose ``sk`` counts from 1 in every version: an export of later time points alone keeps its
+    numbers.
+    """
+    for url, timepoint in zip(index.images["URL"], index.images["TimepointID"], strict=True):
+        found = _SLOW_KINETIC.search((url or "").rpartition("/")[2])
+        if found and timepoint and timepoint.isdigit():
+            return 0 if int(timepoint) == int(found.group(1)) - 1 else 1
+    return 1
+
+
+def _plate_size(
+    index: HarmonyIndex, plate: Mapping[str, str], images: _Images, name: str, warnings: list[str]
+) -> tuple[int, int]:
+    try:
+        n_rows, n_columns = int(plate.get("PlateRows", 0)), int(plate.get("PlateColumns", 0))
+    except ValueError as error:
+        raise InvalidDataError(f"{name}: rows or columns of the plate are no whole numbers: {error}") from error
+    if not n_rows or not n_columns:
+        used = (int(images.row.max()), int(images.column.max()))
+        n_rows, n_columns = next((p for p in _PLATES if p[0] >= used[0] and p[1] >= used[1]), _PLATES[-1])
+        warnings.append(f"the index does not say the size of the plate; {n_rows} × {n_columns} holds its wells")
+    if not (0 < n_rows <= MAX_ROWS and 0 < n_columns <= MAX_COLUMNS):
+        raise InvalidDataError(f"{name}: a plate of {n_rows} × {n_columns} wells; 32 × 48 is the largest there is")
+    outside = (images.row < 1) | (images.row > n_rows) | (images.column < 1) | (images.column > n_columns)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise InvalidDataError(
+            f"{name}: image {_label(index, at)} lies in row {images.row[at]}, column {images.column[at]}, outside its "
+            f"plate of {n_rows} × {n_columns} wells ({int(outside.sum())} such images)"
+        )
+    return n_rows, n_columns
+
+
+def _well_names(at: _Images) -> pa.Array:
+    """Return the well of each image; every name is made once."""
+    place = at.row * (MAX_COLUMNS + 1) + at.column
+    places, which = np.unique(place, return_inverse=True)
+    names = [format_well(*divmod(int(p), MAX_COLUMNS + 1)) for p in places]
+    return pc.take(pa.array(names, pa.string()), pa.array(which))
+
+
+def _refuse_twice(index: HarmonyIndex, at: _Images, order: npt.NDArray[np.intp], name: str) -> None:
+    """Refuse two images of one plane; ``at`` is sorted, so they are neighbours."""
+    same = np.ones(len(order) - 1, bool)
+    for key in (at.row, at.column, at.field, at.timepoint, at.channel, at.plane):
+        same &= np.diff(key) == 0
+    if not same.any():
+        return
+    urls = index.images["URL"]
+    shown = "; ".join(
+        f"{format_well(int(at.row[i]), int(at.column[i]))} field {at.field[i]} channel {at.channel[i]} z {at.plane[i]} "
+        f"time point {at.timepoint[i]} is {urls[order[i]]} and {urls[order[i + 1]]}"
+        for i in np.flatnonzero(same)[:_LIST_AT_MOST]
+    )
+    raise InvalidDataError(
+        f"{name} describes {int(same.sum())} planes twice: {shown}",
+        hint="Export the measurement again; two indexes may have been merged.",
+    )
+
+
+def _lengths(index: HarmonyIndex, tag: str, name: str) -> _Floats:
+    """Return a column of lengths in µm, to the picometre; NaN where there is none."""
+    values = _column(index, tag, pa.float64(), name)
+    if values is None:
+        return np.full(len(index.images["id"]), np.nan)
+    values = np.where(np.isfinite(values), values, np.nan)
+    return np.round(values * scale(index, tag, METRES_TO_UM, "m", name), 6)
+
+
+def _z_step(
+    at: _Images, channel: _Ints, z_um: _Floats, new_field: npt.NDArray[np.bool_], warnings: list[str]
+) -> float | None:
+    """Return the distance of neighbouring planes of one stack, µm. Channels may start at different heights."""
+    neighbours = ~new_field[1:] & (np.diff(at.timepoint) == 0) & (np.diff(channel) == 0) & (np.diff(at.plane) == 1)
+    steps = np.abs(np.diff(z_um)[neighbours])
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    if not steps.size:
+        return None
+    middle = float(np.median(steps))
+    if float(np.ptp(steps)) > 0.05 * middle:
+        warnings.append(
+            f"planes are not evenly spaced: from {steps.min():g} to {steps.max():g} µm; {middle:g} µm is recorded"
+        )
+    return round(middle, 6)
+
+
+def _time_interval(
+    index: HarmonyIndex, at: _Images, order: npt.NDArray[np.intp], new_field: npt.NDArray[np.bool_], name: str
+) -> float | None:
+    """Return the usual time between two time points of one field, s."""
+    offset = _column(index, "MeasurementTimeOffset", pa.float64(), name)
+    if offset is None:
+        return None
+    starts = np.flatnonzero(new_field | np.append(True, np.diff(at.timepoint) != 0))
+    follows = (np.diff(at.timepoint[starts]) == 1) & ~new_field[starts][1:]
+    steps = np.diff(offset[order][starts])[follows]
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    return round(float(np.median(steps)), 6) if steps.size else None
+
+
+def _files(index: HarmonyIndex, layout: Layout, name: str, warnings: list[str]) -> tuple[list[str], list[int | None]]:
+    urls: list[str] = []
+    for position, url in enumerate(index.images["URL"]):
+        if not url:
+            raise InvalidDataError(f"{name}: image {_label(index, position)} has no URL")
+        check_url(url, name, _label(index, position))
+        urls.append(url)
+    states = index.images["State"]
+    odd = [i for i, state in enumerate(states) if state is not None and state.lower() != "ok"]
+    if odd:
+        shown = ", ".join(f"{_label(index, i)} ({states[i]})" for i in odd[:_LIST_AT_MOST])
+        warnings.append(f"the microscope marks {len(odd)} images as not Ok: {shown}")
+    if index.promised > len(urls):
+        warnings.append(f"the index lists {index.promised} images in its wells and describes {len(urls)}")
+    files, sizes = layout.locate(urls)
+    first_with: dict[str, int] = {}
+    for position, file in enumerate(files):
+        first = first_with.setdefault(file, position)
+        if first != position:
+            raise InvalidDataError(
+                f"{name}: images {_label(index, first)} and {_label(index, position)} are one file, {file}",
+                hint="Files of one name in several folders were put into one; copy the export again with its folders.",
+            )
+    return files, sizes
+
+
+def _times(index: HarmonyIndex, warnings: list[str]) -> pa.Array:
+    moments = [moment(text) for text in index.images["AbsTime"]]
+    if not all(zoned for _, zoned in moments):
+        warnings.append("times of acquisition name no time zone; they are taken as UTC")
+    return pa.array([m for m, _ in moments], pa.timestamp("us", tz="UTC"))
