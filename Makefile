@@ -17,7 +17,7 @@ INSTALL = $(if $(UV),"$(UV)" pip install --quiet --python $(1)/bin/python,$(PIP_
 OLDER_PYTHONS := $(foreach v,3.12 3.13,$(if $(shell command -v python$(v) 2>/dev/null),$(v)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench schemas constraints clean
+.PHONY: help demo test test-all lint format bench schemas docs constraints clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,11 @@ format: .venv/.dev  ## let ruff lay out the code
 
 schemas: .venv-linkml/.done  ## LinkML to schemas/generated
 	.venv-linkml/bin/python schemas/generate.py
+
+docs: .venv/.dev  ## run what the documentation shows and write its real output into the pages
+	@for page in README.md docs/*.md; do \
+	  folder=$$(mktemp -d) && .venv/bin/python tests/docs_runner.py "$$page" "$$folder" && rm -rf "$$folder" || exit 1; \
+	done
 
 constraints: .venv/.dev  ## pin what .venv holds now
 	@{ sed -n '/^#/p' constraints.txt; .venv/bin/python -m pip freeze --exclude-editable; } > .scratch/constraints.txt
