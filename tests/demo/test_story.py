@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 import cytolake
+import pytest
 from cytolake.demo import story
 from cytolake.demo.synthetic import Phenotype, PlateSpec, make_export
 from cytolake.errors import UsageError
