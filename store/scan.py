@@ -1,0 +1,430 @@
+"""Which files of a Delta table a question needs, decided from the log alone.
+
+Three rungs. A table whose files hold exactly its rows is *plain*: its files are listed, those that the log's
+statistics rule out are left out, and any reader of Parquet gives the right rows. A table with deletion vectors or
+column mapping is not, and is read by deltalake's own engine instead. Whatever else a table demands of its readers
+is refused: never a wrong row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError, UsageError
+from .datafiles import DataFile, fingerprint, marked_fingerprint, table_path
+from .storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    import pyarrow.fs
+    from deltalake import DeltaTable
+
+    from .root import LakeRoot
+
+_OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is null")
+# Reader features that change nothing about what a data file means.
+_HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
+# Reader features that deltalake's engine applies (checked against the foreign tables of the tests).
+_APPLIED = {"deletionVectors", "columnMapping"}
+_ABSOLUTE = re.compile(r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on one column, with SQL's meaning: a NULL satisfies nothing but ``is null``.
+
+    Attributes
+    ----------
+    op
+        One of ``= != < <= > >= in`` and ``is null``.
+    value
+        Text or number; a sequence of them for ``in``; None for ``is null``.
+    """
+
+    column: str
+    op: str
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        if self.op not in _OPERATORS:
+            raise UsageError(f"{self.op!r} is no filter operator; there are {', '.join(_OPERATORS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFile:
+    """One file that has to be read.
+
+    Attributes
+    ----------
+    uri
+        What a reader opens: an absolute path or an ``s3://`` URL.
+    rows, bytes
+        Number of rows (None where the log does not say) and of bytes.
+    fingerprint
+        Eight hex digits shared by the files with the same columns and types; None for a file that another writer made.
+    partition
+        Partition column → value; these columns are not in the file.
+    """
+
+    uri: str
+    rows: int | None
+    bytes: int
+    fingerprint: str | None
+    partition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """The answer for one table: what to read, and how much was spared.
+
+    Attributes
+    ----------
+    version
+        The table's version that was looked at; None for a table that does not exist yet.
+    schema
+        All columns, partition columns included.
+    files
+        What to read where ``plain``; empty otherwise.
+    considered, pruned
+        How many files the table has, and how many of them cannot hold a row that satisfies the filters.
+    plain
+        Whether reading ``files`` gives the right rows; if not, only :meth:`read` does.
+    """
+
+    table: str
+    version: int | None
+    schema: pa.Schema
+    partition_by: tuple[str, ...]
+    files: tuple[ScanFile, ...]
+    considered: int
+    pruned: int
+    filters: tuple[Filter, ...] = ()
+    plain: bool = True
+    _filesystem: pyarrow.fs.FileSystem | None = field(default=None, repr=False, compare=False)
+    _delta: DeltaTable | None = field(default=None, repr=False, compare=False)
+
+    def groups_by_fingerprint(self) -> dict[str, list[ScanFile]]:
+        """Return the files grouped by schema: within a group no columns need to be matched up.
+
+        Files of other writers carry no fingerprint; their footers are read.
+        """
+        groups: dict[str, list[ScanFile]] = {}
+        for file in self.files:
+            mark = file.fingerprint or fingerprint(self._open(file).schema_arrow)
+            groups.setdefault(mark, []).append(file)
+        return groups
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return exactly the rows that satisfy the filters, in memory.
+
+        Raises
+        ------
+        QueryError
+            The table has no such column.
+        """
+        names = list(columns) if columns is not None else self.schema.names
+        for name in names:
+            _check_column(self.table, self.schema, name)
+        needed = list(dict.fromkeys([*names, *(f.column for f in self.filters)]))
+        schema = pa.schema([self.schema.field(name) for name in needed])
+        if self._delta is not None:
+            parts = [_conform(pa.table(self._delta.scan(columns=needed)), schema)]
+        else:
+            parts = [self._read_file(file, schema) for file in self.files]
+        if self.filters:
+            parts = [part.filter(_mask(part, self.filters)) for part in parts]
+        return pa.concat_tables([_conform(schema.empty_table(), schema), *parts]).select(names)
+
+    def _open(self, file: ScanFile) -> pq.ParquetFile:
+        path = file.uri.removeprefix("s3://")
+        try:
+            return pq.ParquetFile(path, filesystem=self._filesystem, coerce_int96_timestamp_unit="us")
+        except OSError as error:
+            raise StorageError(
+                f"{self.table}: {file.uri} is named by the table's log but cannot be read ({error})",
+                hint="run `cytolake validate`; the file may have been removed by hand or by a vacuum",
+            ) from error
+
+    def _read_file(self, file: ScanFile, schema: pa.Schema) -> pa.Table:
+        with self._open(file) as parquet:
+            stored = set(parquet.schema_arrow.names)
+            body = parquet.read(columns=[n for n in schema.names if n in stored and n not in file.partition])
+            rows = parquet.metadata.num_rows
+        columns = []
+        for one in schema:
+            if one.name in file.partition:
+                columns.append(pa.repeat(pa.scalar(file.partition[one.name], one.type), rows))
+            elif one.name in body.column_names:
+                columns.append(body[one.name])
+            else:
+                columns.append(pa.nulls(rows, one.type))
+        return _conform(pa.table(columns, names=schema.names), schema)
+
+
+def scan(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), *, version: int | None = None) -> Scan:
+    """Find the files of one of the lake's tables that may hold rows satisfying all ``filters``.
+
+    A table that nobody has written to yet, but whose schema is known, has no files.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such table, or it has no such version.
+    QueryError
+        A filter names a column that the table does not have.
+    """
+    from .tables import Tables
+
+    storage = lake if isinstance(lake, Storage) else lake.storage
+    tables = Tables(storage)
+    filters = tuple(filters)
+    if version is None and not tables.exists(table):
+        schema = tables.schema(table)
+        for one in filters:
+            _check_column(table, schema, one.column)
+        return Scan(
+            table=table,
+            version=None,
+            schema=schema,
+            partition_by=tables.partition_by(table),
+            files=(),
+            considered=0,
+            pruned=0,
+            filters=filters,
+        )
+    delta = tables.open(table, version=version)
+    return _scan_delta(table, storage.uri(table_path(table)), storage, delta, filters)
+
+
+def scan_foreign(path: str, filters: Iterable[Filter] = (), *, version: int | None = None) -> Scan:
+    """Do the same for a Delta table that somebody else wrote, at a path or an ``s3://`` URL.
+
+    Raises
+    ------
+    NotFoundError
+        There is no Delta table.
+    UnsupportedTableError
+        Reading it rightly needs something that neither we nor deltalake can do.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    storage = open_storage(path)
+    try:
+        delta = DeltaTable(storage.url, version=version, storage_options=storage.delta_options() or None)
+        delta.schema().to_arrow()
+    except TableNotFoundError as error:
+        raise NotFoundError(f"{path} is no Delta table") from error
+    # An unreadable log makes deltalake raise its own errors, and pyarrow's for types Arrow does not have.
+    except (DeltaError, pa.ArrowException, ValueError, OSError) as error:
+        raise UnsupportedTableError(f"{path}: its Delta log cannot be read ({_first_line(error)})") from error
+    return _scan_delta(path, storage.url, storage, delta, tuple(filters))
+
+
+def count(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), *, version: int | None = None) -> int:
+    """Count rows; from the log alone where it is enough (no filters, or only on partition columns)."""
+    found = scan(lake, table, filters, version=version)
+    if all(one.column in found.partition_by for one in found.filters) and all(f.rows is not None for f in found.files):
+        return sum(file.rows or 0 for file in found.files)
+    return found.read(columns=[found.schema.names[0]]).num_rows
+
+
+def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFile]:
+    """Return the files of an open table that may hold rows satisfying ``filters``, as the log describes them."""
+    return _live(delta, tuple(filters))[0]
+
+
+def _live(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[list[DataFile], int, list[Mapping[str, Any]]]:
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    kept = actions.filter(_may_hold(actions, filters)) if filters else actions
+    statistics = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
+    partitions = [name for name in kept.column_names if name.startswith("partition.")]
+    files, typed = [], []
+    for row in kept.to_pylist():
+        values = {name.removeprefix("partition."): row[name] for name in partitions}
+        files.append(
+            DataFile(
+                path=unquote(row["path"]),
+                rows=row["num_records"],
+                size=row["size_bytes"],
+                stats={
+                    name: (row[f"min.{name}"], row[f"max.{name}"], row[f"null_count.{name}"] or 0)
+                    for name in statistics
+                    if row.get(f"null_count.{name}") is not None
+                },
+                partition_values={name: None if v is None else str(v) for name, v in values.items()},
+            )
+        )
+        typed.append(values)
+    return files, actions.num_rows, typed
+
+
+def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filters: tuple[Filter, ...]) -> Scan:
+    schema = _plain_strings(pa.schema(delta.schema().to_arrow()))
+    for one in filters:
+        _check_column(table, schema, one.column)
+    partition_by = tuple(delta.metadata().partition_columns)
+    plain = _is_plain(table, delta)
+    files, considered, typed = _live(delta, filters) if plain else ([], len(delta.file_uris()), [])
+    if any(_ABSOLUTE.match(file.path) for file in files):
+        plain, files = False, []  # a shallow clone: deltalake knows where its files are
+    return Scan(
+        table=table,
+        version=delta.version(),
+        schema=schema,
+        partition_by=partition_by,
+        files=tuple(
+            ScanFile(
+                uri=f"{uri}/{file.path}",
+                rows=file.rows,
+                bytes=file.size,
+                fingerprint=marked_fingerprint(file.path),
+                partition=values,
+            )
+            for file, values in zip(files, typed, strict=False)
+        ),
+        considered=considered,
+        pruned=considered - len(files) if plain else 0,
+        filters=filters,
+        plain=plain,
+        _filesystem=storage.arrow_filesystem()[0],
+        _delta=None if plain else delta,
+    )
+
+
+def _is_plain(table: str, delta: DeltaTable) -> bool:
+    protocol = delta.protocol()
+    demanded = set(protocol.reader_features or ()) - _HARMLESS
+    unknown = demanded - _APPLIED
+    if unknown or protocol.min_reader_version > 3:
+        what = ", ".join(sorted(unknown)) or f"reader version {protocol.min_reader_version}"
+        raise UnsupportedTableError(
+            f"{table}: the table demands of its readers what we cannot do ({what})",
+            hint="write it anew without these features, or export it to Parquet",
+        )
+    mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
+    return not mapped and "deletionVectors" not in demanded
+
+
+def _may_hold(actions: pa.Table, filters: tuple[Filter, ...]) -> pa.ChunkedArray | pa.Array:
+    """Return which files may hold a row that satisfies every filter; in doubt, yes."""
+    mask: Any = pa.repeat(pa.scalar(True), actions.num_rows)
+    for one in filters:
+        found = _by_partition(actions, one) if f"partition.{one.column}" in actions.column_names else None
+        if found is None and f"min.{one.column}" in actions.column_names:
+            found = _by_statistics(actions, one)
+        if found is not None:
+            mask = pc.and_(mask, found)
+    return mask
+
+
+def _by_partition(actions: pa.Table, one: Filter) -> Any | None:
+    values = actions[f"partition.{one.column}"]
+    return None if _comparable(values.type, one) is None else pc.fill_null(_satisfied(values, one), False)
+
+
+def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
+    low, high = actions[f"min.{one.column}"], actions[f"max.{one.column}"]
+    nulls = actions[f"null_count.{one.column}"]
+    if one.op == "is null":
+        return pc.fill_null(pc.greater(nulls, 0), True)
+    values = _comparable(low.type, one)
+    if values is None:
+        return None
+    tests = {
+        "=": lambda v: pc.and_(pc.less_equal(low, v), pc.greater_equal(high, v)),
+        "!=": lambda v: pc.invert(pc.and_(pc.equal(low, v), pc.equal(high, v))),
+        "<": lambda v: pc.less(low, v),
+        "<=": lambda v: pc.less_equal(low, v),
+        ">": lambda v: pc.greater(high, v),
+        ">=": lambda v: pc.greater_equal(high, v),
+    }
+    test = tests["=" if one.op == "in" else one.op]
+    held: Any = pa.repeat(pa.scalar(False), actions.num_rows)
+    for value in values:
+        held = pc.or_(held, pc.fill_null(test(value), True))
+    # A file without bounds is kept, unless that is because every value is NULL.
+    return pc.and_(held, pc.fill_null(pc.less(nulls, actions["num_records"]), True))
+
+
+def _comparable(kind: pa.DataType, one: Filter) -> list[pa.Scalar] | None:
+    """Return the filter's values as scalars of the column's type, None where they must not be compared.
+
+    Only text and integers: the bounds of floats (NaN), timestamps (cut to milliseconds by some writers) and other
+    types do not safely bound what is in a file.
+    """
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        expected: type = str
+    elif pa.types.is_integer(kind):
+        expected = int
+    else:
+        return None
+    values = [] if one.op == "is null" else list(one.value) if one.op == "in" else [one.value]
+    if any(type(value) is not expected for value in values):
+        return None
+    try:
+        return [pa.scalar(value, kind) for value in values]
+    except (pa.ArrowInvalid, OverflowError):
+        return None
+
+
+def _mask(rows: pa.Table, filters: tuple[Filter, ...]) -> Any:
+    mask: Any = pa.repeat(pa.scalar(True), rows.num_rows)
+    for one in filters:
+        try:
+            mask = pc.and_kleene(mask, _satisfied(rows[one.column], one))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            raise QueryError(
+                f"{one.column} {one.op} {one.value!r}: the column holds {rows[one.column].type}"
+            ) from error
+    return mask
+
+
+def _satisfied(values: Any, one: Filter) -> Any:
+    if one.op == "is null":
+        return pc.is_null(values)
+    if one.op == "in":
+        wanted = pa.array([value for value in one.value if value is not None])
+        found = pc.is_in(values, value_set=wanted.cast(values.type) if len(wanted) else wanted)
+        return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), found) if len(wanted) else found
+    compare = {
+        "=": pc.equal,
+        "!=": pc.not_equal,
+        "<": pc.less,
+        "<=": pc.less_equal,
+        ">": pc.greater,
+        ">=": pc.greater_equal,
+    }
+    return compare[one.op](values, pa.scalar(one.value))
+
+
+def _check_column(table: str, schema: pa.Schema, name: str) -> None:
+    if name not in schema.names:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, schema.names, n=1)
+        raise QueryError(
+            f"{table}: there is no column {name!r}",
+            hint=f"did you mean {close[0]!r}?" if close else f"columns: {', '.join(schema.names[:20])}",
+        )
+
+
+def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast to the log's schema; a file that does not fit raises instead of giving other values."""
+    loose = pa.schema([one.with_nullable(True) for one in schema])
+    return rows.select(schema.names).cast(loose)
+
+
+def _plain_strings(schema: pa.Schema) -> pa.Schema:
+    return schema.remove_metadata()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
