@@ -214,7 +214,7 @@ def _study(study_id: str, truth: Truth) -> DemoStudy:
 
 def effect_drawn(truth: Truth, compound: str) -> float:
     """Mean area of the whole nuclei under ``compound``, over that of the whole nuclei of the vehicle controls."""
-    wells = truth.objects["well_id"].to_pylist()
+    wells = [str(well) for well in truth.objects["well_id"].to_pylist()]
     area = truth.objects["nucleus_area_px"].to_numpy()
     whole = ~truth.objects["touches_border"].to_numpy(zero_copy_only=False)
     held = truth.spec.wells
