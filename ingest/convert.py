@@ -1,0 +1,340 @@
+"""One vendor export into the lake: pixels to an OME-Zarr plate, facts to rows, or nothing at all.
+
+A plate is built field by field under ``staging/`` (see :mod:`.workplace`), each finished field leaving a receipt with
+the hashes of what it was made from, so that an interrupted ingest goes on where it stopped. A rename publishes the
+whole plate, and one commit over all tables makes it visible.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import SourceFileError
+from ..schemas.identifiers import parse_well
+from ..schemas.tables import SCHEMA_VERSION
+from ..store.commit import Commit
+from ..store.images.model import AcquisitionSpec, PlateSpec
+from ..store.images.model import FieldKey as FieldKeyOfPlate
+from ..store.images.plate import open_plate
+from ..store.images.writer import PlateWriter
+from ..store.lineage import Run
+from ..store.machine import available_cores
+from ..store.root import LakeRoot
+from . import rows
+from .export import PlateExport
+from .field_pixels import FieldConverter, FieldKey, FieldReceipt, pixel_types
+from .plan import Existing, IngestPlan, make_plan
+from .workplace import Workplace
+
+Progress = Callable[[int, int], None]
+
+#: Tables that describe a plate; all of them change in the same commit.
+_PLATE_TABLES = ("wells", "acquisitions", "channels", "images", "plates")
+
+
+def ingest_export(
+    root: LakeRoot,
+    export: PlateExport,
+    *,
+    study_id: str,
+    plate_id: str | None = None,
+    existing: Existing = "error",
+    workers: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Bring one plate of an export into the lake.
+
+    Parameters
+    ----------
+    root
+        The lake.
+    export
+        What a reader made of the vendor's metadata.
+    study_id, plate_id
+        Where the plate belongs; ``plate_id`` is the export's own name for it when None.
+    existing
+        What to do when the lake holds the plate already: ``error``, ``skip`` (only if it came from the same files),
+        ``replace`` or ``extend`` (add the fields and measurements it does not have yet).
+    workers
+        Threads that convert fields; one per core when None.
+    dry_run
+        Say what would happen and write nothing.
+    progress
+        Called with (fields done, fields in all).
+
+    Returns
+    -------
+    dict
+        ``run_id``, ``status`` (``ok``, ``skipped``, ``partial``), ``plates`` (one entry) and ``warnings``, as the
+        command line documents them.
+
+    Raises
+    ------
+    AlreadyExistsError
+        The plate is there and ``existing`` does not say what to do, or its content differs where it must not.
+    ConflictError
+        Another ingest of the same plate is running or came first.
+    SourceFileError
+        No image file of the export can be read at all.
+    StorageError
+        The lake cannot be written, for instance because the disk is full; nothing of the plate is visible then.
+    """
+    started = time.monotonic()
+    plan = make_plan(root, export, study_id=study_id, plate_id=plate_id, existing=existing)
+    if plan.action == "skip":
+        return _report(plan, status="skipped")
+    if dry_run:
+        return _report(plan, status="ok", receipts=_promises(plan.export))
+    with root.storage.lock(f"plate-{plan.study_id}-{plan.plate_id}"):
+        # The plate may have come into the lake between the first look and the lock.
+        plan = make_plan(root, export, study_id=study_id, plate_id=plate_id, existing=existing)
+        if plan.action == "skip":
+            return _report(plan, status="skipped")
+        run = Run.start(
+            "ingest",
+            study_id=plan.study_id,
+            plate_ids=(plan.plate_id,),
+            parameters={"export": Path(export.root).name, "reader": export.reader, "existing": existing},
+        )
+        workplace = Workplace(root.storage, plan)
+        receipts = _convert(root, plan, workplace, workers=workers, progress=progress)
+        path = workplace.publish()
+        run.add_input("export", export.barcode or export.plate_id, sha256=plan.fingerprint)
+        run.add_output("plate", path)
+        for warning in _warnings(export, receipts):
+            run.warn(warning)
+        status = "ok" if all(r.count("ok") == len(r.sources) for r in receipts) else "partial"
+        _commit(root, plan, run, path=path, receipts=receipts, status=status)
+        workplace.clean_up()
+        if plan.action == "replace" and plan.old is not None:
+            root.storage.delete_tree(str(plan.old["path"]))
+    return _report(
+        plan,
+        status=status,
+        run=run,
+        receipts=receipts,
+        path=path,
+        warnings=_warnings(export, receipts),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _convert(
+    root: LakeRoot, plan: IngestPlan, workplace: Workplace, *, workers: int | None, progress: Progress | None
+) -> list[FieldReceipt]:
+    """Convert the fields that have no receipt yet, and finish the plate; give all receipts in plate order."""
+    fields = rows.planes_by_field(plan.export)
+    receipts = {key: receipt for key in fields if (receipt := workplace.receipt(key)) is not None}
+    if workplace.is_published and len(receipts) == len(fields):
+        return [receipts[key] for key in fields]
+    converter = FieldConverter(plan.export, root.storage, workplace.path, pixel_types(plan.export))
+
+    def convert(key: FieldKey) -> FieldReceipt:
+        receipt = converter.convert(key, fields[key])
+        workplace.leave_receipt(key, receipt)
+        return receipt
+
+    todo = [key for key in fields if key not in receipts]
+    for key, receipt in _in_threads(convert, todo, workers or available_cores()):
+        receipts[key] = receipt
+        if progress is not None:
+            progress(len(receipts), len(fields))
+    ordered = [receipts[key] for key in fields]
+    if not any(receipt.path for receipt in ordered):
+        raise SourceFileError(
+            f"{plan.export.root}: not one image of plate {plan.plate_id} could be read",
+            hint="Copy the image files beside the index as the microscope wrote them, then ingest again.",
+        )
+    _finish_plate(root, plan, workplace, ordered)
+    return ordered
+
+
+def _in_threads(
+    convert: Callable[[FieldKey], FieldReceipt], keys: Sequence[FieldKey], workers: int
+) -> Iterable[tuple[FieldKey, FieldReceipt]]:
+    """Convert with a bounded number of fields under way; the first failure stops the rest.
+
+    Threads are enough: reading, hashing, compression and the pyramid all release the interpreter lock.
+    """
+    waiting = iter(keys)
+    running: dict[Future[FieldReceipt], FieldKey] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="ingest") as pool:
+        try:
+            for key in waiting:
+                running[pool.submit(convert, key)] = key
+                if len(running) >= workers + 1:
+                    break
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    key = running.pop(future)
+                    yield key, future.result()
+                    following = next(waiting, None)
+                    if following is not None:
+                        running[pool.submit(convert, following)] = following
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _finish_plate(root: LakeRoot, plan: IngestPlan, workplace: Workplace, receipts: Sequence[FieldReceipt]) -> None:
+    """Write what holds the fields together; before this the plate is no plate."""
+    export = plan.export
+    acquisitions = {
+        a.acquisition_id: AcquisitionSpec(
+            acquisition_id=a.acquisition_id, name=a.name, started_at=a.started_at, ended_at=a.ended_at
+        )
+        for a in export.acquisitions
+    }
+    images = {FieldKeyOfPlate(r.well_id, r.acquisition_id, r.field_id) for r in receipts if r.path}
+    attributes: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "study_id": plan.study_id,
+        "plate_id": plan.plate_id,
+        "fingerprint": plan.fingerprint,
+        "vendor": export.vendor,
+    }
+    if plan.action == "extend":
+        plate = open_plate(root.storage, workplace.path)
+        acquisitions |= {a.acquisition_id: a for a in plate.acquisitions}
+        images |= set(plate.fields())
+    writer = PlateWriter(
+        root.storage,
+        workplace.path,
+        PlateSpec(
+            name=plan.plate_id,
+            n_rows=export.n_rows,
+            n_columns=export.n_columns,
+            acquisitions=tuple(acquisitions[number] for number in sorted(acquisitions)),
+            images=tuple(sorted(images, key=lambda k: (*parse_well(k.well_id), k.acquisition_id, k.field_id))),
+            attributes=attributes,
+        ),
+    )
+    writer.begin()
+    writer.finish()
+
+
+def _commit(
+    root: LakeRoot, plan: IngestPlan, run: Run, *, path: str, receipts: Sequence[FieldReceipt], status: str
+) -> None:
+    """Make the plate visible: all of its rows, in one commit."""
+    export = plan.export
+    key = {"study_id": plan.study_id, "plate_id": plan.plate_id}
+    identity = {**key, "run_id": run.run_id}
+    fresh = {
+        "wells": rows.well_rows(rows.export_wells(export), identity),
+        "acquisitions": rows.acquisition_rows(export, identity),
+        "channels": rows.channel_rows(export, identity),
+        "images": rows.image_rows(export, receipts, path, identity),
+    }
+    before = {name: root.tables.read(name, where=key) for name in fresh} if plan.old is not None else {}
+    if before:
+        # Annotation belongs to the wells, not to their pixels: it stays.
+        fresh["wells"] = _keep(before["wells"], fresh["wells"], ("well_id",))
+    if plan.action == "extend":
+        fresh["acquisitions"] = _keep(before["acquisitions"], fresh["acquisitions"], ("acquisition_id",))
+        fresh["channels"] = _keep(before["channels"], fresh["channels"], ("acquisition_id", "channel_index"))
+        fresh["images"] = pa.concat_tables([before["images"], fresh["images"]])
+    fresh["plates"] = rows.plate_row(
+        export, fresh["images"], identity, path=path, fingerprint=plan.fingerprint, status=status
+    )
+    app_id = f"ingest/{plan.study_id}/{plan.plate_id}"
+    with Commit(root, run_id=run.run_id, app_id=app_id) as commit:
+        # A study is known by its id until somebody annotates it.
+        study = rows.table_of("studies", [{"study_id": plan.study_id, "title": plan.study_id, "run_id": run.run_id}])
+        commit.insert("studies", study, on=["study_id"], same=["study_id"])
+        for name in _PLATE_TABLES:
+            commit.replace(name, key, fresh[name], must_be_new=plan.old is None)
+        if plan.action == "replace":
+            # What was computed from the pixels that are gone goes with them.
+            for name in root.tables.names():
+                if name == "quality" or name.startswith("features/"):
+                    commit.delete(name, key)
+        commit.append("runs", run.record(status))
+        commit.commit()
+
+
+def _keep(old: pa.Table, new: pa.Table, on: tuple[str, ...]) -> pa.Table:
+    """Add to the old rows those of the new ones that are not among them."""
+    known = set(zip(*(old[name].to_pylist() for name in on), strict=True))
+    fresh = [row not in known for row in zip(*(new[name].to_pylist() for name in on), strict=True)]
+    return pa.concat_tables([old, new.filter(pa.array(fresh, pa.bool_()))])
+
+
+def _warnings(export: PlateExport, receipts: Sequence[FieldReceipt]) -> list[str]:
+    """Say what somebody should know who only reads the report."""
+    warnings = list(export.warnings)
+    for status in ("missing", "corrupt"):
+        planes = [(r, s) for r in receipts for s in r.sources if s["status"] == status]
+        if planes:
+            first, source = planes[0]
+            warnings.append(
+                f"{len(planes)} plane(s) {status}, first well {first.well_id} field {first.field_id} "
+                f"channel {_channel_name(export, first, source)}: {source['file']}: {source['reason']}"
+            )
+    return warnings
+
+
+def _channel_name(export: PlateExport, receipt: FieldReceipt, source: Mapping[str, Any]) -> str:
+    return next(
+        c.name
+        for c in export.channels
+        if (c.acquisition_id, c.channel_index) == (receipt.acquisition_id, source["channel_index"])
+    )
+
+
+def _promises(export: PlateExport) -> list[FieldReceipt]:
+    """Give what a dry run can know of each field: which files are there."""
+    return [
+        FieldReceipt(
+            acquisition_id=key[0],
+            well_id=key[1],
+            field_id=key[2],
+            path=None,
+            shape=(0, 0, 0, 0, 0),
+            dtype="",
+            sources=tuple({"status": "missing" if p["size"] is None else "ok"} for p in planes),
+            bytes_read=sum(p["size"] or 0 for p in planes),
+        )
+        for key, planes in rows.planes_by_field(export).items()
+    ]
+
+
+def _report(
+    plan: IngestPlan,
+    *,
+    status: str,
+    run: Run | None = None,
+    receipts: Sequence[FieldReceipt] = (),
+    path: str | None = None,
+    warnings: Sequence[str] | None = None,
+    seconds: float = 0.0,
+) -> dict[str, Any]:
+    if path is None and plan.old is not None:
+        path = str(plan.old["path"])
+    plate = {
+        "study_id": plan.study_id,
+        "plate_id": plan.plate_id,
+        "action": plan.action,
+        "wells": len({r.well_id for r in receipts}),
+        "fields": len(receipts),
+        "planes": sum(len(r.sources) for r in receipts),
+        "missing_planes": sum(r.count("missing") for r in receipts),
+        "corrupt_planes": sum(r.count("corrupt") for r in receipts),
+        "bytes_read": sum(r.bytes_read for r in receipts),
+        "seconds": round(seconds, 3),
+        "path": path,
+    }
+    return {
+        "run_id": run.run_id if run else None,
+        "status": status,
+        "plates": [plate],
+        "warnings": list(plan.export.warnings if warnings is None else warnings),
+    }

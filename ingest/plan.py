@@ -1,0 +1,198 @@
+"""What an ingest is going to do, decided from metadata before a pixel is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import AlreadyExistsError, ConflictError, InvalidDataError, SourceFileError, UsageError
+from ..schemas.identifiers import check_id, slug
+from ..store.root import LakeRoot
+from .export import PlateExport
+
+Existing = Literal["error", "skip", "replace", "extend"]
+Action = Literal["create", "skip", "replace", "extend"]
+
+#: Part of the fingerprint: raised when the same export would become another plate.
+LAYOUT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class IngestPlan:
+    """One plate to be ingested, and how.
+
+    ``export`` holds only what has to be converted: for ``extend`` the fields that the lake does not have, under the
+    acquisition numbers they get there. ``old`` is the plate's row where there is one.
+    """
+
+    study_id: str
+    plate_id: str
+    action: Action
+    fingerprint: str
+    export: PlateExport
+    old: Mapping[str, Any] | None
+
+
+def export_fingerprint(export: PlateExport) -> str:
+    """Hash what identifies an export's content without reading its pixels.
+
+    The bytes of its metadata files and the name and size of every image file, so that the same export copied
+    elsewhere has the same fingerprint, and one file more, or one cut short, gives another. Hex sha256.
+    """
+    digest = hashlib.sha256(f"cytolake layout {LAYOUT_VERSION}\n{export.reader}\n".encode())
+    for name in sorted(export.metadata_files):
+        try:
+            content = (Path(export.root) / name).read_bytes()
+        except OSError as error:
+            raise SourceFileError(f"{export.root}/{name}: cannot be read: {error.strerror}") from error
+        digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
+    files = export.planes.select(["file", "page", "size"]).sort_by([("file", "ascending"), ("page", "ascending")])
+    digest.update(json.dumps(files.to_pydict(), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def make_plan(
+    root: LakeRoot, export: PlateExport, *, study_id: str, plate_id: str | None, existing: Existing
+) -> IngestPlan:
+    """Compare an export with what the lake holds and decide what to do.
+
+    Raises
+    ------
+    UsageError
+        ``existing`` or an id is not allowed.
+    AlreadyExistsError
+        The plate is there and ``existing`` forbids to go on, or came from other files where it should be the same.
+    InvalidDataError
+        The export promises no plane at all.
+    """
+    if existing not in get_args(Existing):
+        raise UsageError(
+            f"{existing!r} is no way to treat a plate that exists",
+            hint=f"Use one of {', '.join(get_args(Existing))}.",
+        )
+    study_id = check_id(study_id, "study")
+    plate_id = check_id(plate_id, "plate") if plate_id else slug(export.plate_id)
+    if not export.planes.num_rows:
+        raise InvalidDataError(
+            f"{export.root}: the export of plate {export.plate_id} names no image at all",
+            hint="Check that the measurement was finished and exported with its images.",
+        )
+    fingerprint = export_fingerprint(export)
+    found = root.tables.read("plates", where={"study_id": study_id, "plate_id": plate_id}).to_pylist()
+    old = found[0] if found else None
+    plan = IngestPlan(
+        study_id=study_id, plate_id=plate_id, action="create", fingerprint=fingerprint, export=export, old=old
+    )
+    if old is None:
+        return plan
+    same = old["fingerprint"] == fingerprint
+    where = f"plate {plate_id} of study {study_id}"
+    if existing == "replace":
+        return dataclasses.replace(plan, action="replace")
+    if existing == "extend":
+        return _extension(root, plan)
+    if existing == "skip":
+        # A plate that was extended since holds this export as a part of it.
+        if same or _is_held(root, plan):
+            return dataclasses.replace(plan, action="skip")
+        raise AlreadyExistsError(
+            f"{where} is in the lake, but came from other files than {export.root}",
+            hint="Use --existing replace or --existing extend, or give this export another --plate name.",
+        )
+    what = "from these very files" if same else "and came from other files"
+    raise AlreadyExistsError(
+        f"{where} is in the lake already {what}",
+        hint="Use --existing skip, replace or extend, or give this export another --plate name.",
+    )
+
+
+def _is_held(root: LakeRoot, plan: IngestPlan) -> bool:
+    try:
+        return _extension(root, plan).action == "skip"
+    except ConflictError:
+        return False
+
+
+def _extension(root: LakeRoot, plan: IngestPlan) -> IngestPlan:
+    """Leave of the export what the plate does not have; a field whose files changed is refused, never mixed."""
+    where = {"study_id": plan.study_id, "plate_id": plan.plate_id}
+    export = _as_acquisitions_of_the_plate(plan, root.tables.read("acquisitions", where=where).to_pylist())
+    have = {
+        (image["acquisition_id"], image["well_id"], image["field_id"]): {
+            (s["file"], s["page"], s["bytes"]) for s in image["source_files"]
+        }
+        for image in root.tables.read("images", where=where).to_pylist()
+    }
+    offered: dict[tuple[int, str, int], set[tuple[str, int, int | None]]] = {}
+    for plane in export.planes.to_pylist():
+        key = (plane["acquisition_id"], plane["well_id"], plane["field_id"])
+        offered.setdefault(key, set()).add((plane["file"], plane["page"], plane["size"]))
+    changed = [key for key in offered.keys() & have.keys() if offered[key] != have[key]]
+    if changed:
+        _, well_id, field_id = min(changed)
+        raise ConflictError(
+            f"plate {plan.plate_id} of study {plan.study_id}: {len(changed)} field(s) of {export.root} differ from "
+            f"what the lake holds, first well {well_id} field {field_id}",
+            hint="Extending only adds fields. Use --existing replace to ingest the plate anew.",
+        )
+    new = offered.keys() - have.keys()
+    if not new:
+        return dataclasses.replace(plan, action="skip", export=export)
+    return dataclasses.replace(
+        plan,
+        action="extend",
+        export=dataclasses.replace(
+            export, planes=_of_fields(export.planes, new), fields=_of_fields(export.fields, new)
+        ),
+    )
+
+
+def _of_fields(table: pa.Table, keys: set[tuple[int, str, int]]) -> pa.Table:
+    rows = zip(*(table[name].to_pylist() for name in ("acquisition_id", "well_id", "field_id")), strict=True)
+    return table.filter(pa.array([row in keys for row in rows], pa.bool_()))
+
+
+def _as_acquisitions_of_the_plate(plan: IngestPlan, known: list[dict[str, Any]]) -> PlateExport:
+    """Give the export's measurements the plate's numbers: its own number for a known one, the next for a new one."""
+    export = plan.export
+    numbers: dict[int, int] = {}
+    following = 1 + max((row["acquisition_id"] for row in known), default=0)
+    for acquisition in export.acquisitions:
+        same = [
+            row["acquisition_id"]
+            for row in known
+            if acquisition.measurement_id is not None and row["measurement_id"] == acquisition.measurement_id
+        ]
+        if same:
+            numbers[acquisition.acquisition_id] = same[0]
+        else:
+            numbers[acquisition.acquisition_id] = following
+            following += 1
+
+    def renumbered(table: pa.Table) -> pa.Table:
+        column = pa.array([numbers[n] for n in table["acquisition_id"].to_pylist()], pa.int32())
+        return table.set_column(
+            table.schema.get_field_index("acquisition_id"), table.schema.field("acquisition_id"), column
+        )
+
+    return dataclasses.replace(
+        export,
+        acquisitions=tuple(
+            dataclasses.replace(a, acquisition_id=numbers[a.acquisition_id]) for a in export.acquisitions
+        ),
+        channels=tuple(dataclasses.replace(c, acquisition_id=numbers[c.acquisition_id]) for c in export.channels),
+        planes=renumbered(export.planes),
+        fields=renumbered(export.fields),
+    )
+
+
+def count_wells(export: PlateExport) -> int:
+    """Count the wells that the export promises planes of."""
+    return len(pc.unique(export.planes["well_id"]))

@@ -1,0 +1,306 @@
+"""The façade: one lake, with everything that can be done to it.
+
+It composes the three wings, which do not know one another, and holds no logic of its own. Whatever is heavy is
+imported when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import UsageError
+from .store.root import LakeRoot, init_root, open_root
+
+if TYPE_CHECKING:
+    from .catalog.query import Catalog
+    from .catalog.result import Result
+    from .store.images.plate import Plate
+
+Progress = Callable[[int, int], None]
+Existing = Literal["error", "skip", "replace", "extend"]
+PathLike = str | Path
+
+
+def init_lake(url: PathLike, *, name: str | None = None) -> Lake:
+    """Make a lake in an empty or absent folder, or under an ``s3://`` prefix, and open it.
+
+    Raises
+    ------
+    AlreadyExistsError
+        There is a lake already, or the folder holds something else.
+    ConfigurationError
+        The place cannot hold a lake (no permission, no hard links).
+    """
+    return Lake(init_root(str(url), name=name))
+
+
+def open_lake(url: PathLike) -> Lake:
+    """Open a lake. Commits that were interrupted by a kill are finished first.
+
+    Raises
+    ------
+    NotFoundError
+        There is no lake.
+    ConfigurationError
+        The lake has a newer format than this version of cytolake knows.
+    """
+    return Lake(open_root(str(url)))
+
+
+def inspect(export: PathLike, *, reader: str | None = None) -> dict[str, Any]:
+    """Say what a vendor export is, from its metadata alone; keys as the command line documents them.
+
+    Raises
+    ------
+    NotAnExportError
+        No reader knows it; the message says what was looked at.
+    """
+    from .ingest.inspect import summarize
+    from .ingest.readers import detect, read_export
+
+    return summarize(detect(export, reader), read_export(export, reader))
+
+
+def inspect_picture(export: PathLike, *, reader: str | None = None) -> bytes:
+    """Draw the plates of an export, from its metadata alone: wells with data, fields per well, missing fields. PNG."""
+    from .ingest.inspect import draw
+    from .ingest.readers import read_export
+
+    return draw(read_export(export, reader))
+
+
+class Lake:
+    """An open lake; get one from :func:`open_lake` or :func:`init_lake`."""
+
+    def __init__(self, root: LakeRoot) -> None:
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"<Lake {self.name!r} at {self.url}>"
+
+    @property
+    def name(self) -> str:
+        """The lake's own name."""
+        return self.root.config.name
+
+    @property
+    def url(self) -> str:
+        """Where the lake is: an absolute path or an ``s3://`` URL."""
+        return self.root.url
+
+    def ingest(
+        self,
+        export: PathLike,
+        *,
+        study: str,
+        plate: str | None = None,
+        plate_map: PathLike | Sequence[PathLike] = (),
+        roles: Mapping[str, str] | None = None,
+        existing: Existing = "error",
+        workers: int | None = None,
+        dry_run: bool = False,
+        reader: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Bring the plates of a vendor export into a study.
+
+        Parameters
+        ----------
+        export
+            Folder (or index file) of the export.
+        study, plate
+            Where it belongs; a plate is called as the export calls it when no name is given.
+        plate_map
+            Annotation of the wells; checked whole before a pixel is converted.
+        roles
+            Channel name to role (``{"Alexa 488": "ER"}``), over what was recognised.
+        existing
+            What to do with a plate that is there: ``error``, ``skip``, ``replace``, ``extend``.
+        workers
+            Threads; one per core when None.
+        dry_run
+            Say what would happen and write nothing.
+        reader
+            Name of the reader; found by content when None.
+        progress
+            Called with (fields done, fields in all).
+
+        Returns
+        -------
+        dict
+            ``run_id``, ``status``, ``plates``, ``warnings``, as the command line documents them.
+        """
+        from .ingest.annotation.apply import annotate_export, check_annotation
+        from .ingest.channels import apply_roles
+        from .ingest.convert import ingest_export
+        from .ingest.readers import read_export
+
+        exports = [apply_roles(one, roles or {}) for one in read_export(export, reader)]
+        if plate is not None and len(exports) > 1:
+            raise UsageError(
+                f"{export} holds {len(exports)} plates, which cannot all be called {plate!r}",
+                hint="Leave the plate name out; each is called as the export calls it.",
+            )
+        maps = _paths(plate_map)
+        if maps:
+            check_annotation(exports, maps, study_id=study, plate_id=plate)
+        reports = []
+        for one in exports:
+            report = ingest_export(
+                self.root,
+                one,
+                study_id=study,
+                plate_id=plate,
+                existing=existing,
+                workers=workers,
+                dry_run=dry_run,
+                progress=progress,
+            )
+            if not dry_run:
+                annotated = annotate_export(
+                    self.root, one, maps, study_id=study, plate_id=report["plates"][0]["plate_id"]
+                )
+                report["warnings"] += annotated["warnings"]
+            reports.append(report)
+        return _together(reports)
+
+    def annotate(
+        self,
+        files: PathLike | Sequence[PathLike],
+        *,
+        study: str,
+        plate: str | None = None,
+        replace: bool = False,
+        keep_unknown: bool = False,
+        accept_valid: bool = False,
+    ) -> dict[str, Any]:
+        """Say what is in the wells: plate maps and sample sheets to validated rows, all of them or none."""
+        from .ingest.annotation.apply import annotate
+
+        return annotate(
+            self.root,
+            study_id=study,
+            plate_id=plate,
+            files=_paths(files),
+            replace=replace,
+            keep_unknown=keep_unknown,
+            accept_valid=accept_valid,
+        )
+
+    def transform(
+        self,
+        *,
+        study: str,
+        plates: Sequence[str] = (),
+        recipe: PathLike = "nuclei",
+        roles: Mapping[str, str] | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        scheduler: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Segment and measure plates of a study; see :func:`cytolake.transforms.engine.transform`."""
+        from .transforms.engine import transform
+
+        return transform(
+            self.root,
+            study_id=study,
+            plate_ids=plates,
+            recipe=str(recipe),
+            roles=roles,
+            device=device,
+            workers=workers,
+            scheduler=scheduler,
+            progress=progress,
+        )
+
+    def sql(self, query: str, *, as_of: str | None = None) -> Result:
+        """Ask a question in DuckDB's SQL over every table and view by name."""
+        return self._catalog().sql(query, as_of=as_of)
+
+    def tables(self) -> Any:
+        """List the tables and views that can be asked."""
+        return self._catalog().tables()
+
+    def columns(self, table: str | None = None) -> Any:
+        """List the columns of one table or view, or of all."""
+        return self._catalog().columns(table)
+
+    def features(self, search: str | None = None) -> Any:
+        """Search the feature dictionary."""
+        return self._catalog().features(search)
+
+    def _catalog(self) -> Catalog:
+        from .catalog.query import Catalog
+
+        return Catalog(self.root)
+
+    def plate(self, study: str, plate: str) -> Plate:
+        """Open the images of a plate.
+
+        Raises
+        ------
+        NotFoundError
+            The lake has no such plate.
+        """
+        from .errors import NotFoundError
+        from .store.images.plate import open_plate
+
+        found = self.root.tables.read("plates", columns=["path"], where={"study_id": study, "plate_id": plate})
+        if not found.num_rows:
+            raise NotFoundError(
+                f"study {study!r} has no plate {plate!r} in {self.url}",
+                hint='See lake.sql("SELECT study_id, plate_id FROM plates").',
+            )
+        return open_plate(self.root.storage, found["path"][0].as_py())
+
+    def lineage(self, row: str) -> dict[str, Any]:
+        """Go from a row back to its pixels, recipe and code.
+
+        ``row`` is ``study/plate``, or that with ``/well``, ``/field``, ``/object set``, ``/object`` behind it.
+        """
+        from .store.lineage import trace
+
+        names = ("study_id", "plate_id", "well_id", "field_id", "object_set", "object_id")
+        parts = row.strip("/").split("/")
+        if not 2 <= len(parts) <= len(names) or not all(parts):
+            raise UsageError(f"{row!r} names no row", hint="Write study/plate[/well[/field[/object_set[/object_id]]]].")
+        known: dict[str, Any] = dict(zip(names, parts, strict=False))
+        for name in ("field_id", "object_id"):
+            if name in known:
+                try:
+                    known[name] = int(known[name])
+                except ValueError as error:
+                    raise UsageError(f"{row!r}: {known[name]!r} is no {name.removesuffix('_id')} number") from error
+        return trace(self.root, **known)
+
+    def validate(self, paths: Sequence[PathLike] = (), *, deep: bool = False) -> dict[str, Any]:
+        """Check plates, sheets, or the whole lake; ``deep`` reads every pixel."""
+        from .store.check import validate
+
+        return validate(self.root, [str(path) for path in paths], deep=deep)
+
+
+def doctor(lake: Lake | None = None) -> dict[str, Any]:
+    """Look at versions, GPU, storage and schema; each failure says its repair."""
+    from .store.doctor import doctor as examine
+
+    return examine(lake.root if lake else None)
+
+
+def _paths(given: PathLike | Sequence[PathLike]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
+
+
+def _together(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Report several plates of one export as one: the worst status, everything else side by side."""
+    statuses = {report["status"] for report in reports}
+    status = next((s for s in ("partial", "ok") if s in statuses), "skipped")
+    return {
+        "run_id": reports[0]["run_id"],
+        "status": status,
+        "plates": [plate for report in reports for plate in report["plates"]],
+        "warnings": [warning for report in reports for warning in report["warnings"]],
+    }

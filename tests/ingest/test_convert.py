@@ -1,0 +1,272 @@
+"""A vendor export into the lake: whole, once, exactly, or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import cytolake
+from cytolake.errors import AlreadyExistsError, ConflictError, SourceFileError, StorageError
+from cytolake.lake import Lake
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return cytolake.init_lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def export(tiny_export: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny export that a test may damage."""
+    return Path(shutil.copytree(tiny_export, tmp_path / "exports" / tiny_export.name))
+
+
+def files_of(lake: Lake) -> dict[str, bytes]:
+    root = Path(lake.url)
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and "staging/locks" not in str(path)
+    }
+
+
+def rows(lake: Lake, table: str, **where: Any) -> list[dict[str, Any]]:
+    return lake.root.tables.read(table, where=where or None).to_pylist()
+
+
+def test_the_pixels_are_the_files_pixels(lake: Lake, export: Path) -> None:
+    report = lake.ingest(export, study="pilot")
+    assert report["status"] == "ok"
+    plate = lake.plate("pilot", report["plates"][0]["plate_id"])
+    compared = 0
+    for image in rows(lake, "images"):
+        field = plate.field(image["well_id"], image["field_id"])
+        pixels = field.read()
+        for source in image["source_files"]:
+            file = next(export.rglob(source["file"].rpartition("/")[2]))
+            assert np.array_equal(pixels[source["channel_index"], source["z"]], tifffile.imread(file))
+            compared += 1
+    assert compared == report["plates"][0]["planes"] == 12
+
+
+def test_every_plane_is_remembered_with_its_hash(lake: Lake, export: Path) -> None:
+    import hashlib
+
+    lake.ingest(export, study="pilot")
+    sources = [source for image in rows(lake, "images") for source in image["source_files"]]
+    for source in sources:
+        file = next(export.rglob(source["file"].rpartition("/")[2]))
+        assert source["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert source["status"] == "ok"
+    assert len({source["file"] for source in sources}) == 12
+
+
+def test_a_second_ingest_changes_no_file(lake: Lake, export: Path) -> None:
+    lake.ingest(export, study="pilot")
+    before = files_of(lake)
+    report = lake.ingest(export, study="pilot", existing="skip")
+    assert report["status"] == "skipped"
+    assert files_of(lake) == before
+
+
+def test_a_second_ingest_is_an_error_unless_told_otherwise(lake: Lake, export: Path) -> None:
+    lake.ingest(export, study="pilot")
+    with pytest.raises(AlreadyExistsError, match="from these very files") as caught:
+        lake.ingest(export, study="pilot")
+    assert "--existing" in str(caught.value.hint)
+
+
+def test_skip_refuses_other_files_of_the_same_name(lake: Lake, export: Path) -> None:
+    lake.ingest(export, study="pilot")
+    file = next(export.rglob("r01c01f01*ch1*.tiff"))
+    tifffile.imwrite(file, np.zeros((256, 256), np.uint16), compression="zlib")
+    with pytest.raises(AlreadyExistsError, match="other files"):
+        lake.ingest(export, study="pilot", existing="skip")
+
+
+def test_a_dry_run_writes_nothing(lake: Lake, export: Path) -> None:
+    before = files_of(lake)
+    report = lake.ingest(export, study="pilot", dry_run=True)
+    assert report["plates"][0]["planes"] == 12
+    assert files_of(lake) == before
+
+
+def test_a_missing_plane_is_missing_and_never_invented(lake: Lake, export: Path) -> None:
+    next(export.rglob("r01c02f02*ch2*.tiff")).unlink()
+    report = lake.ingest(export, study="pilot")
+    assert report["status"] == "partial"
+    assert report["plates"][0]["missing_planes"] == 1
+    assert "well A02 field 2" in report["warnings"][-1]
+    (image,) = rows(lake, "images", well_id="A02", field_id=2)
+    (missing,) = [source for source in image["source_files"] if source["status"] != "ok"]
+    assert (missing["status"], missing["sha256"]) == ("missing", None)
+    field = lake.plate("pilot", report["plates"][0]["plate_id"]).field("A02", 2)
+    assert [tuple(plane) for plane in field.missing_planes] == [(0, missing["channel_index"], 0)]
+    assert rows(lake, "plates")[0]["status"] == "partial"
+
+
+def test_a_field_without_any_file_has_a_row_and_no_image(lake: Lake, export: Path) -> None:
+    for file in export.rglob("r01c02f02*.tiff"):
+        file.unlink()
+    report = lake.ingest(export, study="pilot")
+    assert report["plates"][0]["missing_planes"] == 3
+    (image,) = rows(lake, "images", well_id="A02", field_id=2)
+    assert image["path"] is None
+    keys = lake.plate("pilot", report["plates"][0]["plate_id"]).fields()
+    assert [(k.well_id, k.field_id) for k in keys] == [("A01", 1), ("A01", 2), ("A02", 1)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda f: f.write_bytes(f.read_bytes()[:3000]), "cut|truncat|end"),
+        (lambda f: tifffile.imwrite(f, np.zeros((128, 256), np.uint16)), "128"),
+        (lambda f: tifffile.imwrite(f, np.zeros((256, 256), np.float32)), "float32"),
+        (lambda f: f.write_bytes(b"this is no image"), "TIFF"),
+    ],
+    ids=["truncated", "other size", "other type", "no tiff"],
+)
+def test_a_damaged_plane_is_recorded_with_its_reason(lake: Lake, export: Path, damage: Any, why: str) -> None:
+    damage(next(export.rglob("r01c01f02*ch1*.tiff")))
+    report = lake.ingest(export, study="pilot")
+    assert report["status"] == "partial"
+    assert report["plates"][0]["corrupt_planes"] == 1
+    (image,) = rows(lake, "images", well_id="A01", field_id=2)
+    (corrupt,) = [source for source in image["source_files"] if source["status"] == "corrupt"]
+    assert corrupt["sha256"] is None
+    import re
+
+    assert re.search(why, corrupt["reason"])
+
+
+def test_an_export_without_a_readable_file_is_refused(lake: Lake, export: Path) -> None:
+    for file in export.rglob("*.tiff"):
+        file.unlink()
+    with pytest.raises(SourceFileError, match="none of the 12 image files"):
+        lake.ingest(export, study="pilot")
+    assert rows(lake, "plates") == []
+
+
+def test_replace_keeps_annotation_and_drops_what_was_computed_from_the_old_pixels(lake: Lake, export: Path) -> None:
+    plate_map = export.parent / "map.csv"
+    plate_map.write_text("well,compound,concentration,control_type\nA01,DMSO,,negative_vehicle\nA02,inflatin,10 uM,\n")
+    lake.ingest(export, study="pilot", plate_map=plate_map)
+    (old,) = rows(lake, "plates")
+    file = next(export.rglob("r01c01f01*ch1*.tiff"))
+    tifffile.imwrite(file, np.full((256, 256), 7, np.uint16), compression="zlib")
+    report = lake.ingest(export, study="pilot", existing="replace")
+    (new,) = rows(lake, "plates")
+    assert new["path"] != old["path"]
+    assert not (Path(lake.url) / old["path"]).exists()
+    assert [w["compound"] for w in rows(lake, "wells")] == ["DMSO", "inflatin"]
+    pixels = lake.plate("pilot", report["plates"][0]["plate_id"]).field("A01", 1).read()
+    assert (pixels == 7).all(axis=(1, 2, 3)).any()
+
+
+def test_extend_adds_the_fields_that_came_later(lake: Lake, tiny_export: Path, tmp_path: Path) -> None:
+    early = Path(shutil.copytree(tiny_export, tmp_path / "early"))
+    index = next(early.rglob("Index.idx.xml"))
+    _keep_images(index, lambda url: "r01c01" in url)
+    first = lake.ingest(early, study="pilot")
+    assert first["plates"][0]["wells"] == 1
+    second = lake.ingest(tiny_export, study="pilot", existing="extend")
+    assert second["plates"][0]["fields"] == 2  # those of A02
+    plate = lake.plate("pilot", first["plates"][0]["plate_id"])
+    assert plate.wells == ["A01", "A02"]
+    assert len(rows(lake, "images")) == 4
+    assert rows(lake, "plates")[0]["n_wells"] == 2
+    assert lake.ingest(tiny_export, study="pilot", existing="extend")["status"] == "skipped"
+    assert lake.ingest(early, study="pilot", existing="skip")["status"] == "skipped"
+    assert lake.validate()["errors"] == []
+
+
+def _keep_images(index: Path, keep: Any) -> None:
+    from lxml import etree
+
+    tree = etree.parse(index)
+    ns = {"h": tree.getroot().nsmap[None]}
+    ids = set()
+    for image in tree.findall(".//h:Images/h:Image", ns):
+        if not keep(image.findtext("h:URL", namespaces=ns)):
+            ids.add(image.findtext("h:id", namespaces=ns))
+            image.getparent().remove(image)
+    for reference in tree.findall(".//h:Wells/h:Well/h:Image", ns):
+        if reference.get("id") in ids:
+            reference.getparent().remove(reference)
+    for well in tree.findall(".//h:Wells/h:Well", ns):
+        if well.find("h:Image", ns) is None:
+            well.getparent().remove(well)
+    tree.write(index, xml_declaration=True, encoding="utf-8")
+
+
+def test_extend_refuses_a_field_whose_files_changed(lake: Lake, export: Path) -> None:
+    lake.ingest(export, study="pilot")
+    tifffile.imwrite(next(export.rglob("r01c01f01*ch1*.tiff")), np.zeros((256, 256), np.uint16), compression="zlib")
+    with pytest.raises(ConflictError, match="well A01 field 1"):
+        lake.ingest(export, study="pilot", existing="extend")
+
+
+def test_an_interrupted_ingest_goes_on_where_it_stopped(
+    lake: Lake, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cytolake.ingest import field_pixels
+
+    class Stop(BaseException):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        lake.ingest(export, study="pilot", workers=1, progress=stop)
+    assert rows(lake, "plates") == []
+    read: list[Path] = []
+    real = field_pixels.read_plane
+
+    def counting(path: Path, *rest: Any) -> str:
+        read.append(path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(field_pixels, "read_plane", counting)
+    assert lake.ingest(export, study="pilot")["status"] == "ok"
+    assert 0 < len(read) <= 6, "fields that were done are not read again"
+    assert lake.validate(deep=True)["errors"] == []
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_visible(
+    lake: Lake, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cytolake.store.images import engine
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine, "sync_tree", full)
+    with pytest.raises((StorageError, OSError), match="[Nn]o space"):
+        lake.ingest(export, study="pilot")
+    monkeypatch.undo()
+    assert rows(lake, "plates") == []
+    assert lake.validate()["errors"] == []
+    assert lake.ingest(export, study="pilot")["status"] == "ok"
+
+
+def test_two_first_ingests_at_once_give_one_plate(lake: Lake, export: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def ingest(_: int) -> str:
+        try:
+            return str(cytolake.open_lake(lake.url).ingest(export, study="pilot")["status"])
+        except (ConflictError, AlreadyExistsError) as error:
+            return error.code
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = sorted(pool.map(ingest, range(2)))
+    assert outcomes in (["conflict", "ok"], ["already-exists", "ok"])
+    assert len(rows(lake, "plates")) == 1
+    assert lake.validate()["errors"] == []

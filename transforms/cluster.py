@@ -1,0 +1,109 @@
+"""Where transform work runs: a Dask scheduler somebody names, or workers of our own on this machine.
+
+Own workers are started as commands (``python -m dask spec``), not by multiprocessing: a script without
+``if __name__ == "__main__"`` can then call :meth:`Lake.transform`, and workers end by themselves when the process that
+started them is killed, because the scheduler lives in that process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, UsageError
+from ..store.machine import available_cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: logging.ERROR: Dask tells the life of its workers at INFO and WARNING on stderr.
+_QUIET = 40
+_CONNECT_SECONDS = 30
+
+
+@contextmanager
+def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
+    """Give a Dask client, and end what was started for it.
+
+    Parameters
+    ----------
+    workers
+        Worker processes on this machine, one thread each; all cores where None. One worker runs as a thread of this
+        process, which starts at once. Not used together with ``scheduler``.
+    scheduler
+        Address of a running scheduler (``tcp://host:8786``); its workers need cytolake installed and the lake
+        reachable under the same address.
+
+    Raises
+    ------
+    UsageError
+        ``workers`` is not positive, or both are given.
+    ConfigurationError
+        Nobody answers at ``scheduler``.
+    """
+    from distributed import Client
+
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers cannot do any work", hint="Give --workers 1 or more.")
+    if scheduler is not None:
+        if workers is not None:
+            raise UsageError(
+                "a scheduler brings its own workers", hint="Give either --workers or --scheduler, not both."
+            )
+        try:
+            client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"no Dask scheduler answers at {scheduler}: {error}",
+                hint="Start one with `dask scheduler`, or leave --scheduler out.",
+            ) from error
+        with client:
+            yield client
+        return
+    count = workers if workers is not None else available_cores()
+    with _local_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=_CONNECT_SECONDS * 4)
+        yield client
+
+
+@contextmanager
+def _local_cluster(count: int) -> Iterator[Any]:
+    from distributed import LocalCluster, Scheduler, SpecCluster
+    from distributed.deploy.subprocess import SubprocessWorker
+
+    if count == 1:
+        cluster: Any = LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=_QUIET,
+        )
+    else:
+        worker = {
+            "cls": SubprocessWorker,
+            "options": {
+                "worker_class": "distributed.Worker",
+                "worker_kwargs": {
+                    "host": "127.0.0.1",
+                    "nthreads": 1,
+                    "memory_limit": 0,
+                    "dashboard": False,
+                    "silence_logs": _QUIET,
+                },
+            },
+        }
+        scheduler = {
+            "cls": Scheduler,
+            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None},
+        }
+        cluster = SpecCluster(
+            scheduler=scheduler,
+            workers=dict.fromkeys(range(count), worker),
+            name="cytolake",
+            silence_logs=_QUIET,
+        )
+    with cluster:
+        yield cluster

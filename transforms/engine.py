@@ -1,0 +1,245 @@
+"""Plates into feature tables: batches of fields on Dask, one commit per plate.
+
+Workers read pixels, write labels and rows; the driver hands out work, keeps small notes, and commits. It never holds
+features, and never more than a few tasks per worker, so that its memory does not grow with the plate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..schemas.tables import arrow_schema
+from ..store.commit import Commit
+from ..store.images.plate import open_plate
+from ..store.lineage import Run
+from ..store.registry import FeatureSet, register
+from .cluster import connect
+from .device import get_device
+from .field import process_field
+from .parts import BATCH_FIELDS, BatchNote, Parts, merge_objects, merge_quality
+from .recipe import BoundRecipe, load_recipe
+from .work import FieldName, PlateWork, plan_work, warnings_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..store.datafiles import DataFile
+    from ..store.root import LakeRoot
+    from ..store.storage import Storage
+
+Progress = Callable[[int, int], None]
+
+#: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
+_TASKS_PER_WORKER = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlateJob:
+    """What workers need to know of a plate, sent to each of them once.
+
+    ``recipes`` holds the recipe bound to the channels of each acquisition.
+    """
+
+    storage: Storage
+    path: str
+    folder: str
+    recipes: Mapping[int, BoundRecipe]
+
+
+_DICTIONARY_KEY = ("feature_set_hash", "column")
+
+
+def transform(
+    root: LakeRoot,
+    *,
+    study_id: str,
+    plate_ids: Sequence[str] = (),
+    recipe: str = "nuclei",
+    roles: Mapping[str, str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Segment and measure plates of a study.
+
+    Parameters
+    ----------
+    root
+        The lake.
+    study_id, plate_ids
+        What to work on; all plates of the study when none is named.
+    recipe
+        Name of a shipped recipe or path of a TOML file.
+    roles
+        Channel name to role, over what the lake says of the plates' channels.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    workers, scheduler
+        See :func:`.cluster.connect`.
+    progress
+        Called with (fields done, fields in all) over all plates.
+
+    Returns
+    -------
+    dict
+        ``run_id``, ``status`` (``ok``, ``partial``), ``feature_set``, ``plates``, ``warnings``, as the command line
+        documents them.
+
+    Raises
+    ------
+    NotFoundError
+        The study or a plate is not in the lake.
+    RecipeError
+        The recipe is wrong, or a plate lacks a stain that it needs; nothing has been computed then.
+    """
+    get_device(device)
+    loaded = load_recipe(recipe)
+    works = plan_work(root, loaded, study_id=study_id, plate_ids=plate_ids, roles=roles or {})
+    total = sum(len(work.fields) for work in works)
+    reports: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    done = 0
+    with connect(workers=workers, scheduler=scheduler) as client:
+        for work in works:
+            before = done
+
+            def advance(count: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + count, total)
+
+            report, said = _transform_plate(root, client, work, advance)
+            reports.append(report)
+            warnings += said
+            done += len(work.fields)
+    return {
+        "run_id": reports[0]["run_id"],
+        "status": "ok" if all(report["status"] == "ok" for report in reports) else "partial",
+        "feature_set": reports[0]["feature_set"],
+        "plates": reports,
+        "warnings": warnings,
+    }
+
+
+def _transform_plate(
+    root: LakeRoot, client: Client, work: PlateWork, advance: Callable[[int], None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Process one plate and commit it; give its part of the report, and warnings."""
+    started = time.monotonic()
+    plate, recipe = work.plate, work.recipe
+    key = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    run = Run.start(
+        "transform",
+        study_id=plate["study_id"],
+        plate_ids=(plate["plate_id"],),
+        parameters={"recipe": recipe.name, "roles": work.role_map()},
+    )
+    registration = register(root, recipe.name, recipe.definition(), recipe_text=recipe.text, run_id=run.run_id)
+    feature_set = registration.feature_set
+    with root.storage.lock(f"transform-{key['study_id']}-{key['plate_id']}-{feature_set.hash[:8]}"):
+        folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
+        job = PlateJob(storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound)
+        notes = _run_batches(client, job, _batches(work.fields), advance)
+        files, quality = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
+        warnings = warnings_of(work, notes)
+        status = "partial" if any(note.skipped for note in notes) else "ok"
+        for warning in warnings:
+            run.warn(warning)
+        run.add_input("plate", plate["path"], sha256=plate["fingerprint"])
+        for object_set, file in files.items():
+            run.add_output("table", feature_set.table(object_set), rows=file.rows if file else 0)
+        app_id = f"transform/{key['study_id']}/{key['plate_id']}/{feature_set.hash[:8]}"
+        with Commit(root, run_id=run.run_id, app_id=app_id) as commit:
+            registration.add_to(commit)
+            dictionary = work.dictionary(feature_set, run.run_id)
+            commit.insert("feature_dictionary", dictionary, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
+            for object_set, file in files.items():
+                schema = work.schema(object_set)
+                commit.replace_files(feature_set.table(object_set), key, [file] if file else [], schema)
+            commit.replace_files(
+                "quality",
+                {**key, "feature_set_hash": feature_set.hash},
+                [quality] if quality else [],
+                arrow_schema("quality"),
+            )
+            commit.append("runs", run.record(status))
+            commit.commit()
+        Parts(root.storage, folder).remove()
+    report = {
+        **key,
+        "run_id": run.run_id,
+        "status": status,
+        "feature_set": feature_set.label,
+        "objects": {name: sum(note.rows.get(name, 0) for note in notes) for name in feature_set.object_sets},
+        "images": len(work.fields),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return report, warnings
+
+
+def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> BatchNote:
+    """Process some fields of a plate on a worker; a batch that is done already is not done again."""
+    parts = Parts(job.storage, job.folder)
+    note = parts.note(number)
+    if note is not None:
+        return note
+    plate = open_plate(job.storage, job.path)
+    results = []
+    for acquisition_id, well_id, field_id in names:
+        field = plate.field(well_id, field_id, acquisition_id)
+        try:
+            results.append(((well_id, field_id), process_field(field, job.recipes[acquisition_id])))
+        except Exception as error:
+            error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
+            raise
+    return parts.write(number, results)
+
+
+def _batches(fields: Sequence[FieldName]) -> list[Sequence[FieldName]]:
+    return [fields[start : start + BATCH_FIELDS] for start in range(0, len(fields), BATCH_FIELDS)]
+
+
+def _run_batches(
+    client: Client, job: PlateJob, batches: Sequence[Sequence[FieldName]], advance: Callable[[int], None]
+) -> list[BatchNote]:
+    """Have the batches processed, a bounded number at a time; the first that fails for good stops the plate."""
+    from distributed import as_completed
+
+    limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
+    sent = client.scatter(job, broadcast=True)
+    waiting = iter(enumerate(batches))
+    notes: list[BatchNote] = []
+    done = 0
+
+    def submit(number: int, names: Sequence[FieldName]) -> Any:
+        return client.submit(_process_batch, sent, number, names, pure=False)
+
+    under_way = as_completed([submit(*batch) for batch in itertools.islice(waiting, limit)])
+    for future in under_way:
+        note = future.result()
+        notes.append(note)
+        done += len(batches[note.number])
+        advance(done)
+        following = next(waiting, None)
+        if following is not None:
+            under_way.add(submit(*following))
+    return sorted(notes, key=lambda note: note.number)
+
+
+def _merge(
+    client: Client, job: PlateJob, notes: Sequence[BatchNote], feature_set: FeatureSet, constants: Mapping[str, str]
+) -> tuple[dict[str, DataFile | None], DataFile | None]:
+    """Have the batches joined to one file per object set, and one of quality rows, on the workers."""
+    of_quality = {**constants, "feature_set": feature_set.label, "feature_set_hash": feature_set.hash}
+    merging = {
+        name: client.submit(
+            merge_objects, job.storage, job.folder, name, notes, feature_set.table(name), constants, pure=False
+        )
+        for name in feature_set.object_sets
+    }
+    quality = client.submit(merge_quality, job.storage, job.folder, notes, of_quality, pure=False)
+    return {name: future.result() for name, future in merging.items()}, quality.result()

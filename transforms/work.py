@@ -1,0 +1,192 @@
+"""What there is to do: the plates of a study, what a recipe finds on each, the fields in the order of their rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from .. import __version__
+from ..errors import NotFoundError, RecipeError, UsageError
+from ..schemas.identifiers import parse_well
+from ..schemas.tables import arrow_schema
+from ..wording import did_you_mean
+from .features.dictionary import FeatureColumn, dictionary_rows
+from .features.families import columns_of
+from .field import OBJECT_IDENTITY, families_of
+from .parts import BATCH_FIELDS, BatchNote, feature_schema
+from .recipe import BoundRecipe, Recipe
+
+if TYPE_CHECKING:
+    from ..store.registry import FeatureSet
+    from ..store.root import LakeRoot
+
+#: (acquisition, well, field)
+FieldName = tuple[int, str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlateWork:
+    """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order."""
+
+    plate: Mapping[str, Any]
+    bound: Mapping[int, BoundRecipe]
+    fields: Sequence[FieldName]
+    without_image: Sequence[FieldName]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, the same for every acquisition."""
+        return next(iter(self.bound.values())).recipe
+
+    def role_map(self) -> dict[str, dict[str, str]]:
+        """Say which channel counted as which stain in each acquisition, for lineage."""
+        return {
+            str(acquisition_id): {n: r for n, r in zip(b.channel_names, b.roles, strict=True) if r is not None}
+            for acquisition_id, b in self.bound.items()
+        }
+
+    def identity(self, feature_set: FeatureSet) -> str:
+        """Give 16 hex digits that change with whatever changes the rows of this plate."""
+        parts = [feature_set.hash, self.plate["fingerprint"], self.role_map(), self.fields, BATCH_FIELDS, __version__]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def columns(self, object_set: str) -> list[FeatureColumn]:
+        """List the features of an object set over all acquisitions."""
+        columns = {
+            column.name: column
+            for bound in self.bound.values()
+            for column in columns_of(families_of(bound, object_set), object_set, bound.roles)
+        }
+        return list(columns.values())
+
+    def schema(self, object_set: str) -> pa.Schema:
+        """Give the columns of an object set's feature table, whether or not there is an object."""
+        features = (pa.field(column.name, pa.float32()) for column in self.columns(object_set))
+        return feature_schema(pa.schema([*OBJECT_IDENTITY, *features]))
+
+    def dictionary(self, feature_set: FeatureSet, run_id: str) -> pa.Table:
+        """Describe every column once, as rows of the feature dictionary."""
+        rows = [
+            row
+            for object_set in feature_set.object_sets
+            for row in dictionary_rows(self.columns(object_set), feature_set_hash=feature_set.hash, run_id=run_id)
+        ]
+        return pa.Table.from_pylist(rows, schema=arrow_schema("feature_dictionary"))
+
+
+def plan_work(
+    root: LakeRoot, recipe: Recipe, *, study_id: str, plate_ids: Sequence[str], roles: Mapping[str, str]
+) -> list[PlateWork]:
+    """Look at every plate before the first pixel is computed: nobody wants to hear of a missing stain after an hour.
+
+    Raises
+    ------
+    NotFoundError
+        The study or a plate is not in the lake.
+    UsageError
+        ``roles`` names a channel that a plate does not have.
+    RecipeError
+        A plate lacks a stain.
+    """
+    return [_prepare(root, recipe, plate, roles) for plate in _plates(root, study_id, plate_ids)]
+
+
+def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mapping[str, str]) -> PlateWork:
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    images = root.tables.read("images", columns=["acquisition_id", "well_id", "field_id", "path"], where=where)
+    names: dict[bool, list[FieldName]] = {True: [], False: []}
+    for image in images.to_pylist():
+        name = (image["acquisition_id"], image["well_id"], image["field_id"])
+        names[image["path"] is not None].append(name)
+
+    def order(name: FieldName) -> tuple[int, tuple[int, int], int]:
+        return name[0], parse_well(name[1]), name[2]
+
+    return PlateWork(
+        plate=plate,
+        bound=_bind(root, recipe, plate, roles),
+        fields=sorted(names[True], key=order),
+        without_image=sorted(names[False], key=order),
+    )
+
+
+def _plates(root: LakeRoot, study_id: str, plate_ids: Sequence[str]) -> list[dict[str, Any]]:
+    found = root.tables.read("plates", where={"study_id": study_id}).to_pylist()
+    if not found:
+        studies = sorted(set(root.tables.read("plates", columns=["study_id"])["study_id"].to_pylist()))
+        raise NotFoundError(
+            f"study {study_id!r} has no plate in {root.url}",
+            hint=f"Studies with plates: {', '.join(studies)}." if studies else "Ingest a plate first.",
+        )
+    by_id = {plate["plate_id"]: plate for plate in found}
+    for plate_id in plate_ids:
+        if plate_id not in by_id:
+            raise NotFoundError(
+                f"study {study_id!r} has no plate {plate_id!r}", hint=f"Its plates: {', '.join(sorted(by_id))}."
+            )
+    return [by_id[plate_id] for plate_id in dict.fromkeys(plate_ids or sorted(by_id))]
+
+
+def _bind(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mapping[str, str]) -> dict[int, BoundRecipe]:
+    """Find the recipe's stains among the channels of each acquisition of a plate.
+
+    Raises
+    ------
+    UsageError
+        A channel that ``roles`` names is on no acquisition.
+    RecipeError
+        A stain is missing; the message names the plate.
+    """
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    channels = root.tables.read("channels", where=where).to_pylist()
+    names = sorted({channel["name"] for channel in channels})
+    for name in roles:
+        if name not in names:
+            raise UsageError(
+                f"plate {plate['plate_id']} has no channel {name!r}{did_you_mean(name, names)}",
+                hint=f"Its channels: {', '.join(names)}.",
+            )
+    bound = {}
+    for acquisition_id in sorted({channel["acquisition_id"] for channel in channels}):
+        own = sorted(
+            (c for c in channels if c["acquisition_id"] == acquisition_id), key=lambda c: int(c["channel_index"])
+        )
+        try:
+            bound[acquisition_id] = recipe.bind(
+                [roles.get(c["name"], c["role"]) for c in own], [c["name"] for c in own]
+            )
+        except RecipeError as error:
+            raise RecipeError(f"plate {plate['plate_id']}: {error.message}", hint=error.hint) from error
+    return bound
+
+
+def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
+    """Say what somebody should know who only reads the report."""
+    plate_id = work.plate["plate_id"]
+    warnings = []
+    skipped: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for note in notes:
+        for well_id, field_id, object_set, reason in note.skipped:
+            skipped.setdefault((object_set, reason), []).append((well_id, field_id))
+    for (object_set, reason), places in skipped.items():
+        well_id, field_id = places[0]
+        warnings.append(
+            f"plate {plate_id}: no {object_set} in {len(places)} field(s), first well {well_id} field {field_id}: "
+            f"{reason}"
+        )
+    if work.without_image:
+        _, well_id, field_id = work.without_image[0]
+        warnings.append(
+            f"plate {plate_id}: {len(work.without_image)} field(s) have no image, first well {well_id} field {field_id}"
+        )
+    unnamed = sorted({name for bound in work.bound.values() for name in bound.unnamed_channels})
+    warnings += [
+        f'plate {plate_id}: channel {name!r} is not measured, because nobody said what it stains: --role "{name}=ROLE"'
+        for name in unnamed
+    ]
+    return warnings
