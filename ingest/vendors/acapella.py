@@ -186,7 +186,7 @@ def evaluate(profile: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[
     """
     kind = profile.get("Type")
     if kind == "Identity":
-        return np.ones(shape)
+        return np.ones(shape, np.float64)
     if kind != "Polynomial":
         raise AcapellaError(f"profile of type {kind!r}; known are Polynomial and Identity")
     x0, y0 = _pair(profile, "Origin")
@@ -197,7 +197,7 @@ def evaluate(profile: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[
     coefficients = profile.get("Coefficients")
     if not isinstance(coefficients, list) or not coefficients:
         raise AcapellaError("a Polynomial profile without Coefficients")
-    image = np.zeros(shape)
+    image: npt.NDArray[np.float64] = np.zeros(shape, np.float64)
     for degree, row in enumerate(coefficients):
         if not isinstance(row, list) or len(row) != degree + 1:
             raise AcapellaError(f"row {degree} of Coefficients should hold {degree + 1} numbers, holds {row!r}")
@@ -207,7 +207,7 @@ def evaluate(profile: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[
 
 
 def _centres(pixels: int, grid: float) -> npt.NDArray[np.float64]:
-    return (np.arange(pixels) + 0.5) * (grid / pixels) - 0.5
+    return (np.arange(pixels, dtype=np.float64) + 0.5) * (grid / pixels) - 0.5
 
 
 def _finite(values: Sequence[Any], what: str) -> list[float]:

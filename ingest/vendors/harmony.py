@@ -56,12 +56,13 @@ class HarmonyReader:
             with index.open("rb") as file:
                 root = check_index_root(file.read(_FIRST_BYTES), str(index))
         except NotAnExportError as error:
-            return Evidence(reader=self.name, confidence=0.0, facts=(error.message,), index=str(index))
+            return self._evidence(0.0, index, error.message)
         except OSError as error:
-            facts = (f"{index} cannot be read: {error.strerror}",)
-            return Evidence(reader=self.name, confidence=0.0, facts=facts, index=str(index))
-        facts = (f"{index.name}: {root}", f"Harmony {root.harmony_version}")
-        return Evidence(reader=self.name, confidence=1.0, facts=facts, index=str(index))
+            return self._evidence(0.0, index, f"{index} cannot be read: {error.strerror}")
+        return self._evidence(1.0, index, f"{index.name}: {root}", f"Harmony {root.harmony_version}")
+
+    def _evidence(self, confidence: float, index: Path, *facts: str) -> Evidence:
+        return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:
         """Return the plate of one measurement, or the plates of the measurement folders directly below ``path``.
@@ -181,7 +182,7 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
         if "file" not in table.column_names:
             return table
         position = table.schema.get_field_index("file")
-        files = pc.binary_join_element_wise(prefix, table["file"], "/")
+        files = pc.binary_join_element_wise(pa.scalar(prefix), table["file"], pa.scalar("/"))  # type: ignore[call-overload]
         return table.set_column(position, table.schema.field(position), files)
 
     return replace(

@@ -136,13 +136,18 @@ def _events(data: bytes, name: str, tags: tuple[str, ...]) -> Iterator[etree._El
     try:
         for start in range(0, len(data), _CHUNK):
             parser.feed(data[start : start + _CHUNK])
-            for _, element in parser.read_events():
-                yield element
+            yield from _ended(parser)
         parser.close()
     except etree.XMLSyntaxError as error:
         raise _broken(data, name, error) from error
+    yield from _ended(parser)
+
+
+def _ended(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
     for _, element in parser.read_events():
-        yield element
+        # Start and end events bring an element; lxml's stubs allow for comments and namespaces as well.
+        if isinstance(element, etree._Element):
+            yield element
 
 
 def _drop(element: etree._Element) -> None:
@@ -176,7 +181,7 @@ def read_root(data: bytes, name: str) -> Root:
     try:
         for start in range(0, len(data), 4096):
             parser.feed(data[start : start + 4096])
-            for _, element in parser.read_events():
+            for element in _ended(parser):
                 qname = etree.QName(element)
                 return Root(
                     name=qname.localname,
@@ -228,9 +233,8 @@ class _ImageColumns:
             local = names.get(tag)
             if local is None:
                 local = names[tag] = etree.QName(child).localname
+                self.note_unit(local, child)
             values[local] = child.text
-            if local not in self.units and "Unit" in child.attrib:
-                self.units[local] = child.attrib["Unit"]
         get = values.get
         for tag, append in self._appends:
             text = get(tag)
@@ -239,6 +243,12 @@ class _ImageColumns:
         if key not in self._seen:
             self._seen.add(key)
             self._new_facts(key, get("id") or "?")
+
+    def note_unit(self, tag: str, element: etree._Element) -> None:
+        """Keep the unit that the first element of a name has."""
+        unit = element.get("Unit")
+        if unit is not None:
+            self.units.setdefault(tag, unit)
 
     def _new_facts(self, key: tuple[str | None, ...], image_id: str) -> None:
         channel = (key[0] or "").strip()
@@ -291,9 +301,7 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
             if "FlatfieldProfile" in facts:
                 flatfields.setdefault(channel, facts["FlatfieldProfile"])
             for child in element:
-                unit = child.get("Unit")
-                if unit is not None:
-                    images.units.setdefault(etree.QName(child).localname, unit)
+                images.note_unit(etree.QName(child).localname, child)
             known = {k: v for k, v in facts.items() if k in CHANNEL_TAGS}
             channels.setdefault(channel, {}).update(known)
             _drop(element)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
@@ -126,43 +125,37 @@ def read_planes(
     wells = _well_names(at)
     z_um = _lengths(index, "PositionZ", name)[order]
     n = len(order)
-    planes = pa.table(
-        {
-            "acquisition_id": np.ones(n, np.int32),
-            "well_id": wells,
-            "field_id": at.field.astype(np.int32),
-            "timepoint": at.timepoint.astype(np.int32),
-            "z": at.plane.astype(np.int32),
-            "channel_index": channel.astype(np.int32),
-            "file": pc.take(pa.array(files, pa.string()), pa.array(order)),
-            "page": np.zeros(n, np.int32),
-            "size": pc.take(pa.array(sizes, pa.int64()), pa.array(order)),
-            "z_um": pa.array(z_um, from_pandas=True),
-            "acquired_at": pc.take(_times(index, warnings), pa.array(order)),
-        },
-        schema=PLANES_SCHEMA,
-    )
+    plane_columns: dict[str, Any] = {
+        "acquisition_id": np.ones(n, np.int32),
+        "well_id": wells,
+        "field_id": at.field.astype(np.int32),
+        "timepoint": at.timepoint.astype(np.int32),
+        "z": at.plane.astype(np.int32),
+        "channel_index": channel.astype(np.int32),
+        "file": pa.array(files, pa.string()).take(order),
+        "page": np.zeros(n, np.int32),
+        "size": pa.array(sizes, pa.int64()).take(order),
+        "z_um": pa.array(z_um, from_pandas=True),
+        "acquired_at": _times(index, warnings).take(order),
+    }
     new_field = np.ones(n, bool)
     new_field[1:] = (np.diff(at.row) != 0) | (np.diff(at.column) != 0) | (np.diff(at.field) != 0)
     first = np.flatnonzero(new_field)
-    fields = pa.table(
-        {
-            "acquisition_id": np.ones(len(first), np.int32),
-            "well_id": pc.take(wells, pa.array(first)),
-            "field_id": at.field[first].astype(np.int32),
-            "x_um": pa.array(_lengths(index, "PositionX", name)[order][first], from_pandas=True),
-            # The stage's Y points up in the image, rows count down: 0 - y rather than -y, so that 0 stays 0.
-            "y_um": pa.array(0.0 - _lengths(index, "PositionY", name)[order][first], from_pandas=True),
-            "z_um": pa.array(z_um[first], from_pandas=True),
-        },
-        schema=FIELDS_SCHEMA,
-    )
+    field_columns: dict[str, Any] = {
+        "acquisition_id": np.ones(len(first), np.int32),
+        "well_id": wells.take(first),
+        "field_id": at.field[first].astype(np.int32),
+        "x_um": pa.array(_lengths(index, "PositionX", name)[order][first], from_pandas=True),
+        # The stage's Y points up in the image, rows count down: 0 - y rather than -y, so that 0 stays 0.
+        "y_um": pa.array(0.0 - _lengths(index, "PositionY", name)[order][first], from_pandas=True),
+        "z_um": pa.array(z_um[first], from_pandas=True),
+    }
     return Planes(
         n_rows=n_rows,
         n_columns=n_columns,
         channel_ids=tuple(str(c) for c in channels),
-        planes=planes,
-        fields=fields,
+        planes=pa.table(plane_columns, schema=PLANES_SCHEMA),
+        fields=pa.table(field_columns, schema=FIELDS_SCHEMA),
         z_step_um=_z_step(at, channel, z_um, new_field, warnings),
         time_interval_s=_time_interval(index, at, order, new_field, name),
     )
@@ -262,12 +255,12 @@ def _plate_size(
     return n_rows, n_columns
 
 
-def _well_names(at: _Images) -> pa.Array:
+def _well_names(at: _Images) -> pa.Array[Any]:
     """Return the well of each image; every name is made once."""
     place = at.row * (MAX_COLUMNS + 1) + at.column
     places, which = np.unique(place, return_inverse=True)
     names = [format_well(*divmod(int(p), MAX_COLUMNS + 1)) for p in places]
-    return pc.take(pa.array(names, pa.string()), pa.array(which))
+    return pa.array(names, pa.string()).take(which)
 
 
 def _refuse_twice(index: HarmonyIndex, at: _Images, order: npt.NDArray[np.intp], name: str) -> None:
@@ -355,7 +348,7 @@ def _files(index: HarmonyIndex, layout: Layout, name: str, warnings: list[str]) 
     return files, sizes
 
 
-def _times(index: HarmonyIndex, warnings: list[str]) -> pa.Array:
+def _times(index: HarmonyIndex, warnings: list[str]) -> pa.Array[Any]:
     moments = [moment(text) for text in index.images["AbsTime"]]
     if not all(zoned for _, zoned in moments):
         warnings.append("times of acquisition name no time zone; they are taken as UTC")

@@ -1,0 +1,129 @@
+"""What an export is, for a person and for a program, from its metadata alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..schemas.identifiers import parse_well
+from .export import PlateExport
+from .readers import Evidence
+
+
+def summarize(evidence: Evidence, exports: Sequence[PlateExport]) -> dict[str, Any]:
+    """Describe an export.
+
+    Returns
+    -------
+    dict
+        JSON types: ``reader``, ``evidence`` (``confidence``, ``index``, ``facts``), ``vendor``, ``format_version``,
+        ``path``, ``plates`` and ``warnings``. A plate counts its ``wells``, ``fields`` (of all wells and
+        acquisitions), ``planes`` that the index promises and ``missing_planes`` that are not there; ``bytes`` are
+        those on disk, ``pixel_size_um`` is along x. ``rows`` and ``columns`` are the format of the plate.
+    """
+    first = exports[0]
+    return {
+        "reader": evidence.reader,
+        "evidence": {
+            "confidence": evidence.confidence,
+            "index": evidence.index,
+            "facts": list(evidence.facts),
+        },
+        "vendor": first.vendor,
+        "format_version": first.format_version,
+        "path": first.root,
+        "plates": [_plate(export) for export in exports],
+        "warnings": [warning for export in exports for warning in export.warnings],
+    }
+
+
+def _plate(export: PlateExport) -> dict[str, Any]:
+    acquisition = export.acquisitions[0]
+    wells = sorted(set(export.planes["well_id"].to_pylist()), key=parse_well)
+    return {
+        "plate": export.plate_id,
+        "barcode": export.barcode,
+        "name": export.name,
+        "plate_type": export.plate_type,
+        "rows": export.n_rows,
+        "columns": export.n_columns,
+        "wells": len(wells),
+        "well_ids": wells,
+        "fields": export.fields.num_rows,
+        "acquisitions": len(export.acquisitions),
+        "channels": [
+            {
+                "name": channel.name,
+                "role": channel.role,
+                "id": channel.vendor_id,
+                "acquisition_id": channel.acquisition_id,
+                "excitation_nm": channel.excitation_nm,
+                "emission_nm": channel.emission_nm,
+            }
+            for channel in export.channels
+        ],
+        "timepoints": _extent(export.planes, "timepoint"),
+        "z_planes": _extent(export.planes, "z"),
+        "height": acquisition.height,
+        "width": acquisition.width,
+        "pixel_size_um": acquisition.pixel_size_x_um,
+        "pixel_size_y_um": acquisition.pixel_size_y_um,
+        "z_step_um": acquisition.z_step_um,
+        "instrument": acquisition.instrument_model,
+        "started_at": acquisition.started_at.isoformat() if acquisition.started_at else None,
+        "planes": export.planes.num_rows,
+        "missing_planes": export.planes["size"].null_count,
+        "bytes": pc.sum(export.planes["size"]).as_py() or 0,
+        "annotated_wells": len(set(export.annotation["well_id"].to_pylist())),
+    }
+
+
+def _extent(planes: pa.Table, column: str) -> int:
+    last: int | None = pc.max(planes[column]).as_py()
+    return 0 if last is None else last + 1
+
+
+def draw(exports: Sequence[PlateExport]) -> bytes:
+    """Draw the plates of an export: wells with data, fields per well, wells that lack planes.
+
+    Returns
+    -------
+    bytes
+        A PNG, the plates below one another.
+    """
+    pictures = [_draw_plate(export) for export in exports]
+    if len(pictures) == 1:
+        return pictures[0]
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(picture)) for picture in pictures]
+    sheet = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    top = 0
+    for image in images:
+        sheet.paste(image, (0, top))
+        top += image.height
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def _draw_plate(export: PlateExport) -> bytes:
+    from ..store.images.picture import plate_picture
+
+    missing = export.planes.filter(pc.is_null(export.planes["size"]))
+    return plate_picture(
+        export.n_rows,
+        export.n_columns,
+        fields=_per_well(export.fields),
+        missing=_per_well(missing),
+        title=f"{export.plate_id} ({export.vendor} {export.format_version})",
+    )
+
+
+def _per_well(table: pa.Table) -> dict[str, int]:
+    counts = pc.value_counts(table["well_id"]).to_pylist()
+    return {row["values"]: row["counts"] for row in counts}
