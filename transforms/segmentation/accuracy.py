@@ -84,8 +84,7 @@ def score(true: Labels, found: Labels, thresholds: Sequence[float] = THRESHOLDS)
     n_true = np.count_nonzero(np.bincount(true.ravel())[1:])
     n_found = np.count_nonzero(np.bincount(found.ravel())[1:])
     return tuple(
-        Score(threshold=t, matched=int(np.count_nonzero(ratios > t)), found=n_found, true=n_true)
-        for t in thresholds
+        Score(threshold=t, matched=int(np.count_nonzero(ratios > t)), found=n_found, true=n_true) for t in thresholds
     )
 
 

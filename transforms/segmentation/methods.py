@@ -86,15 +86,11 @@ def _watershed(
 
     if image is None:
         # Only reached where the recipe allows it: ``without_channel`` is judged when the recipe meets a plate.
-        return cells_by_distance(
-            seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"]
-        )
+        return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
     return cells_from_nuclei(image, seeds, pixel_size_um=pixel_size_um, **parameters)
 
 
-def _distance(
-    image: npt.NDArray[Any] | None, seeds: Labels, *, pixel_size_um: float, max_distance_um: float
-) -> Labels:
+def _distance(image: npt.NDArray[Any] | None, seeds: Labels, *, pixel_size_um: float, max_distance_um: float) -> Labels:
     from .cells import cells_by_distance
 
     return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=max_distance_um)
