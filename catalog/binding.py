@@ -1,0 +1,240 @@
+"""A fresh DuckDB connection in which each name of a question stands for just the files that matter to it.
+
+The connection lives in memory, sees no other file (``allowed_paths`` names those that were bound, everything else is
+off) and nothing of the Python process, and cannot be reconfigured. Together with :mod:`.statement`, which lets only
+reading statements through, that is a safety belt for people you trust; strangers' questions need a process of their
+own with limits.
+"""
+
+# ruff: noqa: S608 - names and values in the SQL made here are quoted
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ..errors import StorageError
+from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
+from .messages import file_is_gone
+from .moment import Moment
+from .relations import WELL_COLUMNS, WELL_KEY, ObjectView, Relation
+from .result import TableScan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..store.scan import Scan
+
+#: More plates than this are not listed one by one to choose files: most files would be opened anyway.
+_MANY_PLATES = 2000
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Return a string as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def open_connection(moment: Moment) -> duckdb.DuckDBPyConnection:
+    """Return a connection that has read nothing yet."""
+    connection = duckdb.connect(":memory:")
+    spill = Path(tempfile.gettempdir()) / f"cytolake-{os.getpid()}"
+    for setting in (
+        "python_enable_replacements = false",
+        "enable_progress_bar = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "TimeZone = 'UTC'",
+        f"temp_directory = {text(str(spill))}",
+    ):
+        connection.execute(f"SET {setting}").fetchall()
+    filesystem = moment.root.storage.duckdb_filesystem()
+    if filesystem is not None:
+        connection.register_filesystem(filesystem)
+    return connection
+
+
+class Binder:
+    """Makes the views of one connection, and counts the files behind them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, moment: Moment) -> None:
+        self.connection = connection
+        self.moment = moment
+        self.scans: list[TableScan] = []
+        self._paths: list[str] = []
+        self._made = 0
+
+    def bind(self, relation: Relation, constraint: Constraint) -> None:
+        """Make ``relation`` a view over the files that may hold rows satisfying ``constraint``."""
+        if isinstance(relation, ObjectView):
+            body = self._objects(relation, constraint)
+        else:
+            body = self._table(relation.name, relation.schema, constraint, label=relation.name)
+        self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
+
+    def lock(self) -> None:
+        """Let the connection read what was bound, and nothing else, from now on."""
+        allowed = ", ".join(text(path) for path in dict.fromkeys(self._paths))
+        for setting in (
+            f"allowed_paths = [{allowed}]",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            self.connection.execute(f"SET {setting}").fetchall()
+
+    def _objects(self, view: ObjectView, constraint: Constraint) -> str:
+        on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}
+        on_wells = {name: bound for name, bound in constraint.items() if name in WELL_COLUMNS}
+        wells_schema = self.moment.schema("wells")
+        wells = self._table("wells", wells_schema, on_identity, label=f"wells of {view.name}")
+        constraint = both(constraint, self._plates_of_wells(wells, on_wells))
+        parts = []
+        for table, studies in view.members.items():
+            schema = self.moment.schema(table)
+            here = both(constraint, {"study_id": equal_to(studies)})
+            parts.append(self._table(table, schema, here, label=table))
+        columns = []
+        for name in view.schema.names:
+            if name == "excluded":
+                columns.append("coalesce(w.excluded, false) AS excluded")
+            else:
+                columns.append(f"{'w' if name in WELL_COLUMNS else 'f'}.{quoted(name)}")
+        objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_without_wells(view.schema))
+        on = " AND ".join(f"f.{name} = w.{name}" for name in WELL_KEY)
+        return (
+            f"SELECT {', '.join(columns)} FROM ({objects}) f LEFT JOIN ({wells}) w ON {on} "
+            "WHERE NOT coalesce(w.excluded, false)"
+        )
+
+    def _plates_of_wells(self, wells: str, constraint: Constraint) -> Constraint:
+        """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first."""
+        if not constraint:
+            return {}
+        where = " AND ".join(_condition(name, bound) for name, bound in constraint.items())
+        query = f"SELECT DISTINCT study_id, plate_id FROM ({wells}) WHERE {where} LIMIT {_MANY_PLATES + 1}"
+        plates = self.connection.execute(query).fetchall()
+        if len(plates) > _MANY_PLATES:
+            return {}
+        return {"study_id": equal_to(row[0] for row in plates), "plate_id": equal_to(row[1] for row in plates)}
+
+    def _table(self, table: str, schema: pa.Schema, constraint: Constraint, *, label: str) -> str:
+        """Return a SELECT of all columns of ``schema`` over the files of one table that ``constraint`` leaves."""
+        from ..store.datafiles import statistics_columns
+
+        prunable = statistics_columns(schema, key=self.moment.root.tables.key(table))
+        scan = self.moment.scan(table, filters(constraint, prunable))
+        if scan is None:
+            self.scans.append(TableScan(label, table, None, 0, 0))
+            return self._empty(schema)
+        files = [] if is_impossible(constraint) else list(scan.files)
+        opened = len(files) if scan.plain else scan.considered
+        self.scans.append(TableScan(label, table, scan.version, scan.considered, opened))
+        if not scan.plain or not all(_is_hive(file.uri, scan.partition_by) for file in files):
+            return self._held(scan.read())
+        if not files:
+            return self._empty(schema)
+        return self._parquet(scan, schema, {file.uri for file in files})
+
+    def _parquet(self, scan: Scan, schema: pa.Schema, wanted: set[str]) -> str:
+        types = dict(zip(schema.names, self._types(schema), strict=True))
+        hive = ""
+        if scan.partition_by:
+            kinds = ", ".join(f"{text(name)}: {types[name]}" for name in scan.partition_by)
+            hive = f", hive_partitioning = true, hive_types_autocast = false, hive_types = {{{kinds}}}"
+        else:
+            hive = ", hive_partitioning = false"
+        arms = []
+        for group in scan.groups_by_fingerprint().values():
+            uris = [file.uri for file in group if file.uri in wanted]
+            if not uris:
+                continue
+            self._paths += uris
+            source = f"read_parquet([{', '.join(text(uri) for uri in uris)}]{hive})"
+            present = {name.lower() for name in self._columns(source, uris)}
+            arms.append(
+                "SELECT "
+                + ", ".join(
+                    quoted(name) if name.lower() in present else f"NULL::{types[name]} AS {quoted(name)}"
+                    for name in schema.names
+                )
+                + f" FROM {source}"
+            )
+        return " UNION ALL ".join(arms)
+
+    def _columns(self, source: str, uris: list[str]) -> list[str]:
+        try:
+            return list(self.connection.sql(f"SELECT * FROM {source}").columns)
+        except duckdb.Error as error:
+            if file_is_gone(error):
+                raise FileNotFoundError(str(error)) from error
+            raise StorageError(
+                f"{uris[0]}: this data file cannot be read ({error})", hint="run `cytolake validate`"
+            ) from error
+
+    def _types(self, schema: pa.Schema) -> list[str]:
+        name = self._next_name()
+        self.connection.register(name, schema.empty_table())
+        types = [str(kind) for kind in self.connection.sql(f"SELECT * FROM {quoted(name)}").types]
+        self.connection.unregister(name)
+        return types
+
+    def _empty(self, schema: pa.Schema) -> str:
+        return self._held(schema.empty_table())
+
+    def _held(self, rows: pa.Table) -> str:
+        """Copy rows into the connection, and return a SELECT of them."""
+        name = self._next_name()
+        self.connection.register(f"{name}_arrow", rows)
+        self.connection.execute(f"CREATE TABLE {quoted(name)} AS FROM {quoted(f'{name}_arrow')}").fetchall()
+        self.connection.unregister(f"{name}_arrow")
+        return f"SELECT * FROM {quoted(name)}"
+
+    def _next_name(self) -> str:
+        self._made += 1
+        return f"cytolake:{self._made}"
+
+
+def _without_wells(schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([field for field in schema if field.name not in WELL_COLUMNS])
+
+
+def _is_hive(uri: str, partition_by: Iterable[str]) -> bool:
+    folders = uri.split("/")
+    return all(any(folder.startswith(f"{name}=") for folder in folders) for name in partition_by)
+
+
+def _condition(name: str, bound: Bound) -> str:
+    parts = [f"{quoted(name)} {operator} {_literal(value)}" for operator, value in sorted(bound.ranges, key=str)]
+    if bound.values is not None:
+        values = ", ".join(_literal(value) for value in bound.values)
+        parts.append(f"{quoted(name)} IN ({values})" if values else "false")
+    return " AND ".join(parts) or "true"
+
+
+def _literal(value: str | int) -> str:
+    return text(value) if isinstance(value, str) else str(value)
+
+
+def column_kinds(schema: pa.Schema) -> Mapping[str, type]:
+    """Return what the planner needs to know of a table's columns: lower case → ``str``, ``int`` or ``object``."""
+    import pyarrow as pa
+
+    return {
+        field.name.lower(): str
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        else int
+        if pa.types.is_integer(field.type)
+        else object
+        for field in schema
+    }

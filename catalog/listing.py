@@ -1,0 +1,135 @@
+"""What can be asked: tables and views, their columns, and the features with their meanings."""
+
+# ruff: noqa: S608 - names in the SQL made here are quoted
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotFoundError, QueryError
+from ..schemas.tables import TABLES, arrow_schema
+from .binding import open_connection, quoted
+from .moment import Moment
+from .relations import FEATURES, ObjectView, Relations
+
+if TYPE_CHECKING:
+    from ..store.root import LakeRoot
+
+
+def tables(root: LakeRoot) -> list[dict[str, Any]]:
+    """Return one entry per name: name, kind (table, view, features), rows, columns, version, studies, feature_sets."""
+    from ..store.scan import count
+
+    relations = Relations(Moment(root))
+    present = set(root.tables.names())
+    result = []
+    for name in TABLES:
+        there = name in present
+        result.append(
+            {
+                "name": name,
+                "kind": "table",
+                "rows": count(root, name) if there else 0,
+                "columns": len(relations.moment.schema(name)),
+                "version": root.tables.version(name) if there else None,
+            }
+        )
+    for object_set in relations.object_sets():
+        view = relations.get(object_set)
+        if isinstance(view, ObjectView):
+            result.append(
+                {
+                    "name": object_set,
+                    "kind": "view",
+                    "rows": None,
+                    "columns": len(view.schema),
+                    "version": None,
+                    "feature_sets": sorted(set(view.feature_sets.values())),
+                    "studies": sorted(view.feature_sets),
+                }
+            )
+    result.extend(
+        {
+            "name": name,
+            "kind": "features",
+            "rows": count(root, name),
+            "columns": len(relations.moment.schema(name)),
+            "version": root.tables.version(name),
+        }
+        for name in sorted(present)
+        if name.startswith(FEATURES)
+    )
+    return result
+
+
+def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
+    """Return one entry per column: table, column, type (SQL), unit, description."""
+    moment = Moment(root)
+    relations = Relations(moment)
+    if table is None:
+        names = [*TABLES, *relations.object_sets()]
+    else:
+        try:
+            relations.get(table)
+        except QueryError as error:
+            raise NotFoundError(error.message, hint=error.hint) from error
+        names = [table]
+    meanings = _feature_meanings(moment)
+    connection = open_connection(moment)
+    result = []
+    for name in names:
+        relation = relations.get(name)
+        described = {field.name: field for field in arrow_schema("wells")} if isinstance(relation, ObjectView) else {}
+        if relation.name in TABLES:
+            described = {field.name: field for field in arrow_schema(relation.name)}
+        connection.register("cytolake:shape", relation.schema.empty_table())
+        types = connection.sql(f"SELECT * FROM {quoted('cytolake:shape')}").types
+        for field, kind in zip(relation.schema, types, strict=True):
+            known = described.get(field.name, field)
+            metadata = {key.decode(): value.decode() for key, value in (known.metadata or {}).items()}
+            meaning = meanings.get(field.name, {})
+            result.append(
+                {
+                    "table": relation.name,
+                    "column": field.name,
+                    "type": str(kind),
+                    "unit": metadata.get("unit") or meaning.get("unit"),
+                    "description": metadata.get("description") or meaning.get("definition"),
+                }
+            )
+        connection.unregister("cytolake:shape")
+    return result
+
+
+def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
+    """Return one entry per feature of every feature set; words of ``search`` must all occur somewhere in it."""
+    moment = Moment(root)
+    sets = {one.hash: one.label for one in moment.feature_sets()}
+    words = (search or "").lower().split()
+    result = []
+    for entry in moment.rows("feature_dictionary"):
+        aliases = entry.get("aliases") or []
+        texts = (entry["column"], entry["object_set"], entry["family"], entry["operator"], entry["channel_role"])
+        searched = " ".join(str(text) for text in (*texts, entry["definition"], *aliases) if text).lower()
+        if all(word in searched for word in words):
+            result.append(
+                {
+                    "column": entry["column"],
+                    "object_set": entry["object_set"],
+                    "feature_set": sets.get(entry["feature_set_hash"]),
+                    "family": entry["family"],
+                    "operator": entry["operator"],
+                    "channel_role": entry["channel_role"],
+                    "second_channel_role": entry["second_channel_role"],
+                    "scale": entry["scale"],
+                    "unit": entry["unit"],
+                    "definition": entry["definition"],
+                    "source": entry["source"],
+                    "aliases": list(aliases),
+                }
+            )
+    return sorted(result, key=lambda entry: (entry["object_set"], entry["column"], entry["feature_set"] or ""))
+
+
+def _feature_meanings(moment: Moment) -> dict[str, dict[str, Any]]:
+    return {entry["column"]: entry for entry in moment.rows("feature_dictionary")}

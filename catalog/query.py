@@ -1,0 +1,103 @@
+"""The way of a question: read it, find what it says about each table, choose files, ask DuckDB about just those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from . import listing
+from .binding import Binder, column_kinds, open_connection
+from .messages import cleaned
+from .moment import Moment, parse_moment
+from .planner import constraints
+from .relations import Relations
+from .result import Prepared, Result
+from .statement import read_statement
+
+if TYPE_CHECKING:
+    from ..store.root import LakeRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What can be asked of a lake.
+
+    The questions may come from people you trust: a question cannot write, and reads nothing but the lake's tables, but
+    it may use all memory and all cores.
+    """
+
+    root: LakeRoot
+
+    def sql(self, query: str, *, as_of: str | datetime | None = None) -> Result:
+        """Ask one question in DuckDB's SQL.
+
+        Every table goes by its name (``wells``, ``plates``, ``"features/<name>/<hash8>/<object set>"``); ``nuclei``,
+        ``cells`` and every other object set is a view of the current features across studies with the columns of each
+        object's well.
+
+        Parameters
+        ----------
+        query
+            One statement that reads: SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT.
+        as_of
+            Ask the lake as it was: a time (UTC where it names no zone) or, once there are any, a release's name.
+
+        Returns
+        -------
+        Result
+            Nothing has been computed yet, but names and types have been checked.
+
+        Raises
+        ------
+        QueryError
+            Syntax error, unknown table or column, or a statement that would change something.
+        NotFoundError
+            There is no such release.
+        """
+        at = parse_moment(as_of)
+        return Result(query, lambda: self._prepare(query, at))
+
+    def _prepare(self, query: str, at: datetime | None) -> Prepared:
+        moment = Moment(self.root, at)
+        connection = open_connection(moment)
+        statement = read_statement(connection, query)
+        relations = Relations(moment)
+        used = {}
+        for name in statement.tables:
+            found = relations.find(name) if name.lower() in statement.ctes else relations.get(name)
+            if found is not None:
+                used[name.lower()] = found
+        kinds = {name: column_kinds(relation.schema) for name, relation in used.items()}
+        limits = constraints(statement.tree, kinds)
+        binder = Binder(connection, moment)
+        for name, relation in used.items():
+            binder.bind(relation, limits[name])
+        binder.lock()
+        columns = [column for relation in used.values() for column in relation.schema.names]
+        try:
+            shape = connection.cursor().sql(query)
+            names, types = list(shape.columns), [str(kind) for kind in shape.types]
+        except duckdb.Error as error:
+            raise cleaned(error, query, columns) from error
+        return Prepared(connection, names, types, tuple(binder.scans), tuple(columns))
+
+    def tables(self) -> list[dict[str, Any]]:
+        """List what can be asked: tables, views of object sets, feature tables."""
+        return listing.tables(self.root)
+
+    def columns(self, table: str | None = None) -> list[dict[str, Any]]:
+        """List the columns of one table or view, or of all declared tables and views.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such table.
+        """
+        return listing.columns(self.root, table)
+
+    def features(self, search: str | None = None) -> list[dict[str, Any]]:
+        """List the features that the lake has, each with its meaning; ``search`` is words that must all occur."""
+        return listing.features(self.root, search)

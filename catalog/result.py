@@ -1,0 +1,304 @@
+"""The answer to a question: computed when it is taken, streamed where it can be, in the form that is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import CytolakeError, MissingExtraError, QueryError
+from .messages import cleaned, file_is_gone
+from .writers import as_html, as_text, known_format, write_file, write_stream
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+T = TypeVar("T")
+
+#: Rows that a printed answer shows.
+SHOWN_ROWS = 20
+_BATCH = 122_880
+#: What sums of integers are in DuckDB, and no data frame knows.
+_WIDE_INTEGERS = {"HUGEINT", "UHUGEINT"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableScan:
+    """How many files of one table a question opens.
+
+    Attributes
+    ----------
+    relation
+        The name in the question, or what reads the table on its behalf (``wells of nuclei``).
+    table, version
+        The Delta table, and its version; None where nothing had been written to it.
+    files_considered, files_opened
+        Files of the table at that version, and those that the question reads.
+    """
+
+    relation: str
+    table: str
+    version: int | None
+    files_considered: int
+    files_opened: int
+
+    @property
+    def files_pruned(self) -> int:
+        """Files that were left out."""
+        return self.files_considered - self.files_opened
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question that is bound to files and checked, ready to run."""
+
+    connection: duckdb.DuckDBPyConnection
+    names: list[str]
+    types: list[str]
+    scans: tuple[TableScan, ...]
+    known_columns: tuple[str, ...]
+
+
+class Result:
+    """The answer to one question.
+
+    Nothing is computed before it is taken; :meth:`to_arrow` keeps what it computed. When a data file disappears under
+    the question, because somebody compacted the table and cleaned up, it is asked once more of the table as it is now.
+
+    Attributes
+    ----------
+    query
+        The question.
+    scans
+        Which tables it reads, and how many of their files.
+    """
+
+    def __init__(self, query: str, prepare: Callable[[], Prepared]) -> None:
+        self.query = query
+        self._prepare = prepare
+        self._table: pa.Table | None = None
+        try:
+            self._prepared = prepare()
+        except Exception as error:
+            if not file_is_gone(error):
+                raise
+            self._prepared = prepare()
+
+    @property
+    def scans(self) -> tuple[TableScan, ...]:
+        """Which tables the question reads, and how many of their files."""
+        return self._prepared.scans
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, made unique: a second ``plate_id`` is ``plate_id_1``."""
+        return _unique(self._prepared.names)
+
+    @property
+    def types(self) -> list[str]:
+        """The SQL types of the columns."""
+        return list(self._prepared.types)
+
+    def to_arrow(self) -> pa.Table:
+        """Return all rows as an Arrow table."""
+        if self._table is None:
+            self._table = self._take(lambda schema, batches: pa.Table.from_batches(batches, schema=schema))
+        return self._table
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return all rows as a pandas data frame.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise _missing("pandas") from error
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> polars.DataFrame:
+        """Return all rows as a polars data frame.
+
+        Raises
+        ------
+        MissingExtraError
+            polars is not installed.
+        """
+        try:
+            import polars
+        except ImportError as error:
+            raise _missing("polars") from error
+        return polars.DataFrame(self.to_arrow())
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows as tuples of Python values."""
+        return list(_tuples(self.to_arrow()))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return all rows as dictionaries of Python values."""
+        return list(self.to_arrow().to_pylist())
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows as tuples; memory stays flat where the question itself allows it."""
+        _, batches = self._steady()
+        for batch in batches:
+            yield from _tuples(pa.Table.from_batches([batch]))
+
+    def write(self, target: str | os.PathLike[str] | IO[bytes], format: str | None = None) -> int:
+        """Write all rows to a file or a binary stream, batch by batch.
+
+        Parameters
+        ----------
+        target
+            A path, where the file appears whole or not at all; or a stream that takes bytes.
+        format
+            ``csv``, ``json`` (a list of row objects), ``arrow`` (an IPC stream) or ``parquet``; from the suffix of the
+            path where None.
+
+        Returns
+        -------
+        int
+            How many rows there were.
+
+        Raises
+        ------
+        UsageError
+            The format is unknown, or there is none and the target has no suffix that says it.
+        StorageError
+            The file cannot be written.
+        """
+        if isinstance(target, str | os.PathLike):
+            path = Path(target)
+            kind = known_format(format or path.suffix.removeprefix("."))
+            return self._take(lambda schema, batches: write_file(path, kind, schema, batches))
+        schema, batches = self._steady()
+        return write_stream(target, known_format(format or ""), schema, batches)
+
+    def head(self, rows: int = SHOWN_ROWS) -> pa.Table:
+        """Return the first rows, without computing the others where the question allows that."""
+        if self._table is not None:
+            return self._table.slice(0, rows)
+        schema, batches = self._steady()
+        taken: list[pa.RecordBatch] = []
+        while sum(batch.num_rows for batch in taken) < rows and (batch := next(batches, None)) is not None:
+            taken.append(batch)
+        return pa.Table.from_batches(taken, schema=schema).slice(0, rows)
+
+    def __repr__(self) -> str:
+        return as_text(self.head(SHOWN_ROWS + 1), shown=SHOWN_ROWS)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.head(SHOWN_ROWS + 1), shown=SHOWN_ROWS)
+
+    def _take(self, take: Callable[[pa.Schema, Iterator[pa.RecordBatch]], T]) -> T:
+        """Run the question and give its rows to ``take``; once more if a file disappears meanwhile."""
+        if self._table is not None:
+            return take(self._table.schema, iter(self._table.to_batches()))
+        try:
+            return take(*self._stream())
+        except _Gone:
+            self._prepared = self._prepare()
+        try:
+            return take(*self._stream())
+        except _Gone as error:
+            raise self._ours(error.__cause__ or error) from error.__cause__
+
+    def _steady(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return a stream of rows that has begun to flow; it can be asked again until then, not later."""
+
+        def begun(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+            first = next(batches, None)
+            return schema, itertools.chain([] if first is None else [first], self._to_the_end(batches))
+
+        return self._take(begun)
+
+    def _to_the_end(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except _Gone as error:
+            raise self._ours(error.__cause__ or error) from error.__cause__
+
+    def _stream(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        # A cursor of its own: an unfinished stream owns its connection.
+        cursor = self._prepared.connection.cursor()
+        try:
+            reader = cursor.sql(self.query).to_arrow_reader(_BATCH)
+        except duckdb.Error as error:
+            if file_is_gone(error):
+                raise _Gone from error
+            raise self._ours(error) from error
+        wide = [kind in _WIDE_INTEGERS for kind in self._prepared.types]
+        schema = pa.schema(
+            [
+                pa.field(name, pa.int64() if is_wide else field.type)
+                for name, field, is_wide in zip(self.columns, reader.schema, wide, strict=True)
+            ]
+        )
+
+        def flow() -> Iterator[pa.RecordBatch]:
+            try:
+                for batch in reader:
+                    yield _conformed(batch, schema)
+            except (duckdb.Error, OSError) as error:  # Arrow reports the engine's errors as OSError
+                if file_is_gone(error):
+                    raise _Gone from error
+                raise self._ours(error) from error
+            finally:
+                cursor.close()
+
+        return schema, flow()
+
+    def _ours(self, error: BaseException) -> CytolakeError:
+        return cleaned(error, self.query, self._prepared.known_columns)
+
+
+class _Gone(Exception):  # noqa: N818 - not an error of the question: it is asked again
+    """A data file disappeared; the cause says which."""
+
+
+def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for column, field in zip(batch.columns, schema, strict=True):
+        if column.type == field.type:
+            columns.append(column)
+            continue
+        try:
+            columns.append(pc.cast(column, field.type))
+        except pa.ArrowInvalid as error:
+            raise QueryError(
+                f"column {field.name!r} has a whole number that does not fit 64 bits",
+                hint="cast it to DOUBLE in the question",
+            ) from error
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _unique(names: list[str]) -> list[str]:
+    made: list[str] = []
+    for name in names:
+        count, unique = 0, name
+        while unique in made:
+            count += 1
+            unique = f"{name}_{count}"
+        made.append(unique)
+    return made
+
+
+def _tuples(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    if not table.num_columns:
+        return iter(())
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _missing(library: str) -> MissingExtraError:
+    return MissingExtraError(f"{library} is not installed", hint="pip install 'cytolake[frames]'")

@@ -1,0 +1,163 @@
+"""One question, read twice: by DuckDB, which says what it *is*, and by sqlglot, which says what it asks *for*.
+
+DuckDB's own syntax tree decides whether the text may run: one statement, that only reads. A list of allowed words
+would not do, since DuckDB counts ``WITH d AS (DELETE ...) SELECT ...`` among the SELECTs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+
+from ..errors import QueryError
+from .messages import cleaned
+
+#: The nodes of DuckDB's syntax tree that read; every other kind of node (delete, copy, ...) is refused.
+_READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+#: Table functions that run a text, or name a table in a text, which nobody has read.
+_REFUSED_FUNCTIONS = {"query", "query_table"}
+_READ_ONLY = "ask with SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT; the lake changes only through its verbs"
+_CHANGING = (
+    exp.Alter,
+    exp.Attach,
+    exp.Command,
+    exp.Copy,
+    exp.Create,
+    exp.Delete,
+    exp.Detach,
+    exp.Drop,
+    exp.Insert,
+    exp.Install,
+    exp.Merge,
+    exp.Pragma,
+    exp.Set,
+    exp.TruncateTable,
+    exp.Update,
+    exp.Use,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A question that may run.
+
+    Attributes
+    ----------
+    text
+        What to run, as it was written.
+    tables
+        The relations that it names, as written, CTE names among them.
+    ctes
+        Names, in lower case, that the question defines itself.
+    tree
+        sqlglot's syntax tree, None where sqlglot cannot read this text (then no file can be left out).
+    """
+
+    text: str
+    tables: tuple[str, ...]
+    ctes: frozenset[str]
+    tree: exp.Expression | None
+
+
+def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Statement:
+    """Return the one reading statement that ``query`` holds.
+
+    Raises
+    ------
+    QueryError
+        Syntax error; no statement or several; a statement that does more than read.
+    """
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise cleaned(error, query) from error
+    if len(statements) != 1:
+        raise QueryError(
+            f"a question is one statement, this text has {len(statements)}", hint="ask one after the other"
+        )
+    kind = statements[0].type.name
+    tree = _tree(query)
+    if kind == "SELECT":
+        root = _serialized(connection, query)
+        _check_reading(root)
+        tables, ctes = _names(root)
+        return Statement(query, tables, ctes, tree)
+    if kind == "MULTI" and tree is not None and tree.find(exp.Pivot):
+        # A PIVOT without a list of values is two statements to DuckDB, which cannot show its syntax tree.
+        if tree.find(*_CHANGING):
+            raise QueryError("only questions can be asked here, this text would change something", hint=_READ_ONLY)
+        tables = tuple(dict.fromkeys(table.name for table in tree.find_all(exp.Table) if not table.db))
+        ctes = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
+        return Statement(query, tables, ctes, tree)
+    raise QueryError(f"only questions can be asked here, this is {_article(kind)} statement", hint=_READ_ONLY)
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
+
+
+def _tree(query: str) -> exp.Expression | None:
+    # sqlglot logs a warning where it falls back to an unparsed command; the fallback is all we need to know.
+    logger = logging.getLogger("sqlglot")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        trees = [tree for tree in sqlglot.parse(query, dialect="duckdb") if tree is not None]
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
+    finally:
+        logger.disabled = disabled
+    return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
+
+
+def _serialized(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    rows = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    root = json.loads(rows[0][0])
+    if root["error"]:
+        raise QueryError(f"this question cannot be checked: {root['error_message']}", hint=_READ_ONLY)
+    return root
+
+
+def _nodes(root: Any) -> Iterator[dict[str, Any]]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
+
+
+def _check_reading(root: Any) -> None:
+    for node in _nodes(root):
+        kind = node.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _READING_NODES:
+            verb = kind.removesuffix("_NODE").removesuffix("_QUERY")
+            raise QueryError(f"only questions can be asked here, this text contains {_article(verb)}", hint=_READ_ONLY)
+        if kind == "TABLE_FUNCTION":
+            name = str(node["function"].get("function_name", "")).lower()
+            if name in _REFUSED_FUNCTIONS:
+                raise QueryError(f"{name}() is not available here", hint="write the question itself")
+        if kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL":
+            raise QueryError("SHOW is not available here", hint="list tables with `cytolake catalog tables`")
+
+
+def _names(root: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+    tables: dict[str, None] = {}
+    ctes = set()
+    for node in _nodes(root):
+        of_ours = not node.get("catalog_name") and node.get("schema_name") in {"", "main", None}
+        if node.get("type") in {"BASE_TABLE", "SHOW_REF"} and node.get("table_name") and of_ours:
+            tables[node["table_name"]] = None
+        if isinstance(node.get("cte_map"), dict):
+            ctes.update(str(entry["key"]).lower() for entry in node["cte_map"].get("map", ()))
+        if node.get("type") == "RECURSIVE_CTE_NODE":
+            ctes.add(str(node.get("cte_name", "")).lower())
+    return tuple(tables), frozenset(ctes)
