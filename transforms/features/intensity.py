@@ -268,7 +268,7 @@ def _sort(keys: NDArray[Any], scratch: NDArray[Any], counts: Int64Array, is_floa
             bits = np.int64(source[i])
             keys[i] = bits ^ (sign if bits & sign else 0xFFFFFFFF)
     else:
-        keys[:] = source
+        keys[:] = source[:length]
 
 
 @kernel
@@ -277,9 +277,8 @@ def _quantile(values: NDArray[Any], fraction: float) -> float:
     position = (values.shape[0] - 1) * fraction
     below = int(position)
     above = min(below + 1, values.shape[0] - 1)
-    low, high = float(values[below]), float(values[above])
-    quantile: float = low + (high - low) * (position - below)
-    return quantile
+    low, high = np.float64(values[below]), np.float64(values[above])
+    return float(low + (high - low) * (position - below))
 
 
 @kernel
@@ -291,11 +290,11 @@ def _nearest(values: NDArray[Any], centre: float, k: int) -> float:
     low, high = 0, values.shape[0] - k
     while low < high:
         middle = (low + high) // 2
-        if centre - float(values[middle]) > float(values[middle + k]) - centre:
+        if centre - np.float64(values[middle]) > np.float64(values[middle + k]) - centre:
             low = middle + 1
         else:
             high = middle
-    return max(abs(centre - float(values[low])), abs(float(values[low + k - 1]) - centre))
+    return float(max(abs(centre - np.float64(values[low])), abs(np.float64(values[low + k - 1]) - centre)))
 
 
 @kernel

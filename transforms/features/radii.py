@@ -2,10 +2,11 @@
 
 The exact squared Euclidean distance is separable: first the distance inside each column, then along each row the
 least of (column distance)² + (step)². Pixels beyond the end of a run are farther than the end itself, so rows split
-into runs and the search ends at the largest distance still possible. Squared distances are whole numbers, so one
-histogram gives maximum, mean and median. A. Meijster, J. Roerdink, W. Hesselink, "A general algorithm for computing
-distance transforms in linear time", 2000. Neighbouring objects and the image's edge count as outside, as in
-CellProfiler.
+into runs. Along a run the least of many parabolas is found in one pass each way: A. Meijster, J. Roerdink,
+W. Hesselink, "A general algorithm for computing distance transforms in linear time", 2000. Squared distances are whole
+numbers, so one histogram gives maximum, mean and median.
+
+Neighbouring objects and whatever lies beyond the image count as outside, as in CellProfiler.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def _radii(run_offsets: Int64Array, runs: Int32Array, bbox: Int32Array) -> tuple
         widest = max(widest, width)
         deepest = max(deepest, (min(height, width) + 1) // 2)
     columns_of_largest = np.empty(most_cells, np.int32)
-    squares = np.empty(widest, np.int32)
     best = np.empty(widest, np.int32)
+    sites, starts = np.empty(widest + 2, np.int32), np.empty(widest + 2, np.int32)
     counts = np.zeros(deepest * deepest + 1, np.int64)
     for k in range(n):
         first, last = run_offsets[k], run_offsets[k + 1]
@@ -51,7 +52,7 @@ def _radii(run_offsets: Int64Array, runs: Int32Array, bbox: Int32Array) -> tuple
         for i in range(first, last):
             length = runs[i, 2] - runs[i, 1]
             start = runs[i, 1] - x0
-            _row_distances(to_edge[runs[i, 0] - y0, start : start + length], squares[:length], best[:length])
+            _row_distances(to_edge[runs[i, 0] - y0, start : start + length], best[:length], sites, starts)
             for x in range(length):
                 counts[best[x]] += 1
                 farthest = max(farthest, best[x])
@@ -79,23 +80,36 @@ def _column_distances(runs: Int32Array, y0: int, x0: int, out: Int32Array) -> No
 
 
 @kernel
-def _row_distances(to_edge: Int32Array, squares: Int32Array, best: Int32Array) -> None:
-    """Squared distance to the outside of each pixel of one run, from the column distances of the run."""
+def _row_distances(to_edge: Int32Array, best: Int32Array, sites: Int32Array, starts: Int32Array) -> None:
+    """Squared distance to the outside of each pixel of one run, from the column distances of the run.
+
+    ``sites[t]`` is the column whose outside pixel is nearest from column ``starts[t]`` on. The pixels just before and
+    just after the run are outside: distance 0, at columns -1 and ``length``.
+    """
     length = to_edge.shape[0]
-    bound = 0
-    for x in range(length):
-        sideways = min(x + 1, length - x)
-        squares[x] = to_edge[x] * to_edge[x]
-        best[x] = min(squares[x], sideways * sideways)
-        bound = max(bound, best[x])
-    step = 1
-    while step * step < bound and step < length:
-        square = np.int32(step * step)
-        for x in range(length - step):
-            best[x] = min(best[x], squares[x + step] + square)
-        for x in range(step, length):
-            best[x] = min(best[x], squares[x - step] + square)
-        step += 1
+    sites[0], starts[0] = -1, 0
+    top, of_top = 0, 0
+    for column in range(length + 1):
+        here = to_edge[column] if column < length else 0
+        while True:
+            # The first column at which `column` is nearer than the site on top: where the two parabolas cross.
+            between = here * here + column * column - of_top * of_top - sites[top] * sites[top]
+            start = between // (2 * (column - sites[top])) + 1
+            if top == 0 or start > starts[top]:
+                break
+            top -= 1
+            of_top = to_edge[sites[top]] if top > 0 else 0
+        if start < length:
+            top += 1
+            sites[top], starts[top] = column, max(start, 0)
+            of_top = here
+    stop = length
+    for t in range(top, -1, -1):
+        site = sites[t]
+        of_site = to_edge[site] if 0 <= site < length else 0
+        for x in range(starts[t], stop):
+            best[x] = (x - site) * (x - site) + of_site * of_site
+        stop = starts[t]
 
 
 @kernel

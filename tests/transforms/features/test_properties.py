@@ -1,0 +1,92 @@
+"""What must not change, or change in a known way, when the same objects are shown differently."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cytolake.transforms.features.families import FAMILIES, compute
+from cytolake.transforms.features.label_index import label_index
+
+#: Where an object is, rather than what it is.
+PLACES = ("BoundingBoxMaximum", "BoundingBoxMinimum", "Center", "CenterMassIntensity", "MaxIntensity")
+#: What depends on the axes of the image.
+AXIS_BOUND = ("Orientation", "InertiaTensor_", "SpatialMoment", "CentralMoment", "NormalizedMoment")
+
+
+def measure(labels, image, roles=("DNA", "ER", "Mito")):
+    index = label_index(labels)
+    columns, values = compute(tuple(FAMILIES), "nuclei", index, image, roles)
+    return index.object_ids, columns, values
+
+
+def place_axis(column):
+    """``"X"`` or ``"Y"`` for a column that holds a place along that axis."""
+    of, _, axis = column.operator.rpartition("_")
+    return axis if of in PLACES and axis in "XY" else None
+
+
+def padded(scene, before, after):
+    """The scene on a larger background, clear of the border."""
+    around = (before, after)
+    return np.pad(scene.labels, around), np.pad(scene.image, ((0, 0), *around))
+
+
+def test_moving_the_objects_moves_places_and_nothing_else(scene):
+    _, columns, here = measure(*padded(scene, (1, 40), (2, 40)))
+    _, _, there = measure(*padded(scene, (1 + 23, 40 - 23), (2 + 17, 40 - 17)))
+    moved = {"Y": 23, "X": 17, None: 0}
+    for k, column in enumerate(columns):
+        scale = max(np.nanmax(np.abs(here[:, k]), initial=0), 40)
+        shift = moved[place_axis(column)]
+        np.testing.assert_allclose(there[:, k], here[:, k] + shift, atol=1e-9 * scale, err_msg=column.name)
+
+
+def test_a_quarter_turn_changes_only_what_is_bound_to_the_axes(scene):
+    labels, image = padded(scene, (2, 2), (2, 2))
+    _, columns, here = measure(labels, image)
+    _, _, there = measure(np.rot90(labels), np.rot90(image, axes=(1, 2)))
+    for k, column in enumerate(columns):
+        if place_axis(column) is None and not column.operator.startswith(AXIS_BOUND):
+            scale = np.nanmax(np.abs(here[:, k]), initial=0)
+            np.testing.assert_allclose(there[:, k], here[:, k], atol=1e-9 * scale, err_msg=column.name)
+    k = [column.operator for column in columns].index("Orientation")
+    turned = (there[:, k] - here[:, k] + 180) % 180
+    assert (np.abs(turned - 90) < 1e-6)[~np.isnan(turned)].all()
+
+
+def test_labels_are_only_names(scene):
+    present = np.unique(scene.labels)
+    new_names = np.random.default_rng(0).permutation(len(present) - 1) * 3 + 11
+    renamed = np.concatenate([[0], new_names]).astype(np.int32)[np.searchsorted(present, scene.labels)]
+    _, _, before = measure(scene.labels, scene.image)
+    ids, _, after = measure(renamed, scene.image)
+    np.testing.assert_array_equal(ids, np.sort(new_names))
+    np.testing.assert_array_equal(after, before[np.argsort(new_names)])
+
+
+def test_an_object_is_measured_as_if_it_were_alone(scene):
+    ids, _, together = measure(scene.labels, scene.image)
+    for k in (0, len(ids) // 2, len(ids) - 1):
+        _, _, alone = measure(np.where(scene.labels == ids[k], scene.labels, 0), scene.image)
+        np.testing.assert_array_equal(alone[0], together[k])
+
+
+@pytest.mark.parametrize("layout", ["read-only", "strided", "fortran"])
+def test_memory_layout_does_not_matter(scene, layout):
+    labels, image = scene.labels.copy(), scene.image.copy()
+    if layout == "read-only":
+        labels.flags.writeable = image.flags.writeable = False
+    elif layout == "strided":
+        labels, image = np.repeat(labels, 2, axis=1)[:, ::2], np.repeat(image, 2, axis=0)[::2]
+    else:
+        labels, image = np.asfortranarray(labels), np.asfortranarray(image)
+    np.testing.assert_array_equal(measure(labels, image)[2], measure(scene.labels, scene.image)[2])
+
+
+def test_threads_side_by_side(scene):
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: measure(scene.labels, scene.image)[2], range(8)))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
