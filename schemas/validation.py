@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
+from enum import Enum
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -120,9 +121,14 @@ def _plain(index: int, slot: str, value: Any, problems: list[Problem]) -> Any:
             # Arrow hands out a map as a list of pairs.
             return {str(k): _plain(index, f"{slot}.{k}", v, problems) for k, v in value}
         return [_plain(index, f"{slot}.{i}", v, problems) for i, v in enumerate(value)]
-    if hasattr(value, "item"):
-        # A NumPy scalar; anything else that has it gives a value that is judged like any other.
-        return _plain(index, slot, value.item(), problems)
+    if isinstance(value, Enum):
+        return _plain(index, slot, value.value, problems)
+    if isinstance(value, str):
+        return str(value)
+    # A NumPy scalar; one that has no counterpart in Python (longdouble) gives itself.
+    scalar = value.item() if getattr(value, "ndim", None) == 0 else value
+    if type(scalar) is not type(value):
+        return _plain(index, slot, scalar, problems)
     problems.append(Problem(index, slot, value, "type", f"{slot} is a {type(value).__name__}, which no slot takes"))
     return None
 

@@ -99,7 +99,15 @@ def test_units_are_ucum() -> None:
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_a_column_named_for_a_unit_declares_it(table: str) -> None:
-    units = {"_um": (b"um", b"umol/L"), "_nm": (b"nm",), "_ms": (b"ms",), "_h": (b"h",), "_s": (b"s",)}
+    units = {
+        "_um": (b"um", b"umol/L"),
+        "_nm": (b"nm",),
+        "_ms": (b"ms",),
+        "_h": (b"h",),
+        "_s": (b"s",),
+        "_mm": (b"mm",),
+        "_percent": (b"%",),
+    }
     for field in arrow_schema(table):
         for ending, allowed in units.items():
             if field.name.endswith(ending) and field.type == pa.float64():

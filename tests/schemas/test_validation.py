@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,13 @@ def test_numpy_scalars_are_judged_by_their_value() -> None:
     ]
 
 
-def test_an_object_no_slot_takes_is_a_problem_and_no_crash() -> None:
-    assert rules(validate_records("Well", [well(compound=object())])) == [(0, "compound", "type")]
+@pytest.mark.parametrize("value", [object(), np.longdouble(1), np.arange(2), Decimal(1), {1, 2}])
+def test_an_object_no_slot_takes_is_a_problem_and_no_crash(value: Any) -> None:
+    assert rules(validate_records("Well", [well(concentration_um=value)])) == [(0, "concentration_um", "type")]
+
+
+def test_members_of_enumerations_are_their_values() -> None:
+    assert validate_records("Well", [well(control_type=models.ControlType.untreated, compound=np.str_("x"))]) == []
 
 
 def test_naive_datetimes_are_found_as_objects_and_as_text() -> None:
