@@ -174,7 +174,7 @@ def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -
         yield Problem("missing-planes", field.path, f"planes outside the image are called missing: {beyond}")
     if sound:
         gone = frozenset(field.missing_planes)
-        lost = []
+        lost: list[Problem] = []
         for name, array in zip(field.info.levels, arrays, strict=True):
             lost += _shards(field.storage, f"{field.path}/{name}", array, gone)
         yield from lost
@@ -197,6 +197,9 @@ def _array(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | No
 
 def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozenset[Plane]) -> Iterator[Problem]:
     """Check that each shard is there, is as long as its index says, and has the chunks of all planes but ``gone``."""
+    if not layout.is_ours(array):
+        yield Problem("layout", where, "its chunks or shards are not those of the plate layout")
+        return
     store = engine.keys(storage, where)
     shard = array["chunk_grid"]["configuration"]["chunk_shape"]
     inner = array["codecs"][0]["configuration"]["chunk_shape"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ FAILURES = (ValueError, OSError, RuntimeError, NotImplementedError)
 
 @cache
 def context() -> ts.Context:
-    """One per process: no cache, few threads, so that memory is what the caller's buffers take and little more."""
+    """Give this process's context: no cache, few threads, so that memory is little more than the caller's buffers."""
     import tensorstore as ts
 
     return ts.Context(
@@ -41,14 +42,14 @@ def context() -> ts.Context:
 
 
 def keys(storage: Storage, path: str) -> ts.KvStore:
-    """The keys below folder ``path``."""
+    """Give the keys below folder ``path``."""
     import tensorstore as ts
 
     return ts.KvStore.open(storage.kvstore(path), context=context()).result()
 
 
 def read_document(store: ts.KvStore, key: str) -> dict[str, Any] | None:
-    """The JSON object under ``key``, None where there is none.
+    """Read the JSON object under ``key``, None where there is none.
 
     Raises
     ------
@@ -58,12 +59,12 @@ def read_document(store: ts.KvStore, key: str) -> dict[str, Any] | None:
     try:
         found = store.read(key).result()
     except FAILURES as error:
-        raise storage_error(f"reading {store.url}{key}", error) from error
-    return decode(found, f"{store.url}{key}")
+        raise storage_error(f"reading {store.path}{key}", error) from error
+    return decode(found, f"{store.path}{key}")
 
 
 def decode(found: ts.KvStore.ReadResult, where: str) -> dict[str, Any] | None:
-    """The JSON object that was read from ``where``, None where there was nothing."""
+    """Parse the JSON object that was read from ``where``, None where there was nothing."""
     if found.state == "missing":
         return None
     try:
@@ -76,7 +77,7 @@ def decode(found: ts.KvStore.ReadResult, where: str) -> dict[str, Any] | None:
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
-    """A document as the bytes we write."""
+    """Write a document as the bytes that are stored."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
@@ -92,16 +93,16 @@ def write_documents(store: ts.KvStore, documents: Mapping[str, bytes]) -> None:
         for future in [store.write(key, value) for key, value in documents.items()]:
             future.result()
     except FAILURES as error:
-        raise storage_error(f"writing {', '.join(documents)} below {store.url}", error) from error
+        raise storage_error(f"writing {', '.join(documents)} below {store.path}", error) from error
 
 
 def array_to_write(storage: Storage, path: str, document: Mapping[str, Any]) -> ts.TensorStore:
-    """The array at ``path``, whose ``zarr.json`` is (or will be) ``document``, for writing."""
+    """Open the array at ``path``, whose ``zarr.json`` is (or will be) ``document``, for writing."""
     return _open(storage, path, document, store_data_equal_to_fill_value=True)
 
 
 def array_to_read(storage: Storage, path: str) -> ts.TensorStore:
-    """The array at ``path`` for reading; a chunk that was never written is an error when it is read.
+    """Open the array at ``path`` for reading; a chunk that was never written is an error when it is read.
 
     Raises
     ------
@@ -150,7 +151,9 @@ def sync_tree(storage: Storage, path: str, *, depth: int | None = None) -> None:
                 below.clear()
             folders.append(folder)
             for name in files:
-                _sync(f"{folder}/{name}")  # a Path for each of 100,000 files costs too much
+                # What somebody else replaces at this moment is theirs to sync. (No Path: there may be 100,000.)
+                with suppress(FileNotFoundError):
+                    _sync(f"{folder}/{name}")
         for folder in reversed(folders):
             _sync(folder)
 

@@ -7,6 +7,7 @@ of work one read. Inner chunks are single-plane tiles that divide the plane, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,18 @@ def array_document(shape: Shape, dtype: str, *, depth: int, codec: str = DEFAULT
         "dimension_names": list(AXES),
         "attributes": {},
     }
+
+
+def is_ours(document: Mapping[str, Any]) -> bool:
+    """Whether an array's ``zarr.json`` has the chunks and shards that :func:`array_document` gives its shape."""
+    try:
+        shape, shard = document["shape"], document["chunk_grid"]["configuration"]["chunk_shape"]
+        ours = array_document((*shape,), document["data_type"], depth=shard[2])
+        inner = document["codecs"][0]["configuration"]["chunk_shape"]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return False
+    same_chunks = bool(inner == ours["codecs"][0]["configuration"]["chunk_shape"])
+    return same_chunks and bool(document["chunk_grid"] == ours["chunk_grid"])
 
 
 def _blosc(codec: str, itemsize: int) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ...errors import InvalidDataError
-from .model import ChannelSpec, FieldKey, ImageInfo, ImageSpec, Plane, PlateSpec, Window
+from .model import AcquisitionSpec, ChannelSpec, FieldKey, ImageInfo, ImageSpec, Plane, PlateSpec, Window
 
 VERSION = "0.5"
 SCHEMA_VERSION = 1
@@ -127,19 +128,27 @@ def parse_plate(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any]
             + ("'ome.plate'" if body is None else "'cytolake.fields'")
         )
     _check_schema_version(ours, where)
-    from .model import AcquisitionSpec
-
     spec = PlateSpec(
         name=body.get("name", ""),
         n_rows=len(body["rows"]),
         n_columns=len(body["columns"]),
         acquisitions=tuple(
-            AcquisitionSpec(acquisition_id=a["id"], name=a.get("name")) for a in body.get("acquisitions", ())
+            AcquisitionSpec(
+                acquisition_id=a["id"],
+                name=a.get("name"),
+                started_at=_moment(a.get("starttime")),
+                ended_at=_moment(a.get("endtime")),
+            )
+            for a in body.get("acquisitions", ())
         ),
         images=tuple(FieldKey(well, a, f) for well, pairs in ours["fields"].items() for a, f in pairs),
         attributes=ours.get("attributes", {}),
     )
     return body, spec
+
+
+def _moment(epoch: int | None) -> datetime | None:
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
 
 
 def _check_schema_version(ours: Mapping[str, Any], where: str) -> None:
@@ -161,7 +170,7 @@ def well(keys: Sequence[FieldKey]) -> dict[str, Any]:
 
 
 def axes(*, timed: bool) -> list[dict[str, str]]:
-    """The five axes; time has a unit only when the interval is known."""
+    """Describe the five axes; time has a unit only when the interval is known."""
     time = {"name": "t", "type": "time"} | ({"unit": "second"} if timed else {})
     space = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
     return [time, {"name": "c", "type": "channel"}, *space]
@@ -176,7 +185,7 @@ def multiscales(
     time_interval_s: float | None,
     downscaling: str,
 ) -> list[dict[str, Any]]:
-    """The ``multiscales`` block of an image or a label.
+    """Make the ``multiscales`` block of an image or a label.
 
     Level ``n`` has pixels of ``2**n`` times the size; the centre of its first pixel lies ``(px_n - px_0) / 2`` further
     in, which its translation says (https://ngff.openmicroscopy.org/0.5/#multiscale-md).
@@ -246,7 +255,7 @@ def image(spec: ImageSpec, *, levels: int, windows: Sequence[Window], missing: I
 
 
 def parse_image(document: Mapping[str, Any], where: str) -> ImageInfo:
-    """What the ``zarr.json`` of a field says.
+    """Read what the ``zarr.json`` of a field says.
 
     Raises
     ------

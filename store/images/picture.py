@@ -266,7 +266,8 @@ def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
     edge[:, :-1] |= across
     edge[1:] |= down
     edge[:-1] |= down
-    return edge & (labels != 0)
+    edge &= labels != 0
+    return edge
 
 
 def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[np.float32]:
@@ -274,7 +275,8 @@ def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray
     low, high = np.percentile(channel[::step, ::step], percentiles)
     if high <= low:
         high = low + 1
-    return np.clip((channel.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    shown = (channel.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return shown.clip(0, 1)
 
 
 def _scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:

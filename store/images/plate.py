@@ -147,7 +147,7 @@ class Plate:
         )
 
     def ome_zarr(self) -> ome_zarr.reader.Node:
-        """The plate as a node of the ome-zarr library (its import takes seconds).
+        """Give the plate as a node of the ome-zarr library (its import takes seconds).
 
         Raises
         ------
@@ -157,7 +157,7 @@ class Plate:
         from ome_zarr.io import ZarrLocation
         from ome_zarr.reader import Reader
 
-        location = ZarrLocation(self.storage.zarr_store(self.path))
+        location = ZarrLocation(self.storage.uri(self.path))
         for node in Reader(location)():
             return node
         raise NotFoundError(f"ome-zarr finds no plate at {self.storage.uri(self.path)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class ImageWriter:
                 blocks = self._blocks(shapes, spec.dtype, min(depth, spec.shape[2] - z))
                 absent = _fill(blocks[0], t, z, missing, read_plane)
                 missing |= absent
-                for fine, coarse in zip(blocks, blocks[1:], strict=False):
+                for fine, coarse in pairwise(blocks):
                     halve(_planes(fine), _planes(coarse))
                 self._store(arrays, blocks, t, z, absent, where=path)
                 if windows is None and len(absent) < math.prod(blocks[0].shape[1:3]):
