@@ -195,8 +195,12 @@ class Result:
             taken.append(batch)
         return pa.Table.from_batches(taken, schema=schema).slice(0, rows)
 
+    def to_text(self, rows: int = SHOWN_ROWS) -> str:
+        """Return the first rows as a table to look at."""
+        return as_text(self.head(rows + 1), shown=rows)
+
     def __repr__(self) -> str:
-        return as_text(self.head(SHOWN_ROWS + 1), shown=SHOWN_ROWS)
+        return self.to_text()
 
     def _repr_html_(self) -> str:
         return as_html(self.head(SHOWN_ROWS + 1), shown=SHOWN_ROWS)

@@ -1,0 +1,189 @@
+"""Verbs about vendor exports: inspect, ingest, annotate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import common, lake_option, role_option, the_lake
+from .output import counted, exit_code, facts, progress_bar, report, say, size, table
+
+
+@click.command()
+@click.argument("export", type=click.Path())
+@click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given.")
+@click.option("--picture", metavar="FILE", type=click.Path(dir_okay=False), help="Draw the plate as PNG.")
+@common
+def inspect(export: str, reader: str | None, picture: str | None, json_: bool) -> None:
+    """Say what a vendor export is, without reading pixels."""
+    from .. import lake
+
+    result = lake.inspect(export, reader=reader)
+    if picture is not None:
+        drawn = lake.inspect_picture(export, reader=reader)
+        _write(Path(picture), drawn)
+        say(f"wrote {picture}")
+    report(result, json_=json_, readable=_inspected)
+
+
+def _write(path: Path, data: bytes) -> None:
+    from ..errors import StorageError
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _inspected(result: Mapping[str, Any]) -> str:
+    parts = [
+        facts(
+            {
+                "vendor": result["vendor"],
+                "format": result["format_version"],
+                "reader": result["reader"],
+                "index": (result.get("evidence") or {}).get("index"),
+            }
+        )
+    ]
+    for plate in result["plates"]:
+        pixel = plate["pixel_size_um"]
+        missing = plate["missing_planes"]
+        parts.append(
+            facts(
+                {
+                    "plate": plate["plate"],
+                    "barcode": plate["barcode"],
+                    "format": f"{plate['rows']} × {plate['columns']}",
+                    "wells": plate["wells"],
+                    "fields": plate["fields"],
+                    "time points": plate["timepoints"],
+                    "z planes": plate["z_planes"],
+                    "pixel size": None if pixel is None else f"{pixel:.4g} µm",
+                    "planes": f"{plate['planes']:,}" + (f" ({missing:,} missing)" if missing else ""),
+                    "size": size(plate["bytes"]),
+                }
+            )
+        )
+        channels = [(channel["name"], channel["role"] or "not recognised") for channel in plate["channels"]]
+        parts.append(table(channels, ("channel", "role")))
+    return "\n\n".join(parts)
+
+
+@click.command()
+@click.argument("export", type=click.Path())
+@click.option("--study", required=True, metavar="STUDY", help="The study that the plate belongs to.")
+@click.option("--plate", metavar="PLATE", help="Name of the plate; else the export's own.")
+@click.option("--plate-map", "plate_maps", metavar="FILE", multiple=True, help="Sheet of what is in the wells.")
+@role_option
+@click.option(
+    "--existing",
+    type=click.Choice(["error", "skip", "replace", "extend"]),
+    default="error",
+    show_default=True,
+    help="What to do when the lake has the plate already.",
+)
+@click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many threads convert; else one per core.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@lake_option
+@common
+@click.pass_context
+def ingest(
+    ctx: click.Context,
+    export: str,
+    study: str,
+    plate: str | None,
+    plate_maps: tuple[str, ...],
+    roles: Mapping[str, str],
+    existing: Any,
+    reader: str | None,
+    workers: int | None,
+    dry_run: bool,
+    json_: bool,
+) -> int:
+    """Bring a vendor export into the lake: an OME-Zarr plate, and rows that describe it."""
+    lake = the_lake(ctx)
+    with progress_bar(f"{'looking at' if dry_run else 'ingesting'} {export}") as progress:
+        result = lake.ingest(
+            export,
+            study=study,
+            plate=plate,
+            plate_map=list(plate_maps),
+            roles=roles,
+            existing=existing,
+            workers=workers,
+            dry_run=dry_run,
+            reader=reader,
+            progress=progress,
+        )
+    report(result, json_=json_, readable=_ingested)
+    return exit_code(result)
+
+
+def _ingested(result: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            plate["plate_id"],
+            plate["wells"],
+            plate["fields"],
+            plate["planes"],
+            plate["missing_planes"],
+            plate["corrupt_planes"],
+            size(plate["bytes_read"]),
+            plate["seconds"],
+            plate["path"],
+        )
+        for plate in result["plates"]
+    ]
+    header = ("plate", "wells", "fields", "planes", "missing", "corrupt", "read", "seconds", "path")
+    return "\n".join([table(rows, header), "", f"{result['status']}  run {result['run_id']}"])
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.option("--study", required=True, metavar="STUDY", help="The study that the wells belong to.")
+@click.option("--plate", metavar="PLATE", help="The plate, where the sheet does not name it.")
+@click.option("--replace", is_flag=True, help="Replace the annotation that wells have already.")
+@click.option("--keep-unknown", is_flag=True, help="Keep columns that look like a slip of a known one.")
+@click.option("--accept-valid", is_flag=True, help="Write the valid rows although others are not.")
+@lake_option
+@common
+@click.pass_context
+def annotate(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    study: str,
+    plate: str | None,
+    replace: bool,
+    keep_unknown: bool,
+    accept_valid: bool,
+    json_: bool,
+) -> int:
+    """Say what is in the wells: plate maps and sample sheets, checked row by row."""
+    result = the_lake(ctx).annotate(
+        list(files),
+        study=study,
+        plate=plate,
+        replace=replace,
+        keep_unknown=keep_unknown,
+        accept_valid=accept_valid,
+    )
+    report(result, json_=json_, readable=_annotated)
+    # Nothing was written where rows are wrong, unless the valid ones were asked for: then it is partly done.
+    return exit_code(result) or (4 if result["errors"] else 0)
+
+
+def _annotated(result: Mapping[str, Any]) -> str:
+    parts = []
+    if result["errors"]:
+        header = ("file", "row", "column", "value", "rule", "message")
+        parts.append(table([[error.get(name) for name in header] for error in result["errors"]], header))
+        parts.append("")
+        parts.append(counted(len(result["errors"]), "error"))
+    rows = result["rows"]
+    parts.append(f"{result['status']}  {counted(rows, 'row')} written" if isinstance(rows, int) else result["status"])
+    return "\n".join(parts)

@@ -1,0 +1,168 @@
+"""Verbs that ask: sql, catalog, lineage."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import common, lake_option, the_lake
+from .output import counted, report, say, table
+
+if TYPE_CHECKING:
+    from ..catalog.result import Result
+
+#: Rows that a printed table shows; the other formats have all of them.
+_SHOWN = 100
+_BINARY = {"arrow", "parquet"}
+
+
+@click.command()
+@click.argument("query")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "csv", "json", "arrow", "parquet"]),
+    help="Form of the rows; else by the suffix of --output, else a table.",
+)
+@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write the rows to a file.")
+@click.option("--as-of", metavar="RELEASE|TIMESTAMP", help="Ask the lake as it was, such as 2026-03-01T12:00.")
+@lake_option
+@common
+@click.pass_context
+def sql(
+    ctx: click.Context, query: str, format_: str | None, output: str | None, as_of: str | None, json_: bool
+) -> None:
+    """Ask a question in DuckDB's SQL; QUERY - reads it from stdin.
+
+    Tables and views: `cytolake catalog tables`; columns: `cytolake catalog columns`.
+    """
+    if json_:
+        if format_ not in {None, "json"}:
+            raise click.UsageError(f"--json and --format {format_} contradict each other")
+        format_ = "json"
+    if format_ is None and output is None:
+        format_ = "table"
+    if format_ in _BINARY and output is None and sys.stdout.isatty():
+        raise click.UsageError(f"{format_} is not for a terminal; name a file with --output")
+    if query == "-":
+        query = click.get_text_stream("stdin").read()
+    result = the_lake(ctx).sql(query, as_of=as_of)
+    if output is not None and format_ != "table":
+        rows = result.write(output, format_)
+        say(f"{counted(rows, 'row')} in {output}")
+    elif format_ == "table":
+        _print_table(result, output)
+    else:
+        result.write(click.get_binary_stream("stdout"), format_)
+
+
+def _print_table(result: Result, output: str | None) -> None:
+    text = result.to_text(_SHOWN)
+    if output is None:
+        click.echo(text)
+        return
+    with click.open_file(output, "w", encoding="utf-8", atomic=True) as file:
+        file.write(f"{text}\n")
+    say(f"a table in {output}")
+
+
+@click.group()
+def catalog() -> None:
+    """List what can be asked."""
+
+
+@catalog.command()
+@lake_option
+@common
+@click.pass_context
+def tables(ctx: click.Context, json_: bool) -> None:
+    """List tables, views of object sets, and feature tables."""
+    found = the_lake(ctx).tables()
+    report({"tables": found}, json_=json_, readable=_tables)
+
+
+def _tables(result: Mapping[str, Any]) -> str:
+    rows = [
+        (entry["name"], entry["kind"], entry["rows"], entry["columns"], ", ".join(entry.get("feature_sets") or ()))
+        for entry in result["tables"]
+    ]
+    return table(rows, ("name", "kind", "rows", "columns", "shows"))
+
+
+@catalog.command()
+@click.argument("name", required=False, metavar="[TABLE]")
+@lake_option
+@common
+@click.pass_context
+def columns(ctx: click.Context, name: str | None, json_: bool) -> None:
+    """List the columns of TABLE, or of all tables and views."""
+    found = the_lake(ctx).columns(name)
+    report({"columns": found}, json_=json_, readable=_columns)
+
+
+def _columns(result: Mapping[str, Any]) -> str:
+    names = ("table", "column", "type", "unit", "description")
+    return table([[entry[name] for name in names] for entry in result["columns"]], names)
+
+
+@catalog.command()
+@click.argument("search", nargs=-1, metavar="[SEARCH]...")
+@lake_option
+@common
+@click.pass_context
+def features(ctx: click.Context, search: tuple[str, ...], json_: bool) -> None:
+    """Find features by words: part of a name, a family, a channel role, a meaning."""
+    found = the_lake(ctx).features(" ".join(search) or None)
+    report({"features": found}, json_=json_, readable=_features)
+
+
+def _features(result: Mapping[str, Any]) -> str:
+    if not result["features"]:
+        return "no feature matches"
+    names = ("column", "object_set", "feature_set", "unit", "definition")
+    return table([[entry[name] for name in names] for entry in result["features"]], names)
+
+
+@click.command()
+@click.argument("row", metavar="STUDY/PLATE[/WELL[/FIELD[/OBJECT_SET[/OBJECT]]]]")
+@lake_option
+@common
+@click.pass_context
+def lineage(ctx: click.Context, row: str, json_: bool) -> None:
+    """Go from a row back to its pixels, recipe and code."""
+    report(the_lake(ctx).lineage(row), json_=json_, readable=_lineage)
+
+
+def _lineage(result: Mapping[str, Any]) -> str:
+    """Draw the graph as a tree from the row itself; a node that has been shown is only named again."""
+    nodes = {node["id"]: node for node in result["nodes"]}
+    below: dict[str, list[tuple[str, str]]] = {}
+    for edge in result["edges"]:
+        below.setdefault(edge["from"], []).append((edge["relation"], edge["to"]))
+    reached = {edge["to"] for edge in result["edges"]}
+    lines: list[str] = []
+    shown: set[str] = set()
+
+    def draw(identifier: str, relation: str, depth: int) -> None:
+        node = nodes[identifier]
+        indent = "  " * depth
+        again = identifier in shown and bool(below.get(identifier))
+        name = " ".join(part for part in (relation.replace("_", " "), node["kind"], node["name"]) if part)
+        lines.append(f"{indent}{name}{' (above)' if again else ''}")
+        if identifier in shown:
+            return
+        shown.add(identifier)
+        for key, value in node.items():
+            if key not in {"id", "kind", "name"} and value not in (None, "", [], {}):
+                text = " ".join(str(value).split())
+                lines.append(f"{indent}    {key}: {text if len(text) <= 100 else text[:99] + '…'}")
+        for inner, target in below.get(identifier, []):
+            draw(target, inner, depth + 1)
+
+    for identifier in nodes:
+        if identifier not in reached:
+            draw(identifier, "", 0)
+    return "\n".join(lines)
