@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CytolakeError, InvalidDataError, StorageError
+from ...errors import InvalidDataError, NotFoundError, StorageError
 from . import engine, layout, ngff
 from .model import FieldKey, Plane, PlateSpec
 from .plate import Field
@@ -87,7 +87,7 @@ def check_plate(
                 problems.append(Problem("image-invalid", where, error.message))
             except StorageError as error:
                 problems.append(Problem("image-unreadable", where, error.message))
-            except CytolakeError as error:
+            except NotFoundError as error:
                 problems.append(Problem("image-missing", where, error.message))
             else:
                 first = first or field.info.levels
@@ -213,11 +213,12 @@ def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozen
         wanted = np.array([[Plane(t, c, z0 + z) not in gone for z in range(depth)] for c in range(array["shape"][1])])
         key = "c/" + "/".join(map(str, position))
         name = f"{where}/{key}"
-        if not storage.exists(name):
+        try:
+            size = storage.size(name)
+        except NotFoundError:
             if wanted.any():
                 yield Problem("shard-missing", name, f"pixels of time point {t} are lost")
             continue
-        size = storage.size(name)
         if size < index_bytes:
             yield Problem("shard-cut-off", name, f"{size} bytes, its index alone has {index_bytes}")
             continue
@@ -236,19 +237,19 @@ def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozen
 
 
 def _pixels(field: Field) -> Iterator[Problem]:
-    for t in range(field.shape[0]):
+    # One z plane of all channels at a time: a whole stack may be larger than memory.
+    for t, z in product(range(field.shape[0]), range(field.shape[2])):
         try:
-            levels = [field.read(t=t, level=level) for level in range(field.levels)]
+            levels = [field.read(t=t, z=z, level=level)[:, 0] for level in range(field.levels)]
         except StorageError as error:
             yield Problem("pixels-unreadable", field.path, error.message)
             continue
         for level, (fine, coarse) in enumerate(pairwise(levels), start=1):
             made = np.empty_like(coarse)
-            halve(fine.reshape(-1, *fine.shape[-2:]), made.reshape(-1, *made.shape[-2:]))
+            halve(fine, made)
             if not np.array_equal(made, coarse, equal_nan=made.dtype.kind == "f"):
-                yield Problem(
-                    "pyramid-differs", f"{field.path}/{level}", f"time point {t} is not the mean of level {level - 1}"
-                )
+                message = f"time point {t}, z {z} is not the mean of level {level - 1}"
+                yield Problem("pyramid-differs", f"{field.path}/{level}", message)
 
 
 def _labels(field: Field, shapes: Sequence[tuple[int, ...]], *, deep: bool) -> Iterator[Problem]:
