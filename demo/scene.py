@@ -171,7 +171,8 @@ def light(
         signal = 1 + 0.05 * fine * in_cell
         signal += 0.25 * np.exp(-np.square((depth - 1.03) / 0.06)) - 0.2 * np.exp(-np.square((depth - 0.93) / 0.06))
         signal -= 0.12 * np.exp(-np.square((shapes.nucleus_depth - 1.0) / 0.1))
-    return np.clip(signal * np.float32(brightness) + np.float32(background), 0, None).astype(np.float32)
+    photons: Float = np.clip(signal * np.float32(brightness) + np.float32(background), 0, None).astype(np.float32)
+    return photons
 
 
 def expose(rng: np.random.Generator, photons: Float, out: npt.NDArray[np.uint16]) -> None:
@@ -193,7 +194,7 @@ def expose(rng: np.random.Generator, photons: Float, out: npt.NDArray[np.uint16]
 def vignetting(size: int) -> Float:
     """Relative illumination (y, x), the polynomial :data:`VIGNETTING` that the index states too."""
     axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / size
-    fall: Float = VIGNETTING[0] + VIGNETTING[1] * (axis[:, None] ** 2 + axis[None, :] ** 2)
+    fall: npt.NDArray[np.float64] = VIGNETTING[0] + VIGNETTING[1] * (axis[:, None] ** 2 + axis[None, :] ** 2)
     return fall.astype(np.float32)
 
 

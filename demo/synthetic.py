@@ -387,18 +387,17 @@ def _measure(truth: FieldTruth) -> dict[str, npt.NDArray[Any]]:
 def _objects_table(tables: list[dict[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
-    schema = pa.schema(
-        [
-            ("well_id", pa.string()),
-            ("field_id", pa.int32()),
-            ("object_id", pa.int32()),
-            ("x_px", pa.float64()),
-            ("y_px", pa.float64()),
-            ("nucleus_area_px", pa.int32()),
-            ("cell_area_px", pa.int32()),
-            ("touches_border", pa.bool_()),
-        ]
-    )
+    columns: list[pa.Field[Any]] = [
+        pa.field("well_id", pa.string()),
+        pa.field("field_id", pa.int32()),
+        pa.field("object_id", pa.int32()),
+        pa.field("x_px", pa.float64()),
+        pa.field("y_px", pa.float64()),
+        pa.field("nucleus_area_px", pa.int32()),
+        pa.field("cell_area_px", pa.int32()),
+        pa.field("touches_border", pa.bool_()),
+    ]
+    schema = pa.schema(columns)
     parts = []
     for table in tables:
         count = len(table["object_id"])

@@ -48,10 +48,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_verb_is_described() -> None:
-    from cytolake.cli.main import VERBS
+    from click import Context
+    from cytolake.cli.main import cli
 
     text = everything_written()
-    assert [verb for verb in VERBS if f"cytolake {verb}" not in text] == []
+    verbs = cli.list_commands(Context(cli))
+    assert "ingest" in verbs
+    assert [verb for verb in verbs if f"cytolake {verb}" not in text] == []
 
 
 def test_every_table_is_described() -> None:
