@@ -1,0 +1,1 @@
+"""cytolake against its peers, each benchmark a module: ``python -m benchmarks.features.bench_features``."""
