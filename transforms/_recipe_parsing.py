@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ..errors import RecipeError
+from ..schemas.ontology import enum_values
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
 from .segmentation.methods import METHODS, Parameter, Value
-
-ROLES = ("DNA", "ER", "RNA", "AGP", "Mito", "Actin", "Brightfield")
 
 _TOP = ("name", "description", "projection", "roles", "objects", "features")
 _OBJECT = ("method", "channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
@@ -54,10 +53,8 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
     top.only(_TOP)
     name = top.text("name")
     if not _RECIPE_NAME.fullmatch(name):
-        top.refuse(
-            "name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64"
-        )
-    roles = ROLES + top.words("roles", default=())
+        top.refuse("name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64")
+    roles = enum_values("ChannelRole") + _own_roles(top)
     sets = [_object_set(table, roles) for table in top.tables("objects")]
     if not sets:
         top.refuse("objects", "a recipe needs at least one object set", "a table [objects.NAME]")
@@ -66,9 +63,7 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         description=top.text("description", default=""),
         projection=top.choice("projection", PROJECTIONS, default="max"),
         objects=_in_order(source, sets),
-        features=tuple(
-            _family_use(table, [one.name for one in sets], roles) for table in top.tables("features")
-        ),
+        features=tuple(_family_use(table, [one.name for one in sets], roles) for table in top.tables("features")),
         text=text,
         source=source,
     )
@@ -121,9 +116,7 @@ class _Table:
         value = self.raw.get(key, default)
         value = [value] if isinstance(value, str) else value
         if not isinstance(value, list | tuple) or not all(isinstance(word, str) and word for word in value):
-            self.refuse(
-                key, "missing" if value is None else f"{value!r} is no list of texts", 'for example ["DNA"]'
-            )
+            self.refuse(key, "missing" if value is None else f"{value!r} is no list of texts", 'for example ["DNA"]')
         if len(set(value)) != len(value):
             self.refuse(key, f"{value!r} names one twice", "each once")
         return tuple(value)
@@ -144,14 +137,22 @@ class _Table:
         return [_Table(self.source, f"{key}.{name}", one) for name, one in value.items()]
 
 
+_ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _FREE_ROLES = '; a role of your own is declared at the top of the recipe: roles = ["NAME"]'
+
+
+def _own_roles(top: _Table) -> tuple[str, ...]:
+    """Roles that the schema does not know and the recipe says it means: no slip of the pen passes for one."""
+    own = top.words("roles", default=())
+    for role in own:
+        if not _ROLE_NAME.fullmatch(role):
+            top.refuse("roles", f"{role!r} cannot be part of a column name", "letters and digits, a letter first")
+    return own
 
 
 def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
     if not _NAME.fullmatch(table.name):
-        table.refuse(
-            "", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter"
-        )
+        table.refuse("", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter")
     method_name = table.choice("method", tuple(METHODS), default="subtract" if "minus" in table.raw else None)
     method = METHODS[method_name]
     known = [*_OBJECT, *method.parameters]
@@ -169,9 +170,7 @@ def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
     return ObjectSet(
         name=table.name,
         method=method_name,
-        channels=table.known_words("channel", roles, "role", more=_FREE_ROLES)
-        if method.takes_channel
-        else (),
+        channels=table.known_words("channel", roles, "role", more=_FREE_ROLES) if method.takes_channel else (),
         parent=None if method.kind == "image" else table.text("from"),
         minus=table.text("minus") if method.kind == "difference" else None,
         parameters={name: _parameter(table, name, it) for name, it in method.parameters.items()},
@@ -198,16 +197,13 @@ def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
         for key, name in (("from", one.parent), ("minus", one.minus)):
             if name is not None and name not in names:
                 table = _Table(source, f"objects.{one.name}", {})
-                table.refuse(
-                    key, f"unknown object set {name!r}{suggestion(name, names)}", ", ".join(sorted(names))
-                )
+                table.refuse(key, f"unknown object set {name!r}{suggestion(name, names)}", ", ".join(sorted(names)))
     done: dict[str, ObjectSet] = {}
     while len(done) < len(sets):
         ready = [
             one
             for one in sets
-            if one.name not in done
-            and all(name in done for name in (one.parent, one.minus) if name is not None)
+            if one.name not in done and all(name in done for name in (one.parent, one.minus) if name is not None)
         ]
         if not ready:
             circle = [one.name for one in sets if one.name not in done]
@@ -223,9 +219,7 @@ def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...]) -> Famil
     from .features.families import FAMILIES
 
     if table.name not in FAMILIES:
-        table.refuse(
-            "", f"unknown feature family{suggestion(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES))
-        )
+        table.refuse("", f"unknown feature family{suggestion(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES)))
     family = FAMILIES[table.name]
     table.only(_FEATURE if family.per_channel else ("objects",))
     channels: tuple[str, ...] | None = None

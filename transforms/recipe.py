@@ -42,7 +42,7 @@ class ObjectSet:
     max_area_um2: float | None = None
 
     def definition(self) -> dict[str, Any]:
-        """What decides the pixels of this set, with the version of its method."""
+        """Return what decides the pixels of this set, with the version of its method."""
         return {
             "method": self.method,
             "version": METHODS[self.method].version,
@@ -220,9 +220,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
     text = str(recipe)
     shipped = shipped_recipes()
     if text in shipped:
-        content = (
-            resources.files(f"{__package__}.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
-        )
+        content = resources.files(f"{__package__}.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
         return parse_recipe(content, source=f"recipe {text}")
     path = Path(recipe)
     if not path.is_file():
@@ -233,9 +231,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RecipeError(
-            f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
-        ) from error
+        raise RecipeError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     return parse_recipe(content, source=str(path))
 
 
@@ -246,9 +242,7 @@ def shipped_recipes() -> tuple[str, ...]:
 
 
 def _lacking(what: str, role: str, roles: Sequence[str | None], channel_names: Sequence[str]) -> RecipeError:
-    named = [
-        f"{name!r} = {role}" for name, role in zip(channel_names, roles, strict=True) if role is not None
-    ]
+    named = [f"{name!r} = {role}" for name, role in zip(channel_names, roles, strict=True) if role is not None]
     unnamed = [name for name, role in zip(channel_names, roles, strict=True) if role is None]
     has = f"the plate has {', '.join(named)}" if named else "no channel of the plate has a role"
     rest = f"; without a role: {', '.join(repr(name) for name in unnamed)}" if unnamed else ""

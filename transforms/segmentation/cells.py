@@ -10,7 +10,15 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from .planes import Mask, noise, stabilised, without_holes
+
 Labels = npt.NDArray[np.int32]
+
+_SMOOTHING_UM = 0.7
+# Vacuoles and the like belong to the cell.
+_LARGEST_HOLE_UM2 = 20.0
+# Least height of the foreground, in standard deviations of the noise that is left after smoothing.
+_MIN_SIGNAL = 4.0
 
 
 def cells_by_distance(nuclei: Labels, *, pixel_size_um: float, max_distance_um: float) -> Labels:
@@ -37,9 +45,14 @@ def cells_by_distance(nuclei: Labels, *, pixel_size_um: float, max_distance_um: 
 
 
 def cells_from_nuclei(
-    image: npt.NDArray[Any], nuclei: Labels, *, pixel_size_um: float, max_distance_um: float = 25.0
+    image: npt.NDArray[Any],
+    nuclei: Labels,
+    *,
+    pixel_size_um: float,
+    max_distance_um: float = 25.0,
+    edge_level: float = 0.5,
 ) -> Labels:
-    """Grow nuclei over the foreground of a cytoplasm stain by a seeded watershed.
+    """Grow nuclei over the foreground of a stain of the cell body; cells that touch meet half-way.
 
     Parameters
     ----------
@@ -51,17 +64,32 @@ def cells_from_nuclei(
         Side of a pixel in µm.
     max_distance_um
         Farthest that a cell reaches from the edge of its nucleus.
+    edge_level
+        Where the foreground ends, as a fraction of the way from the ground to Otsu's threshold (of the square
+        root of intensity). Otsu's own level cuts off the thin rim of a cell.
 
     Returns
     -------
     ndarray
-        int32 (y, x), numbered as the nuclei: one cell for each, which contains it.
+        int32 (y, x), numbered as the nuclei: one connected cell for each, which contains it. Where the stain
+        does not stand out from noise, the cell is its nucleus.
     """
     if image.shape != nuclei.shape:
         raise ValueError(f"image {image.shape} and nuclei {nuclei.shape} differ in shape")
-    smooth = ndimage.gaussian_filter(np.sqrt(image.astype(np.float32)), max(1.0, 0.5 / pixel_size_um))
     distance = ndimage.distance_transform_edt(nuclei == 0)
-    reach = distance <= max_distance_um / pixel_size_um
-    level = threshold_otsu(smooth) if smooth.min() < smooth.max() else np.inf
-    inside = (reach & (smooth > level)) | (nuclei > 0)
-    return np.asarray(watershed(distance, nuclei, mask=inside), dtype=np.int32)
+    inside = (distance <= max_distance_um / pixel_size_um) & _stained(image, pixel_size_um, edge_level)
+    return np.asarray(watershed(distance, nuclei, mask=inside | (nuclei > 0)), dtype=np.int32)
+
+
+def _stained(image: npt.NDArray[Any], pixel_size_um: float, edge_level: float) -> Mask:
+    root = stabilised(image)
+    sigma = max(1.0, _SMOOTHING_UM / pixel_size_um)
+    smooth = ndimage.gaussian_filter(root, sigma)
+    if smooth.min() == smooth.max():
+        return np.zeros(image.shape, dtype=np.bool_)
+    split = threshold_otsu(smooth)
+    ground = float(np.median(smooth[smooth <= split]))
+    bins = max(1, round(sigma))
+    least = _MIN_SIGNAL * noise(root, bins) * bins / (2 * np.sqrt(np.pi) * sigma)
+    inside = smooth > ground + max(edge_level * (split - ground), least)
+    return without_holes(inside, _LARGEST_HOLE_UM2 / pixel_size_um**2)

@@ -18,14 +18,14 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from .planes import Mask, Plane, binned, noise, stabilised, unbinned, without_holes
+
 Labels = npt.NDArray[np.int32]
-Plane = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 # In diameters of a nucleus.
 _GROUND = 10.0  # window in which some ground shows between nuclei
-_SURROUNDINGS = 1.6  # window of the local mean
-_EDGE = 0.05  # smoothing of the image that is thresholded
+_SURROUNDINGS = 1.5  # window of the local mean
+_EDGE = 0.04  # smoothing of the image that is thresholded
 _BODY = 0.22  # smoothing that leaves one peak for a nucleus
 _BODY_APART = 0.3
 _DEPTH = 0.08  # smoothing of the distance transform
@@ -41,12 +41,12 @@ _OWN_HEIGHT = 0.8  # quantile that is an object's height
 
 # Objects that are kept.
 _MIN_AREA = 0.1  # of the disc of one diameter
-_MIN_DROP = 0.5  # of the field's typical drop from object to surroundings
+_MIN_DROP = 0.4  # of the field's typical drop from object to surroundings
 _MIN_SIGNAL = 15.0  # drop in standard deviations of the noise on the scale of a nucleus
 
 
 def segment_nuclei(
-    image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: float = 12.0, sensitivity: float = 0.5
+    image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: float = 12.0, edge_level: float = 0.5
 ) -> Labels:
     """Find bright nuclei on a dark ground.
 
@@ -58,7 +58,7 @@ def segment_nuclei(
         Side of a pixel in µm.
     diameter_um
         Typical diameter of a nucleus in µm. Off by a fifth either way, results are nearly the same.
-    sensitivity
+    edge_level
         Where a nucleus ends at the outermost, as a fraction of its own height above the ground (of the square
         root of intensity).
 
@@ -68,53 +68,35 @@ def segment_nuclei(
         int32 (y, x), numbered without order or gaps from 1; all 0 when nothing stands out from noise.
     """
     diameter = diameter_um / pixel_size_um
-    # The square root makes the noise of photons even, and dim and bright nuclei more alike.
-    root = np.sqrt(np.maximum(image, 0).astype(np.float32))
+    root = stabilised(image)
     if root.min() == root.max():
         return np.zeros(root.shape, dtype=np.int32)
     bins = max(1, int(diameter / _FINEST))
-    coarse = _binned(root, bins)
+    coarse = binned(root, bins)
     uneven = _ground(coarse, diameter / bins)
     coarse -= uneven
-    root -= _unbinned(uneven, bins, root.shape)
+    root -= unbinned(uneven, bins, root.shape)
     smooth = ndimage.gaussian_filter(root, max(_EDGE * diameter, 0.7))
-    level = _unbinned(_threshold(coarse, diameter / bins, sensitivity), bins, root.shape)
-    inside = _without_holes(smooth > level, 0.3 * diameter**2)
+    level = unbinned(_threshold(coarse, diameter / bins, edge_level), bins, root.shape)
+    inside = without_holes(smooth > level, 0.3 * diameter**2)
     inside = ndimage.binary_opening(inside)
     depth = ndimage.distance_transform_edt(inside).astype(np.float32)
     depth = ndimage.gaussian_filter(depth, max(_DEPTH * diameter, 0.5))
     labels, count = _basins(depth, inside, _DEPTH_APART * diameter)
-    return _standing_out(labels, count, smooth, diameter, _noise(root, diameter))
-
-
-def _binned(plane: Plane, bins: int) -> Plane:
-    """Means of squares of ``bins`` pixels; the last row and column are repeated to fill a square."""
-    if bins == 1:
-        return plane.copy()
-    height, width = plane.shape
-    padded = np.pad(plane, ((0, -height % bins), (0, -width % bins)), mode="edge")
-    squares = padded.reshape(padded.shape[0] // bins, bins, padded.shape[1] // bins, bins)
-    return np.asarray(squares.mean(axis=(1, 3)), dtype=np.float32)
-
-
-def _unbinned(plane: Plane, bins: int, shape: tuple[int, ...]) -> Plane:
-    if bins == 1:
-        return plane
-    full = ndimage.zoom(plane, bins, order=1, mode="nearest", grid_mode=True)
-    return np.asarray(full[: shape[0], : shape[1]])
+    return _standing_out(labels, count, smooth, diameter, _noise_of_bodies(root, diameter))
 
 
 def _ground(plane: Plane, diameter: float) -> Plane:
     """Smooth surface under the nuclei: uneven light, haze, camera offset."""
     bins = max(1, int(diameter / 4))
-    small = ndimage.gaussian_filter(_binned(plane, bins), 0.5)
+    small = ndimage.gaussian_filter(binned(plane, bins), 0.5)
     window = int(_GROUND * diameter / bins) | 1
     opened = ndimage.grey_opening(small, size=(window, window))
-    return _unbinned(ndimage.gaussian_filter(opened, window / 2), bins, plane.shape)
+    return unbinned(ndimage.gaussian_filter(opened, window / 2), bins, plane.shape)
 
 
-def _threshold(plane: Plane, diameter: float, sensitivity: float) -> Plane:
-    """Threshold at every pixel; infinite where nothing is looked for."""
+def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane:
+    """Threshold at every pixel."""
     body = ndimage.gaussian_filter(plane, _BODY * diameter)
     smooth = ndimage.gaussian_filter(plane, max(_EDGE * diameter, 0.5))
     split = threshold_otsu(smooth)
@@ -122,7 +104,7 @@ def _threshold(plane: Plane, diameter: float, sensitivity: float) -> Plane:
     basins, count = _basins(body, smooth > ground + _FLOOR * (split - ground), _BODY_APART * diameter)
     height = _quantiles(smooth, basins, count, _OWN_HEIGHT)[basins] - ground
     mean = ndimage.uniform_filter(smooth, int(_SURROUNDINGS * diameter) | 1) - ground
-    level = ground + np.clip(_ABOVE_MEAN * mean, sensitivity * height, max(_HIGHEST, sensitivity) * height)
+    level = ground + np.clip(_ABOVE_MEAN * mean, edge_level * height, max(_HIGHEST, edge_level) * height)
     level[basins == 0] = split
     return level
 
@@ -156,27 +138,10 @@ def _quantiles(plane: Plane, labels: Labels, count: int, quantile: float) -> Pla
     return result
 
 
-def _without_holes(inside: Mask, largest: float) -> Mask:
-    holes, count = ndimage.label(~inside)
-    small = np.bincount(holes.ravel(), minlength=count + 1) <= largest
-    small[0] = False
-    return inside | small[holes]
-
-
-def _noise(root: Plane, diameter: float) -> float:
-    """Standard deviation that noise alone has after smoothing to the body of a nucleus.
-
-    Mixed second differences of binned pixels: blind to slopes, and bins of a sixth of a diameter also carry the
-    noise that neighbouring pixels share (resampled or denoised images).
-    """
+def _noise_of_bodies(root: Plane, diameter: float) -> float:
+    """Estimate the standard deviation that noise alone has after smoothing to the body of a nucleus."""
     bins = max(1, round(0.15 * diameter))
-    small = _binned(root, bins)
-    mixed = np.abs(small[1:, 1:] - small[1:, :-1] - small[:-1, 1:] + small[:-1, :-1]) / 2
-    if not mixed.size:
-        return 0.0
-    # Median for a normal distribution; its mean where more than half of the pixels are one and the same value.
-    spread = 1.4826 * float(np.median(mixed)) or 1.2533 * float(mixed.mean())
-    return spread * bins / (2 * np.sqrt(np.pi) * _BODY * diameter)
+    return noise(root, bins) * bins / (2 * np.sqrt(np.pi) * _BODY * diameter)
 
 
 def _standing_out(labels: Labels, count: int, smooth: Plane, diameter: float, noise: float) -> Labels:

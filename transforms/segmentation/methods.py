@@ -57,6 +57,10 @@ class Method:
 
 _DIAMETER = Parameter(default=12.0, low=1.0, high=200.0, meaning="typical diameter of a nucleus, µm")
 
+_EDGE_LEVEL = Parameter(
+    default=0.5, low=0.05, high=0.95, meaning="where an object ends, as a fraction of its height above the ground"
+)
+
 _MAX_DISTANCE = Parameter(
     default=25.0, low=0.0, high=500.0, meaning="farthest that a cell reaches from its nucleus, µm"
 )
@@ -114,12 +118,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 takes_channel=True,
                 parameters={
                     "diameter_um": _DIAMETER,
-                    "sensitivity": Parameter(
-                        default=0.5,
-                        low=0.05,
-                        high=0.95,
-                        meaning="how far above the background a nucleus ends, as a fraction of its own height",
-                    ),
+                    "edge_level": _EDGE_LEVEL,
                 },
             ),
             Method(
@@ -138,6 +137,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 takes_channel=True,
                 parameters={
                     "max_distance_um": _MAX_DISTANCE,
+                    "edge_level": _EDGE_LEVEL,
                     "without_channel": Parameter(
                         default="error",
                         choices=("error", "distance"),

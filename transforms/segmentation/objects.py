@@ -58,7 +58,7 @@ def drop(labels: Labels, dropped: npt.NDArray[np.bool_]) -> Labels:
 
 
 def number(labels: Labels, last: npt.NDArray[np.bool_] | None = None) -> tuple[Labels, int]:
-    """Number objects 1, 2, … in the order in which rows of pixels meet them.
+    """Give objects the numbers 1, 2, … in the order in which rows of pixels meet them.
 
     Parameters
     ----------
