@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,6 +125,6 @@ def _draw_plate(export: PlateExport) -> bytes:
     )
 
 
-def _per_well(table: pa.Table) -> dict[str, int]:
-    counts = pc.value_counts(table["well_id"]).to_pylist()
-    return {row["values"]: row["counts"] for row in counts}
+def _per_well(table: pa.Table) -> Counter[str]:
+    wells: list[Any] = table["well_id"].to_pylist()
+    return Counter(wells)

@@ -1,0 +1,183 @@
+"""What came out of plate maps: the annotation of each well, the faults that were found, and both as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...schemas.identifiers import parse_well
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Slots of a well that follow from its treatments, and are written as one.
+TREATMENT_SLOTS = ("perturbation", "compound", "concentration_um", "gene", "n_perturbations")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlateFormat:
+    """A plate that annotation may be about."""
+
+    plate_id: str
+    n_rows: int
+    n_columns: int
+    barcode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowError:
+    """One cell that breaks a rule. ``row`` is the line of the file (the header is 1), ``rule`` a stable code."""
+
+    file: str
+    row: int
+    column: str
+    value: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}{f', {self.column}' if self.column else ''}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """One perturbation of one well: slots of ``perturbations`` and of ``well_perturbations``."""
+
+    perturbation: Mapping[str, Any]
+    dose: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WellAnnotation:
+    """What a sheet says of one well.
+
+    ``values`` holds the slots of ``wells`` that the sheet has a column for, ``None`` where the cell is empty;
+    ``treatments`` is ``None`` where the sheet has no column about treatments, and empty where the well got none.
+    ``cell_line`` becomes a biosample. ``file`` and ``line`` say where all this stands.
+    """
+
+    plate_id: str
+    well_id: str
+    values: Mapping[str, Any]
+    attributes: Mapping[str, str]
+    treatments: tuple[Treatment, ...] | None
+    cell_line: str | None
+    file: str
+    line: int
+
+    def slots(self) -> dict[str, Any]:
+        """Return the slots of ``wells`` that this sets, those that follow from the treatments included."""
+        values = dict(self.values)
+        if self.treatments is not None:
+            values |= treatment_slots(self.treatments)
+        return values
+
+
+def treatment_slots(treatments: Sequence[Treatment]) -> dict[str, Any]:
+    """Return the convenience columns of a well: a label of all, and the values that only one treatment has."""
+    one = treatments[0] if len(treatments) == 1 else None
+    return {
+        "perturbation": " + ".join(t.perturbation["name"] for t in treatments) or None,
+        "compound": one.perturbation.get("compound") if one else None,
+        "concentration_um": one.dose.get("concentration_um") if one else None,
+        "gene": one.perturbation.get("gene") if one else None,
+        "n_perturbations": len(treatments),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationResult:
+    """Everything that some sheets say about the wells of a study.
+
+    ``annotations`` are the valid rows in the order of plate and well. Where there are ``errors`` they are not to be
+    written, unless the user said that valid rows should be accepted. ``inputs`` are file names and SHA-256.
+    """
+
+    study_id: str
+    run_id: str
+    annotations: tuple[WellAnnotation, ...]
+    errors: tuple[RowError, ...]
+    warnings: tuple[str, ...]
+    inputs: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def wells(self) -> pa.Table:
+        """Rows of ``wells`` for wells that nobody knew before; slots that no sheet speaks of are NULL."""
+        return _table("wells", (well_row(a, self.study_id, self.run_id) for a in self.annotations))
+
+    @property
+    def perturbations(self) -> pa.Table:
+        """Rows of ``perturbations``, each once."""
+        return _table("perturbations", perturbation_rows(self.annotations, self.study_id, self.run_id))
+
+    @property
+    def well_perturbations(self) -> pa.Table:
+        """Rows of ``well_perturbations``."""
+        return _table("well_perturbations", dose_rows(self.annotations, self.study_id, self.run_id))
+
+    @property
+    def biosamples(self) -> pa.Table:
+        """Rows of ``biosamples`` for the cell lines that are named, with nothing but the name."""
+        return _table("biosamples", biosample_rows(self.annotations, self.study_id, self.run_id))
+
+
+def well_row(annotation: WellAnnotation, study_id: str, run_id: str) -> dict[str, Any]:
+    """Return a whole row of ``wells`` from nothing but its annotation."""
+    row, column = parse_well(annotation.well_id)
+    values = {"excluded": False, "n_perturbations": 0} | annotation.slots()
+    return {
+        **values,
+        "excluded": bool(values["excluded"]),
+        "study_id": study_id,
+        "plate_id": annotation.plate_id,
+        "well_id": annotation.well_id,
+        "row": row,
+        "column": column,
+        "attributes": dict(annotation.attributes) or None,
+        "run_id": run_id,
+    }
+
+
+def perturbation_rows(annotations: Iterable[WellAnnotation], study_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return rows of ``perturbations``; facts that stand in different rows of a sheet are put together."""
+    found: dict[str, dict[str, Any]] = {}
+    for annotation in annotations:
+        for treatment in annotation.treatments or ():
+            facts = treatment.perturbation
+            known = found.setdefault(facts["perturbation_id"], {"study_id": study_id, "run_id": run_id})
+            known.update({name: value for name, value in facts.items() if value is not None})
+    return list(found.values())
+
+
+def dose_rows(annotations: Iterable[WellAnnotation], study_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return rows of ``well_perturbations``."""
+    return [
+        {
+            "study_id": study_id,
+            "plate_id": annotation.plate_id,
+            "well_id": annotation.well_id,
+            "perturbation_id": treatment.perturbation["perturbation_id"],
+            **treatment.dose,
+            "run_id": run_id,
+        }
+        for annotation in annotations
+        for treatment in annotation.treatments or ()
+    ]
+
+
+def biosample_rows(annotations: Iterable[WellAnnotation], study_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return rows of ``biosamples``, one per cell line."""
+    lines = {a.values["biosample_id"]: a.cell_line for a in annotations if a.cell_line is not None}
+    return [
+        {"study_id": study_id, "biosample_id": name, "cell_line": line, "run_id": run_id}
+        for name, line in lines.items()
+    ]
+
+
+def _table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    from ...schemas.tables import arrow_schema
+
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(name))
