@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..errors import RecipeError
 from ..schemas.ontology import enum_values
+from ..wording import did_you_mean
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
 from .segmentation.methods import METHODS, Parameter, Value
 
@@ -21,13 +21,6 @@ _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` when ``word`` is close to a known one, else nothing."""
-    by_fold = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
-    return f"; did you mean {by_fold[close[0]]!r}?" if close else ""
 
 
 def parse_recipe(text: str, *, source: str) -> Recipe:
@@ -87,7 +80,7 @@ class _Table:
         known = tuple(known)
         for key in self.raw:
             if key not in known:
-                self.refuse(key, f"unknown key{suggestion(key, known)}", ", ".join(known) or "no key at all")
+                self.refuse(key, f"unknown key{did_you_mean(key, known)}", ", ".join(known) or "no key at all")
 
     def text(self, key: str, *, default: str | None = None) -> str:
         value = self.raw.get(key, default)
@@ -109,7 +102,7 @@ class _Table:
     def choice(self, key: str, choices: tuple[Any, ...], *, default: Any) -> Any:
         value = self.raw.get(key, default)
         if value not in choices:
-            self.refuse(key, f"{value!r} is unknown{suggestion(str(value), choices)}", ", ".join(choices))
+            self.refuse(key, f"{value!r} is unknown{did_you_mean(str(value), choices)}", ", ".join(choices))
         return value
 
     def words(self, key: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -127,7 +120,7 @@ class _Table:
             self.refuse(key, f"names no {what}", ", ".join(known) + more)
         for word in words:
             if word not in known:
-                self.refuse(key, f"unknown {what} {word!r}{suggestion(word, known)}", ", ".join(known) + more)
+                self.refuse(key, f"unknown {what} {word!r}{did_you_mean(word, known)}", ", ".join(known) + more)
         return words
 
     def tables(self, key: str) -> list[_Table]:
@@ -197,7 +190,7 @@ def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
         for key, name in (("from", one.parent), ("minus", one.minus)):
             if name is not None and name not in names:
                 table = _Table(source, f"objects.{one.name}", {})
-                table.refuse(key, f"unknown object set {name!r}{suggestion(name, names)}", ", ".join(sorted(names)))
+                table.refuse(key, f"unknown object set {name!r}{did_you_mean(name, names)}", ", ".join(sorted(names)))
     done: dict[str, ObjectSet] = {}
     while len(done) < len(sets):
         ready = [
@@ -219,7 +212,7 @@ def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...]) -> Famil
     from .features.families import FAMILIES
 
     if table.name not in FAMILIES:
-        table.refuse("", f"unknown feature family{suggestion(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES)))
+        table.refuse("", f"unknown feature family{did_you_mean(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES)))
     family = FAMILIES[table.name]
     table.only(_FEATURE if family.per_channel else ("objects",))
     channels: tuple[str, ...] | None = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import NotFoundError, RecipeError
+from ..wording import did_you_mean
 from .segmentation.methods import METHODS, Value
 from .segmentation.objects import BorderRule
 
@@ -215,7 +216,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
     RecipeError
         The file is no TOML, or says something that no recipe can say; the message names file, table and key.
     """
-    from ._recipe_parsing import parse_recipe, suggestion
+    from ._recipe_parsing import parse_recipe
 
     text = str(recipe)
     shipped = shipped_recipes()
@@ -225,7 +226,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
     path = Path(recipe)
     if not path.is_file():
         raise NotFoundError(
-            f"no recipe {text!r}: it is neither a shipped recipe nor a file{suggestion(text, shipped)}",
+            f"no recipe {text!r}: it is neither a shipped recipe nor a file{did_you_mean(text, shipped)}",
             hint=f"use one of {', '.join(shipped)}, or the path of a TOML file",
         )
     try:

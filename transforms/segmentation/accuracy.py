@@ -81,8 +81,8 @@ def score(true: Labels, found: Labels, thresholds: Sequence[float] = THRESHOLDS)
     if min(thresholds) < 0.5:
         raise ValueError(f"thresholds below 0.5 do not give unique matches: {min(thresholds)}")
     ratios = overlaps(true, found)[:, 2]
-    n_true = np.count_nonzero(np.bincount(true.ravel())[1:])
-    n_found = np.count_nonzero(np.bincount(found.ravel())[1:])
+    n_true = int(np.count_nonzero(np.bincount(true.ravel())[1:]))
+    n_found = int(np.count_nonzero(np.bincount(found.ravel())[1:]))
     return tuple(
         Score(threshold=t, matched=int(np.count_nonzero(ratios > t)), found=n_found, true=n_true) for t in thresholds
     )

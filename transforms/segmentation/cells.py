@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,6 @@ def _stained(image: npt.NDArray[Any], pixel_size_um: float, edge_level: float) -
     split = threshold_otsu(smooth)
     ground = float(np.median(smooth[smooth <= split]))
     bins = max(1, round(sigma))
-    least = _MIN_SIGNAL * noise(root, bins) * bins / (2 * np.sqrt(np.pi) * sigma)
+    least = _MIN_SIGNAL * noise(root, bins) * bins / (2 * math.sqrt(math.pi) * sigma)
     inside = smooth > ground + max(edge_level * (split - ground), least)
     return without_holes(inside, _LARGEST_HOLE_UM2 / pixel_size_um**2)

@@ -10,6 +10,7 @@ All lengths are fractions of the diameter of a nucleus, so the method is the sam
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane:
     basins, count = _basins(body, smooth > ground + _FLOOR * (split - ground), _BODY_APART * diameter)
     height = _quantiles(smooth, basins, count, _OWN_HEIGHT)[basins] - ground
     mean = ndimage.uniform_filter(smooth, int(_SURROUNDINGS * diameter) | 1) - ground
-    level = ground + np.clip(_ABOVE_MEAN * mean, edge_level * height, max(_HIGHEST, edge_level) * height)
+    level: Plane = ground + np.clip(_ABOVE_MEAN * mean, edge_level * height, max(_HIGHEST, edge_level) * height)
     level[basins == 0] = split
     return level
 
@@ -141,7 +142,7 @@ def _quantiles(plane: Plane, labels: Labels, count: int, quantile: float) -> Pla
 def _noise_of_bodies(root: Plane, diameter: float) -> float:
     """Estimate the standard deviation that noise alone has after smoothing to the body of a nucleus."""
     bins = max(1, round(0.15 * diameter))
-    return noise(root, bins) * bins / (2 * np.sqrt(np.pi) * _BODY * diameter)
+    return noise(root, bins) * bins / (2 * math.sqrt(math.pi) * _BODY * diameter)
 
 
 def _standing_out(labels: Labels, count: int, smooth: Plane, diameter: float, noise: float) -> Labels:

@@ -72,11 +72,14 @@ def number(labels: Labels, last: npt.NDArray[np.bool_] | None = None) -> tuple[L
     labels, count
         The new label image, and how many objects are not in ``last``: they have the numbers 1 … count.
     """
-    values, first = np.unique(labels, return_index=True)
-    values, first = values[values > 0], first[values > 0]
+    pixels = np.flatnonzero(labels)[::-1]
+    first = np.full(int(labels.max(initial=0)) + 1, -1, dtype=np.int64)
+    # Written from the last pixel to the first, so that the first one stays.
+    first[labels.ravel()[pixels]] = pixels
+    values = np.flatnonzero(first >= 0)
     behind = np.zeros(values.size, dtype=np.bool_) if last is None else last[values]
-    order = values[np.lexsort((first, behind))]
-    table = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int32)
+    order = values[np.lexsort((first[values], behind))]
+    table = np.zeros(first.size, dtype=np.int32)
     table[order] = np.arange(1, order.size + 1, dtype=np.int32)
     return table[labels], int(order.size - behind.sum())
 

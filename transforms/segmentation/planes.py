@@ -14,7 +14,8 @@ Mask = npt.NDArray[np.bool_]
 
 def stabilised(image: npt.NDArray[Any]) -> Plane:
     """Square root of intensity: the noise of photons gets even, dim and bright objects more alike."""
-    return np.sqrt(np.maximum(image, 0).astype(np.float32))
+    root: Plane = np.sqrt(np.maximum(image, 0).astype(np.float32))
+    return root
 
 
 def binned(plane: Plane, bins: int) -> Plane:
