@@ -15,8 +15,8 @@ from typing import Any
 class Operator:
     """One measure of a family.
 
-    ``definition`` is a sentence; ``undefined`` says when and why the value is NULL (empty: never); ``aliases`` are the
-    names in other tools as ``tool:name``.
+    ``unit`` is a UCUM code; ``definition`` is a sentence; ``undefined`` says when and why the value is NULL (empty:
+    never); ``aliases`` are the names in other tools as ``tool:name``.
     """
 
     name: str
@@ -40,7 +40,7 @@ class FeatureColumn:
     operator: str
     channel_role: str | None
     second_channel_role: str | None = None
-    scale: int | None = None
+    scale: float | None = None
     unit: str
     definition: str
     source: str

@@ -20,6 +20,9 @@ from .label_index import Int32Array, Int64Array, LabelIndex
 
 FloatArray = NDArray[np.float64]
 
+#: First column of a row that has no pixel of the object: right of every column.
+_NO_PIXEL = 1 << 40
+
 
 def hull_measures(index: LabelIndex) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Convex area (pixels), smallest and largest Feret diameter (pixels) of each object, float64 (n,) each.
@@ -33,9 +36,9 @@ def hull_measures(index: LabelIndex) -> tuple[FloatArray, FloatArray, FloatArray
 
 @kernel
 def _outermost(runs: Int32Array, y0: int, x0: int, left: Int64Array, right: Int64Array) -> None:
-    """First and (negated) last column of each row of a crop; rows without a pixel get ``left > -right``."""
-    left[:] = 1 << 40
-    right[:] = 1 << 40
+    """First and (negated) last column of each row of a crop; ``_NO_PIXEL`` for rows without one."""
+    left[:] = _NO_PIXEL
+    right[:] = _NO_PIXEL
     for i in range(runs.shape[0]):
         y = runs[i, 0] - y0
         left[y] = min(left[y], np.int64(runs[i, 1] - x0))
@@ -60,7 +63,7 @@ def _centre_chain(side: Int64Array, chain: Int64Array) -> int:
     """Left chain of the pixel centres, ``(row, column)``."""
     size = 0
     for y in range(side.shape[0]):
-        if side[y] < 1 << 39:
+        if side[y] < _NO_PIXEL:
             size = _append(chain, size, y, side[y])
     return size
 
@@ -71,11 +74,11 @@ def _edge_chain(side: Int64Array, chain: Int64Array) -> int:
     size = 0
     rows = side.shape[0]
     for y in range(rows + 1):
-        above = side[y - 1] if y > 0 else 1 << 40
-        here = side[y] if y < rows else 1 << 40
-        if min(above, here) < 1 << 39:
+        above = side[y - 1] if y > 0 else _NO_PIXEL
+        here = side[y] if y < rows else _NO_PIXEL
+        if min(above, here) < _NO_PIXEL:
             size = _append(chain, size, 2 * y - 1, 2 * min(above, here))
-        if here < 1 << 39:
+        if here < _NO_PIXEL:
             size = _append(chain, size, 2 * y, 2 * here - 1)
     return size
 

@@ -47,8 +47,27 @@ MEASURES = (
     "MaxIntensity_X",
     "MaxIntensity_Y",
 )
-_N_MEASURES = len(MEASURES)
-_N_SCALED = MEASURES.index("MassDisplacement")
+(
+    _INTEGRATED,
+    _MEAN,
+    _STD,
+    _MIN,
+    _MAX,
+    _LOWER,
+    _MEDIAN,
+    _UPPER,
+    _MAD,
+    _EDGE_INTEGRATED,
+    _EDGE_MEAN,
+    _EDGE_STD,
+    _EDGE_MIN,
+    _EDGE_MAX,
+    _DISPLACEMENT,
+    _MASS_X,
+    _MASS_Y,
+    _PEAK_X,
+    _PEAK_Y,
+) = range(len(MEASURES))
 
 _KEY_TYPES = {np.dtype(np.uint8): np.uint8, np.dtype(np.uint16): np.uint16, np.dtype(np.float32): np.uint32}
 
@@ -123,7 +142,7 @@ def channel_measures(
         np.empty(largest, key_type),
         image.dtype.kind == "f",
     )
-    values[:, :, :_N_SCALED] /= scale
+    values[:, :, :_DISPLACEMENT] /= scale  # all before it are grey values
     return ChannelMeasures(values)
 
 
@@ -317,7 +336,7 @@ def _measure(
     ``pixel_buffer`` and ``key_buffer`` are one piece of memory, as pixels and as the unsigned integers to sort.
     """
     n, channels = run_offsets.shape[0] - 1, image.shape[0]
-    out = np.full((n, channels, _N_MEASURES), np.nan)
+    out = np.full((n, channels, len(MEASURES)), np.nan)
     edge_buffer = np.empty_like(pixel_buffer)
     counts = np.empty(256, np.int64)
     for k in range(n):
@@ -332,21 +351,23 @@ def _measure(
             if not np.isfinite(total):
                 continue
             row = out[k, c]
-            row[0], row[1], row[2] = total, total / count, _deviation(pixels, total / count)
+            row[_INTEGRATED], row[_MEAN] = total, total / count
+            row[_STD] = _deviation(pixels, row[_MEAN])
+            row[_PEAK_X], row[_PEAK_Y] = peak_x, peak_y
+            if total != 0:
+                row[_MASS_X], row[_MASS_Y] = total_x / total, total_y / total
+                row[_DISPLACEMENT] = math.hypot(row[_MASS_X] - centre[k, 1], row[_MASS_Y] - centre[k, 0])
             if on_edge.shape[0] > 0:
                 for i in range(on_edge.shape[0]):
                     on_edge[i] = pixels[own_edge[i]]
-                edge_total, edge_least, edge_most = _total_and_extremes(on_edge)
-                edge_mean = edge_total / on_edge.shape[0]
-                row[9], row[10], row[11] = edge_total, edge_mean, _deviation(on_edge, edge_mean)
-                row[12], row[13] = edge_least, edge_most
-            if total != 0:
-                row[15], row[16] = total_x / total, total_y / total
-                row[14] = math.hypot(row[15] - centre[k, 1], row[16] - centre[k, 0])
-            row[17], row[18] = peak_x, peak_y
+                row[_EDGE_INTEGRATED], row[_EDGE_MIN], row[_EDGE_MAX] = _total_and_extremes(on_edge)
+                row[_EDGE_MEAN] = row[_EDGE_INTEGRATED] / on_edge.shape[0]
+                row[_EDGE_STD] = _deviation(on_edge, row[_EDGE_MEAN])
 
             _sort(keys, scratch, counts, is_float)  # pixels, the same memory, are sorted from here on
-            row[3], row[4] = pixels[0], pixels[count - 1]
-            row[5], row[6], row[7] = _quantile(pixels, 0.25), _quantile(pixels, 0.5), _quantile(pixels, 0.75)
-            row[8] = (_nearest(pixels, row[6], (count + 1) // 2) + _nearest(pixels, row[6], count // 2 + 1)) / 2
+            row[_MIN], row[_MAX] = pixels[0], pixels[count - 1]
+            row[_LOWER], row[_UPPER] = _quantile(pixels, 0.25), _quantile(pixels, 0.75)
+            median = _quantile(pixels, 0.5)
+            row[_MEDIAN] = median
+            row[_MAD] = (_nearest(pixels, median, (count + 1) // 2) + _nearest(pixels, median, count // 2 + 1)) / 2
     return out

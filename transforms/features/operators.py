@@ -1,7 +1,7 @@
 """The operators of the families that are built in: CellProfiler's names, in plain words.
 
 ``cp_measure`` aliases are the keys of its result dictionaries, ``scikit-image`` ones the properties of ``regionprops``
-that hold the same number (orientation up to the unit).
+that hold the same number (orientation up to the unit). Units are UCUM's: pixels are not one, so they stand in braces.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from .dictionary import Operator
 
 _CELLPROFILER_SHAPE = "CellProfiler 4 MeasureObjectSizeShape"
 _CELLPROFILER_INTENSITY = "CellProfiler 4 MeasureObjectIntensity"
+_LENGTH, _AREA = "{pixels}", "{pixels2}"
 _CROP = "x and y count from the corner of the object's bounding box, p powers of y, q powers of x"
 _NO_CHANNEL = "the field lacks this channel or the object has a pixel that is not finite"
 
@@ -28,18 +29,18 @@ def _shape(
 
 
 AREA_SHAPE = (
-    _shape("Area", "px²", "Number of pixels of the object.", "area"),
-    _shape("BoundingBoxArea", "px²", "Area of the upright box round the object.", "area_bbox"),
-    _shape("BoundingBoxMaximum_X", "px", "First column right of the object.", "bbox-3"),
-    _shape("BoundingBoxMaximum_Y", "px", "First row below the object.", "bbox-2"),
-    _shape("BoundingBoxMinimum_X", "px", "First column of the object.", "bbox-1"),
-    _shape("BoundingBoxMinimum_Y", "px", "First row of the object.", "bbox-0"),
-    _shape("Center_X", "px", "Mean column of the object's pixels; pixel centres are whole numbers.", "centroid-1"),
-    _shape("Center_Y", "px", "Mean row of the object's pixels; pixel centres are whole numbers.", "centroid-0"),
+    _shape("Area", _AREA, "Number of pixels of the object.", "area"),
+    _shape("BoundingBoxArea", _AREA, "Area of the upright box round the object.", "area_bbox"),
+    _shape("BoundingBoxMaximum_X", _LENGTH, "First column right of the object.", "bbox-3"),
+    _shape("BoundingBoxMaximum_Y", _LENGTH, "First row below the object.", "bbox-2"),
+    _shape("BoundingBoxMinimum_X", _LENGTH, "First column of the object.", "bbox-1"),
+    _shape("BoundingBoxMinimum_Y", _LENGTH, "First row of the object.", "bbox-0"),
+    _shape("Center_X", _LENGTH, "Mean column of the object's pixels; pixel centres are whole numbers.", "centroid-1"),
+    _shape("Center_Y", _LENGTH, "Mean row of the object's pixels; pixel centres are whole numbers.", "centroid-0"),
     _shape("Compactness", "1", "Perimeter² / (4π · Area): 1 for a disc, more for other forms."),
     _shape(
         "ConvexArea",
-        "px²",
+        _AREA,
         "Number of pixel centres in the convex hull of the middles of the pixels' edges, outline included.",
         "area_convex",
     ),
@@ -51,7 +52,7 @@ AREA_SHAPE = (
         "eccentricity",
         undefined="for a single pixel, whose ellipse has no axes",
     ),
-    _shape("EquivalentDiameter", "px", "Diameter of the disc of the same area.", "equivalent_diameter_area"),
+    _shape("EquivalentDiameter", _LENGTH, "Diameter of the disc of the same area.", "equivalent_diameter_area"),
     _shape("EulerNumber", "1", "Number of parts minus number of holes, parts 8-connected.", "euler_number"),
     _shape("Extent", "1", "Area / BoundingBoxArea.", "extent"),
     _shape(
@@ -62,39 +63,39 @@ AREA_SHAPE = (
     ),
     _shape(
         "MajorAxisLength",
-        "px",
+        _LENGTH,
         "Long axis of the ellipse with the object's second moments.",
         "axis_major_length",
     ),
     _shape(
         "MaxFeretDiameter",
-        "px",
+        _LENGTH,
         "Largest distance between two parallel tangents of the convex hull of the pixel centres.",
     ),
-    _shape("MaximumRadius", "px", "Largest distance of a pixel of the object to the nearest pixel outside it."),
-    _shape("MeanRadius", "px", "Mean distance of the object's pixels to the nearest pixel outside it."),
-    _shape("MedianRadius", "px", "Median distance of the object's pixels to the nearest pixel outside it."),
+    _shape("MaximumRadius", _LENGTH, "Largest distance of a pixel of the object to the nearest pixel outside it."),
+    _shape("MeanRadius", _LENGTH, "Mean distance of the object's pixels to the nearest pixel outside it."),
+    _shape("MedianRadius", _LENGTH, "Median distance of the object's pixels to the nearest pixel outside it."),
     _shape(
         "MinFeretDiameter",
-        "px",
+        _LENGTH,
         "Smallest distance between two parallel tangents of the convex hull of the pixel centres.",
     ),
     _shape(
         "MinorAxisLength",
-        "px",
+        _LENGTH,
         "Short axis of the ellipse with the object's second moments.",
         "axis_minor_length",
     ),
     _shape(
         "Orientation",
-        "degree",
+        "deg",
         "Angle between the y axis and the long axis of the ellipse with the object's second moments, -90 to 90.",
         "orientation",
         undefined="where both axes are equal (a single pixel, a square), so that neither has a direction",
     ),
     _shape(
         "Perimeter",
-        "px",
+        _LENGTH,
         "Length of the outline: border pixels (with a 4-neighbour outside) weighted 1, √2 or (1 + √2)/2 by how the "
         "border goes on (Benkrid and Crookes); 0 for a single pixel.",
         "perimeter",
@@ -107,7 +108,7 @@ def _advanced() -> tuple[Operator, ...]:
     operators = []
     for p in range(3):
         for q in range(4):
-            unit = f"px^{p + q + 2}"
+            unit = f"{{pixels{p + q + 2}}}"
             operators += [
                 _shape(
                     f"SpatialMoment_{p}_{q}", unit, f"Σ y^{p} · x^{q} over the pixels; {_CROP}.", f"moments-{p}-{q}"
@@ -145,7 +146,7 @@ def _advanced() -> tuple[Operator, ...]:
         operators.append(
             _shape(
                 f"InertiaTensor_{i}_{j}",
-                "px²",
+                _AREA,
                 f"{moment} / Area, with μpq the central moments.",
                 f"inertia_tensor-{i}-{j}",
             )
@@ -154,7 +155,7 @@ def _advanced() -> tuple[Operator, ...]:
         operators.append(
             _shape(
                 f"InertiaTensorEigenvalues_{i}",
-                "px²",
+                _AREA,
                 f"{which} eigenvalue of the inertia tensor.",
                 f"inertia_tensor_eigvals-{i}",
             )
@@ -165,7 +166,7 @@ def _advanced() -> tuple[Operator, ...]:
 AREA_SHAPE_ADVANCED = _advanced()
 
 
-def _intensity(name: str, definition: str, skimage: str = "", *, unit: str = "intensity", also: str = "") -> Operator:
+def _intensity(name: str, definition: str, skimage: str = "", *, unit: str = "{intensity}", also: str = "") -> Operator:
     return Operator(
         name=name,
         unit=unit,
@@ -189,7 +190,7 @@ INTENSITY = (
     _intensity(
         "MassDisplacement",
         "Distance between the centroid of the object and its intensity-weighted centroid.",
-        unit="px",
+        unit=_LENGTH,
         also="the pixels sum to 0, so that there is no centre of mass,",
     ),
     _intensity("MaxIntensity", "Largest of the object's pixels.", "intensity_max"),
@@ -208,7 +209,7 @@ INTENSITY = (
 def _location(name: str, definition: str, skimage: str = "", *, also: str = "") -> Operator:
     return Operator(
         name=name,
-        unit="px",
+        unit=_LENGTH,
         definition=definition,
         source=_CELLPROFILER_INTENSITY,
         undefined=f"where {also}{_NO_CHANNEL}",
@@ -231,7 +232,7 @@ LOCATION = (
 LOCATION_OF_OBJECT = tuple(
     Operator(
         name=f"Center_{axis}",
-        unit="px",
+        unit=_LENGTH,
         definition=f"Mean {line} of the object's pixels; the same number as AreaShape_Center_{axis}.",
         source="CellProfiler 4 IdentifyPrimaryObjects",
         aliases=(f"scikit-image:centroid-{dimension}",),

@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 from cytolake.errors import UsageError
+from cytolake.schemas.validation import validate_records
 from cytolake.transforms.device import Device, get_device
 from cytolake.transforms.features.dictionary import dictionary_rows
 from cytolake.transforms.features.families import FAMILIES, columns_of, compute
 from cytolake.transforms.features.label_index import label_index
 
 ROLES = ("DNA", "ER")
+HASH = "0123456789abcdef" * 4
 
 
 def small(dtype=np.uint16):
@@ -170,7 +172,7 @@ def test_full_scale_can_be_said_and_does_not_touch_places():
     columns, values = compute(["Intensity", "Location"], "nuclei", index, image, ROLES, full_scale=4095)
     stored = compute(["Intensity", "Location"], "nuclei", index, image, ROLES, full_scale=1)[1]
     for column, value, grey in zip(columns, values.T, stored.T, strict=True):
-        factor = 4095 if column.unit == "intensity" else 1
+        factor = 4095 if column.unit == "{intensity}" else 1
         np.testing.assert_allclose(value * factor, grey, rtol=1e-14, err_msg=column.name)
 
 
@@ -214,17 +216,18 @@ def test_what_does_not_fit_together_is_refused(change, says):
 
 def test_dictionary_rows():
     columns = columns_of(tuple(FAMILIES), "nuclei", ROLES)
-    rows = dictionary_rows(columns, feature_set_hash="abc", run_id="run-1")
+    rows = dictionary_rows(columns, feature_set_hash=HASH, run_id="run-1")
     assert len({row["column"] for row in rows}) == len(rows) == len(columns)
     row = next(row for row in rows if row["column"] == "Nuclei_Intensity_MeanIntensity_DNA")
-    assert row["feature_set_hash"] == "abc"
+    assert row["feature_set_hash"] == HASH
     assert row["run_id"] == "run-1"
     assert (row["object_set"], row["family"], row["operator"]) == ("nuclei", "Intensity", "MeanIntensity")
     assert row["channel_role"] == "DNA"
     assert row["second_channel_role"] is None
     assert row["scale"] is None
-    assert row["unit"] == "intensity"
+    assert row["unit"] == "{intensity}"
     assert row["aliases"] == ["cp_measure:Intensity_MeanIntensity", "scikit-image:intensity_mean"]
+    assert validate_records("Feature", rows) == []
     for row in rows:
         assert row["definition"].endswith(".")
         assert row["source"]
