@@ -13,7 +13,6 @@ from typing import Any
 
 from ...errors import InvalidDataError
 from ...schemas.identifiers import format_well, parse_well, slug
-from ...schemas.units import to_micromolar
 from ...schemas.validation import Problem, validate_records
 from ...wording import did_you_mean
 from .cells import NEGATIVE, is_nothing, read_cell, read_quantity
@@ -29,15 +28,9 @@ from .result import (
     well_row,
 )
 from .sheet import Sheet, SheetRow, read_sheet
+from .treatments import GENETIC, make_treatment
 
-_GENETIC = frozenset({"crispr_ko", "crispr_i", "crispr_a", "orf", "sirna"})
-#: What stands in the columns of a treatment and is no slot of ``perturbations``.
-_NO_FACTS = frozenset(
-    {"perturbation", "perturbation_type", "concentration", "concentration_unit", "duration_h", "start_h"}
-)
 _VEHICLES = frozenset({"dmso", "vehicle"})
-#: Facts that only a compound has: a perturbation with one of them is a compound.
-_CHEMICAL = ("compound", "inchikey", "inchi", "smiles", "chebi_id", "pubchem_cid", "chembl_id", "solvent")
 
 
 def read_annotation(
@@ -294,7 +287,7 @@ class _Reading:
                     message = "a concentration, but nothing that it is a concentration of"
                     self.fault(sheet, row.line, header, dose.text, "missing", message)
                 continue
-            treatment = _treatment(name, facts)
+            treatment = make_treatment(name, facts)
             if facts.get("perturbation_type") is None and treatment.perturbation["type"] == "other":
                 self.kindless.setdefault(sheet.name, name)
             if any(t.perturbation["perturbation_id"] == treatment.perturbation["perturbation_id"] for t in found):
@@ -313,7 +306,7 @@ class _Reading:
         """Tell the kinds of negative control apart; take wells of the vehicle for controls where no column says so."""
         kinds = {t.perturbation["type"] for t in treatments or ()}
         if values.get("control_type") == NEGATIVE:
-            values["control_type"] = "negative_non_targeting" if kinds & _GENETIC else "negative_vehicle"
+            values["control_type"] = "negative_non_targeting" if kinds & GENETIC else "negative_vehicle"
         if "control_type" in values or treatments is None:
             return
         names = {t.perturbation["name"].casefold() for t in treatments}
@@ -350,8 +343,8 @@ class _Reading:
                                 column=self.headers.get((annotation.file, slot, number), slot),
                                 value=str(value),
                                 rule="conflict",
-                                message=f"{slot} of {treatment.perturbation['name']} is {value!r} here and {known!r} in "
-                                f"row {where.line} of {where.file}",
+                                message=f"{slot} of {treatment.perturbation['name']} is {value!r} here and "
+                                f"{known!r} in row {where.line} of {where.file}",
                             )
                         )
 
@@ -393,35 +386,3 @@ def _position(row: str, column: str) -> tuple[int, int]:
 
 def _position_of(row: SheetRow, place: Mapping[str, Column]) -> tuple[int, int]:
     return _position(row.cells[place["row"].position], row.cells[place["column"].position])
-
-
-def _treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
-    """Return the treatment that the cells of one number say."""
-    kind = facts.get("perturbation_type")
-    if kind is None:
-        chemical = any(slot in facts for slot in _CHEMICAL) or ("gene" not in facts and "concentration" in facts)
-        kind = "compound" if chemical else "other"
-    perturbation = {
-        slot: value
-        for slot, value in facts.items()
-        if slot
-        not in ("perturbation", "perturbation_type", "concentration", "concentration_unit", "duration_h", "start_h")
-    }
-    if kind == "compound":
-        perturbation.setdefault("compound", name)
-    # One gene may be knocked out and over-expressed in one study, and by several guides: each is its own reagent.
-    guide = facts.get("guide_id") or facts.get("guide_sequence")
-    parts = (
-        [name] if "perturbation" in facts or kind not in _GENETIC else [name, guide if guide != name else None, kind]
-    )
-    dose: dict[str, Any] = {slot: facts[slot] for slot in ("duration_h", "start_h") if slot in facts}
-    quantity = facts.get("concentration")
-    if quantity is not None:
-        dose |= {
-            "concentration": quantity.value,
-            "concentration_unit": quantity.unit,
-            "concentration_text": quantity.text,
-            "concentration_um": to_micromolar(quantity),
-        }
-    identity = {"perturbation_id": slug("-".join(p for p in parts if p)), "name": name, "type": kind}
-    return Treatment(perturbation=identity | perturbation, dose=dose)

@@ -1,0 +1,64 @@
+"""The treatment that the cells of a row say: which reagent it is, of which kind, at which dose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...schemas.identifiers import slug
+from ...schemas.units import to_micromolar
+from .result import Treatment
+
+#: Kinds of perturbation whose negative control is a reagent without a target.
+GENETIC = frozenset({"crispr_ko", "crispr_i", "crispr_a", "orf", "sirna"})
+#: Facts that only a compound has: a perturbation with one of them is a compound.
+_CHEMICAL = ("compound", "inchikey", "inchi", "smiles", "chebi_id", "pubchem_cid", "chembl_id", "solvent")
+#: What stands in the columns of a treatment and is no slot of ``perturbations``.
+_NO_FACTS = frozenset(
+    {"perturbation", "perturbation_type", "concentration", "concentration_unit", "duration_h", "start_h"}
+)
+
+
+def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
+    """Return the treatment that the cells of one number say.
+
+    Parameters
+    ----------
+    name
+        What it is called: the perturbation, the compound, the gene or the guide, whichever the row has.
+    facts
+        Slot -> value of the cells that are not empty; ``concentration`` is a quantity.
+    """
+    kind = facts.get("perturbation_type")
+    if kind is None:
+        chemical = any(slot in facts for slot in _CHEMICAL) or ("gene" not in facts and "concentration" in facts)
+        kind = "compound" if chemical else "other"
+    perturbation = {slot: value for slot, value in facts.items() if slot not in _NO_FACTS}
+    if kind == "compound":
+        perturbation.setdefault("compound", name)
+    identity = {"perturbation_id": _identifier(name, kind, facts), "name": name, "type": kind}
+    return Treatment(perturbation=identity | perturbation, dose=_dose(facts))
+
+
+def _identifier(name: str, kind: str, facts: Mapping[str, Any]) -> str:
+    """Return what the perturbation is called in its study.
+
+    One gene may be knocked out and over-expressed in one study, and by several guides: each is a reagent of its own.
+    """
+    if "perturbation" in facts or kind not in GENETIC:
+        return slug(name)
+    guide = facts.get("guide_id") or facts.get("guide_sequence")
+    return slug("-".join(part for part in (name, guide if guide != name else None, kind) if part))
+
+
+def _dose(facts: Mapping[str, Any]) -> dict[str, Any]:
+    dose: dict[str, Any] = {slot: facts[slot] for slot in ("duration_h", "start_h") if slot in facts}
+    quantity = facts.get("concentration")
+    if quantity is not None:
+        dose |= {
+            "concentration": quantity.value,
+            "concentration_unit": quantity.unit,
+            "concentration_text": quantity.text,
+            "concentration_um": to_micromolar(quantity),
+        }
+    return dose
