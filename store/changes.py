@@ -183,7 +183,7 @@ class Planner:
 
     def _new_only(self, change: Change) -> list[DataFile]:
         """Return the new files without the rows that are there already."""
-        columns = [*change.on, *change.same]
+        columns = list(dict.fromkeys([*change.on, *change.same]))
         touched = [self._read(file, columns) for file, _ in self._touched(change)]
         if not touched:
             return list(change.files)

@@ -182,7 +182,7 @@ class Commit:
     def _decide_and_apply(self) -> dict[str, int]:
         work = list(self._work.values())
         plans: dict[str, Plan] = {}
-        journal = f"{_JOURNAL}/{hashlib.sha256(self._app_id.encode()).hexdigest()[:32]}.json"
+        journal = f"{_JOURNAL}/{journal_name(self._app_id)}"
         try:
             for one in work:
                 plans[one.table] = self._prepare(one)
@@ -280,6 +280,11 @@ class Commit:
         for table, file in self._written:
             delete_data_files(self._storage, table, [file])
         self._written.clear()
+
+
+def journal_name(app_id: str) -> str:
+    """Return the file name of the journal of a commit about ``app_id``: one at a time can exist."""
+    return f"{hashlib.sha256(app_id.encode()).hexdigest()[:32]}.json"
 
 
 def recover(root: LakeRoot | Storage) -> list[str]:

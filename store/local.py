@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyExistsError, ConfigurationError, ConflictError
-from .storage import NO_SPACE, STAGING, Check, Checks, Paths, Storage, relative, storage_error, storage_errors
+from .storage import STAGING, Check, Checks, Paths, Storage, relative, storage_error, storage_errors
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -101,7 +101,7 @@ class LocalStorage(Storage):
             return
         trash = target
         with storage_errors(f"removing {target}"):
-            if not prefix.startswith(f"{STAGING}/"):
+            if prefix.split("/")[0] not in {"", STAGING}:
                 trash = self.local(f"{STAGING}/trash-{uuid.uuid4().hex}")
                 make_folders(trash.parent)
                 target.rename(trash)
@@ -147,10 +147,9 @@ class LocalStorage(Storage):
                 try:
                     os.posix_fallocate(file.fileno(), 0, size)
                 except OSError as error:
-                    if error.errno in NO_SPACE:
-                        target.unlink(missing_ok=True)
-                        raise
+                    # Some file systems cannot say; there the commit itself will.
                     if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                        target.unlink()
                         raise
 
     def delta_options(self) -> dict[str, str]:

@@ -94,7 +94,7 @@ class S3Storage(Storage):
         try:
             yield
         except FileNotFoundError as error:
-            raise NotFoundError(f"{where}: there is no such object") from error
+            raise NotFoundError(f"{where}: there is no such object or bucket") from error
         except (BaseError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise storage_error(where, StorageError(first)) from error

@@ -10,19 +10,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ..errors import AlreadyExistsError, NotFoundError, StorageError, UsageError
+from ..errors import AlreadyExistsError, ConfigurationError, NotFoundError, StorageError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow.fs
 
 STAGING = "staging"
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+# Characters with which deltalake panics or loses its history, and which DuckDB takes for a pattern (tried).
+_MISREAD = re.compile(r"[\[\]^|*?#\\]|%[0-9A-Fa-f]{2}")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Paths: TypeAlias = list[str]  # inside the classes, ``list`` is a method
 
 
@@ -176,6 +180,8 @@ def open_storage(url: str | os.PathLike[str]) -> Storage:
     ------
     UsageError
         The URL has another scheme.
+    ConfigurationError
+        The path has characters with which Delta tables cannot be opened.
     MissingExtraError
         The URL is on an object store and the ``cloud`` extra is not installed.
     """
@@ -186,6 +192,11 @@ def open_storage(url: str | os.PathLike[str]) -> Storage:
         return S3Storage(text)
     if "://" in text:
         raise UsageError(f"{text}: a lake is a folder or an s3:// URL", hint="use a path without a scheme")
+    if _MISREAD.search(os.path.abspath(text)):  # noqa: PTH100 - resolve() would follow the user's links
+        raise ConfigurationError(
+            f"{text}: what reads the tables misreads paths with any of [ ] ^ | * ? # \\ or with %20 and the like",
+            hint="rename the folder",
+        )
     from .local import LocalStorage
 
     return LocalStorage(Path(text))
@@ -207,7 +218,8 @@ def storage_errors(doing: str) -> Iterator[None]:
 def storage_error(doing: str, error: BaseException) -> StorageError:
     """Return the ``StorageError`` that explains ``error``, with what can be done about it."""
     code = getattr(error, "errno", None)
-    text = str(error)
+    # deltalake explains over several lines, with colours
+    text = "; ".join(line.strip(" ↳") for line in _COLOUR.sub("", str(error)).splitlines() if line.strip())
     if code in NO_SPACE or "No space left on device" in text or "quota exceeded" in text.lower():
         return StorageError(
             f"{doing}: no space left on the device; the lake is as it was",
