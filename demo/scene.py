@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.special import ndtri
 
 Float = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
@@ -87,7 +88,7 @@ def draw_shapes(
     count = len(centres)
     # The area, not the radius, is what a phenotype scales; its spread is about that of a cultured line (CV
     # 0.2).
-    growth = rng.normal(1.0, 0.10, count).clip(0.7, 1.35)
+    growth = (1 + 0.10 * _normal(rng, count)).clip(0.7, 1.35)
     nucleus_r = (nucleus_radius * growth).astype(np.float32)
     cell_r = (cell_radius * growth * rng.normal(1.0, 0.08, count).clip(0.8, 1.2)).astype(np.float32)
     centres = _make_touch(rng, centres, nucleus_r, touching)
@@ -231,6 +232,16 @@ def _make_touch(
         moved[i] = centres[j] + towards * (gap / np.sqrt(away[j]))
         free[[i, j]] = False
     return moved
+
+
+def _normal(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    """Draw ``count`` normal numbers, one from each of as many equally likely strata, in random order.
+
+    The sizes in a field are as different as they should be, and their mean is that asked for: the truth of a small
+    plate is not blurred by its own chance.
+    """
+    drawn: npt.NDArray[np.float64] = ndtri((rng.permutation(count) + rng.random(count)) / count)
+    return drawn
 
 
 def _wobble(rng: np.random.Generator, count: int, second: float, third: float) -> npt.NDArray[np.complex64]:
