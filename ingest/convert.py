@@ -241,7 +241,7 @@ def _commit(
     if plan.action == "extend":
         fresh["acquisitions"] = _keep(before["acquisitions"], fresh["acquisitions"], ("acquisition_id",))
         fresh["channels"] = _keep(before["channels"], fresh["channels"], ("acquisition_id", "channel_index"))
-        fresh["images"] = pa.concat_tables([before["images"], fresh["images"]])
+        fresh["images"] = _keep(before["images"], fresh["images"], ("acquisition_id", "well_id", "field_id"))
     fresh["plates"] = rows.plate_row(
         export, fresh["images"], identity, path=path, fingerprint=plan.fingerprint, status=status
     )
@@ -265,7 +265,9 @@ def _keep(old: pa.Table, new: pa.Table, on: tuple[str, ...]) -> pa.Table:
     """Add to the old rows those of the new ones that are not among them."""
     known = set(zip(*(old[name].to_pylist() for name in on), strict=True))
     fresh = [row not in known for row in zip(*(new[name].to_pylist() for name in on), strict=True)]
-    return pa.concat_tables([old, new.filter(pa.array(fresh, pa.bool_()))])
+    # A table read from the lake has forgotten which of its columns are never NULL.
+    kept = old.select(new.column_names).cast(new.schema)
+    return pa.concat_tables([kept, new.filter(pa.array(fresh, pa.bool_()))])
 
 
 def _warnings(export: PlateExport, receipts: Sequence[FieldReceipt]) -> list[str]:

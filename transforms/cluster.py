@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _QUIET = 40
 _CONNECT_SECONDS = 30
 
+#: Dask starts an HTTP server even without its dashboard, on 0.0.0.0:8787 unless told otherwise.
+_LOCAL_PORT = "127.0.0.1:0"
+
 
 @contextmanager
 def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
@@ -78,7 +81,8 @@ def _local_cluster(count: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=False,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=_LOCAL_PORT,
+            worker_dashboard_address=_LOCAL_PORT,
             silence_logs=_QUIET,
         )
     else:
@@ -91,13 +95,14 @@ def _local_cluster(count: int) -> Iterator[Any]:
                     "nthreads": 1,
                     "memory_limit": 0,
                     "dashboard": False,
+                    "dashboard_address": _LOCAL_PORT,
                     "silence_logs": _QUIET,
                 },
             },
         }
         scheduler = {
             "cls": Scheduler,
-            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None},
+            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": _LOCAL_PORT},
         }
         cluster = SpecCluster(
             scheduler=scheduler,
