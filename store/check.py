@@ -295,7 +295,8 @@ def _identity() -> Iterator[pa.Field]:
 
 def _distinct(found: Scan, columns: list[str]) -> pa.Table:
     """Return the distinct combinations of some columns, file by file: a table may be larger than memory."""
-    schema = pa.schema([found.schema.field(column) for column in columns])
+    # Whether a column may be NULL is forgotten on the way through Parquet.
+    schema = pa.schema([found.schema.field(column).with_nullable(True) for column in columns])
     if not columns:
         return schema.empty_table()
     parts = [replace(found, files=(file,)) for file in found.files] if found.plain else [found]
