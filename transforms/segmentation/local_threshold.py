@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
 
-from .planes import Mask, Plane, binned, noise, stabilised, unbinned, without_holes
+from .planes import Plane, binned, noise, stabilised, unbinned, without_holes
+from .splitting import basins, smallest, split_touching
 
 Labels = npt.NDArray[np.int32]
 
@@ -29,8 +29,6 @@ _SURROUNDINGS = 1.5  # window of the local mean
 _EDGE = 0.04  # smoothing of the image that is thresholded
 _BODY = 0.22  # smoothing that leaves one peak for a nucleus
 _BODY_APART = 0.3
-_DEPTH = 0.08  # smoothing of the distance transform
-_DEPTH_APART = 0.25
 _RING = 0.2  # width of the surroundings that an object is compared with
 _FINEST = 12  # pixels for one diameter that the coarse steps need
 
@@ -41,7 +39,6 @@ _HIGHEST = 0.85  # of an object's own height, the upper bound
 _OWN_HEIGHT = 0.8  # quantile that is an object's height
 
 # Objects that are kept.
-_MIN_AREA = 0.1  # of the disc of one diameter
 _MIN_DROP = 0.4  # of the field's typical drop from object to surroundings
 _MIN_SIGNAL = 15.0  # drop in standard deviations of the noise on the scale of a nucleus
 
@@ -81,19 +78,23 @@ def segment_nuclei(
     level = unbinned(_threshold(coarse, diameter / bins, edge_level), bins, root.shape)
     inside = without_holes(smooth > level, 0.3 * diameter**2)
     inside = ndimage.binary_opening(inside)
-    depth = ndimage.distance_transform_edt(inside).astype(np.float32)
-    depth = ndimage.gaussian_filter(depth, max(_DEPTH * diameter, 0.5))
-    labels, count = _basins(depth, inside, _DEPTH_APART * diameter)
-    return _standing_out(labels, count, smooth, diameter, _noise_of_bodies(root, diameter))
+    labels, count, depth = split_touching(inside, diameter)
+    return _standing_out(labels, count, smooth, depth, diameter, _noise_of_bodies(root, diameter))
 
 
 def _ground(plane: Plane, diameter: float) -> Plane:
     """Smooth surface under the nuclei: uneven light, haze, camera offset."""
     bins = max(1, int(diameter / 4))
     small = ndimage.gaussian_filter(binned(plane, bins), 0.5)
-    window = int(_GROUND * diameter / bins) | 1
+    window = int(min(_GROUND * diameter / bins, max(small.shape) / 3)) | 1
     opened = ndimage.grey_opening(small, size=(window, window))
-    return unbinned(ndimage.gaussian_filter(opened, window / 2), bins, plane.shape)
+    # Smoothing flattens a slope at the image border; what a parabola explains is kept out of it.
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in opened.shape)
+    terms = np.stack(np.broadcast_arrays(1, x, y[:, None], x * y[:, None], x**2, y[:, None] ** 2), axis=-1)
+    flat = terms.reshape(-1, 6)
+    fit, *_ = np.linalg.lstsq(flat.T @ flat, flat.T @ opened.ravel(), rcond=None)
+    trend = (terms @ fit).astype(np.float32)
+    return unbinned(trend + ndimage.gaussian_filter(opened - trend, window / 2), bins, plane.shape)
 
 
 def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane:
@@ -102,30 +103,12 @@ def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane:
     smooth = ndimage.gaussian_filter(plane, max(_EDGE * diameter, 0.5))
     split = threshold_otsu(smooth)
     ground = float(np.median(smooth[smooth <= split]))
-    basins, count = _basins(body, smooth > ground + _FLOOR * (split - ground), _BODY_APART * diameter)
-    height = _quantiles(smooth, basins, count, _OWN_HEIGHT)[basins] - ground
+    regions, count = basins(body, smooth > ground + _FLOOR * (split - ground), _BODY_APART * diameter)
+    height = _quantiles(smooth, regions, count, _OWN_HEIGHT)[regions] - ground
     mean = ndimage.uniform_filter(smooth, int(_SURROUNDINGS * diameter) | 1) - ground
     level: Plane = ground + np.clip(_ABOVE_MEAN * mean, edge_level * height, max(_HIGHEST, edge_level) * height)
-    level[basins == 0] = split
+    level[regions == 0] = split
     return level
-
-
-def _basins(height: Plane, inside: Mask, apart: float) -> tuple[Labels, int]:
-    """Split a mask by a watershed from its peaks; peaks closer than ``apart`` pixels are one."""
-    size = 2 * max(1, int(apart)) + 1
-    peaks = (height == ndimage.maximum_filter(height, size)) & inside
-    # A part of the mask that lies beside a higher one has no peak of that kind; its highest pixel will do.
-    parts, n_parts = ndimage.label(inside)
-    peaked = np.zeros(n_parts + 1, dtype=np.bool_)
-    peaked[0] = True
-    peaked[parts[peaks]] = True
-    rest = np.flatnonzero(~peaked[parts])
-    part = parts.ravel()[rest]
-    order = np.lexsort((height.ravel()[rest], part))
-    highest = np.append(part[order][1:] != part[order][:-1], True)[: rest.size]
-    peaks.ravel()[rest[order[highest]]] = True
-    markers, count = ndimage.label(peaks, np.ones((3, 3)))
-    return np.asarray(watershed(-height, markers, mask=inside), dtype=np.int32), count
 
 
 def _quantiles(plane: Plane, labels: Labels, count: int, quantile: float) -> Plane:
@@ -145,22 +128,25 @@ def _noise_of_bodies(root: Plane, diameter: float) -> float:
     return noise(root, bins) * bins / (2 * math.sqrt(math.pi) * _BODY * diameter)
 
 
-def _standing_out(labels: Labels, count: int, smooth: Plane, diameter: float, noise: float) -> Labels:
-    """Keep objects that are large enough and drop to their surroundings by enough; number them from 1."""
-    if count == 0:
-        return labels
-    each = np.arange(1, count + 1)
+def _standing_out(
+    labels: Labels, count: int, smooth: Plane, depth: Plane, diameter: float, noise_level: float
+) -> Labels:
+    """Keep objects that are large enough and drop enough across their edge; number them from 1."""
+    width = max(_RING * diameter, 2.0)
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    ring = labels[tuple(nearest)]
-    ring[(distance == 0) | (distance > max(_RING * diameter, 2.0))] = 0
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    around = np.bincount(ring.ravel(), minlength=count + 1)[1:]
-    drop = ndimage.mean(smooth, labels, each) - ndimage.sum(smooth, ring, each) / np.maximum(around, 1)
-    # Without surroundings nothing can be said: an object that fills the field is none.
-    drop[around == 0] = 0.0
-    kept = (area >= _MIN_AREA * np.pi / 4 * diameter**2) & (drop >= _MIN_SIGNAL * noise) & (around > 0)
+    outside = np.where((distance > 0) & (distance <= width), labels[tuple(nearest)], 0)
+    inside = np.where(depth <= width, labels, 0)
+    each = np.arange(count + 1)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    around = np.bincount(outside.ravel(), minlength=count + 1)
+    within = np.bincount(inside.ravel(), minlength=count + 1)
+    drop = ndimage.sum(smooth, inside, each) / np.maximum(within, 1)
+    drop -= ndimage.sum(smooth, outside, each) / np.maximum(around, 1)
+    # An object without surroundings fills the field: nothing can be said of it.
+    kept = (around > 0) & (area >= smallest(diameter)) & (drop >= _MIN_SIGNAL * noise_level)
+    kept[0] = False
     if kept.any():
         kept &= drop >= _MIN_DROP * float(np.median(drop[kept]))
     table = np.zeros(count + 1, dtype=np.int32)
-    table[1:][kept] = np.arange(1, kept.sum() + 1)
+    table[kept] = np.arange(1, kept.sum() + 1)
     return table[labels]

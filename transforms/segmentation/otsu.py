@@ -1,7 +1,7 @@
 """Otsu's global threshold and splitting by the distance transform: what other methods are compared with.
 
-Nothing here knows about uneven light or about dim nuclei beside bright ones. It is the textbook recipe (Otsu 1979,
-IEEE Trans. SMC 9, 62; Euclidean distance transform; watershed from its peaks).
+Nothing here knows about uneven light or about dim nuclei beside bright ones (Otsu 1979, IEEE Transactions on
+Systems, Man and Cybernetics 9, 62). What touches is split, and specks are dropped, as in the other methods.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
+
+from .splitting import smallest, split_touching
 
 Labels = npt.NDArray[np.int32]
 
@@ -28,7 +28,7 @@ def segment_otsu(image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: 
     pixel_size_um
         Side of a pixel in µm.
     diameter_um
-        Typical diameter of an object in µm: peaks closer than a half of it are one object.
+        Typical diameter of an object in µm.
 
     Returns
     -------
@@ -40,9 +40,10 @@ def segment_otsu(image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: 
         return np.zeros(plane.shape, dtype=np.int32)
     smooth = ndimage.gaussian_filter(plane, 1.0)
     inside = ndimage.binary_fill_holes(smooth > threshold_otsu(smooth))
-    depth = ndimage.distance_transform_edt(inside)
-    apart = max(1, round(diameter_um / pixel_size_um / 2))
-    peaks = peak_local_max(depth, min_distance=apart, labels=ndimage.label(inside)[0], exclude_border=False)
-    markers = np.zeros(plane.shape, dtype=np.int32)
-    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1, dtype=np.int32)
-    return np.asarray(watershed(-depth, markers, mask=inside), dtype=np.int32)
+    diameter = diameter_um / pixel_size_um
+    labels, count, _ = split_touching(inside, diameter)
+    kept = np.bincount(labels.ravel(), minlength=count + 1) >= smallest(diameter)
+    kept[0] = False
+    table = np.zeros(count + 1, dtype=np.int32)
+    table[kept] = np.arange(1, kept.sum() + 1)
+    return table[labels]
