@@ -149,7 +149,7 @@ class Planner:
                 self._take_out(file, goes)
         self.plan.adds.update((file.path, file) for file in files)
 
-    def _touched(self, change: Change) -> Iterator[tuple[DataFile, pa.ChunkedArray | None]]:
+    def _touched(self, change: Change) -> Iterator[tuple[DataFile, Any | None]]:
         """Yield the files that hold rows of a change's key, each with the mask of those rows (None: all)."""
         keys = self._read_all(change.files, change.on) if change.key is None else None
         for file in self._candidates(change, keys):
@@ -172,7 +172,7 @@ class Planner:
         there = [] if self.delta is None else live_files(self.delta, filters)
         return [*(file for file in there if file.path not in self.plan.removes), *self.plan.adds.values()]
 
-    def _take_out(self, file: DataFile, goes: pa.ChunkedArray | None) -> None:
+    def _take_out(self, file: DataFile, goes: Any | None) -> None:
         if file.path in self.plan.adds:
             del self.plan.adds[file.path]
         else:
@@ -203,7 +203,7 @@ class Planner:
                 files.append(self._write_rest(file, equal))
         return files
 
-    def _write_rest(self, file: DataFile, goes: pa.ChunkedArray) -> DataFile:
+    def _write_rest(self, file: DataFile, goes: Any) -> DataFile:
         """Write the rows of a file that stay, row group by row group, with the file's own columns."""
         with self._open(file) as source:
             schema = source.schema_arrow
@@ -273,10 +273,11 @@ def _wholly(file: DataFile, key: Mapping[str, str | int]) -> bool:
     return True
 
 
-def _equal(rows: pa.Table, key: Mapping[str, str | int]) -> pa.ChunkedArray:
+def _equal(rows: pa.Table, key: Mapping[str, str | int]) -> Any:
     mask: Any = pa.chunked_array([pa.repeat(pa.scalar(True), rows.num_rows)])
     for column, value in key.items():
-        mask = pc.and_(mask, pc.fill_null(pc.equal(rows[column], value), False))
+        wanted: Any = pa.scalar(value)
+        mask = pc.and_(mask, pc.fill_null(pc.equal(rows[column], wanted), False))
     return mask
 
 

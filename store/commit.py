@@ -29,7 +29,7 @@ from ..schemas.tables import TABLES, arrow_schema
 from .changes import Change, Plan, Planner, conform
 from .datafiles import DataFile, delete_data_files, table_path, write_rows
 from .storage import STAGING, Storage, storage_error
-from .tables import CHECKPOINT_EVERY, DEFAULT_PARTITION, Tables, bare, missing_columns
+from .tables import CHECKPOINT_EVERY, DEFAULT_PARTITION, Tables, bare, delta_schema, missing_columns
 
 if TYPE_CHECKING:
     from .root import LakeRoot
@@ -203,7 +203,7 @@ class Commit:
         delta = self._tables.open(one.table) if self._tables.exists(one.table) else None
         last = 0
         if delta is not None:
-            missing_columns(one.table, pa.schema(delta.schema().to_arrow()), one.schema)
+            missing_columns(one.table, delta_schema(delta), one.schema)
             last = delta.transaction_version(self._app_id) or 0
         # Not simply the next one: a number must tell this commit from any other that was planned beside it.
         one.number = max(last + 1, time.time_ns() // 1000)

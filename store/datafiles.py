@@ -228,7 +228,7 @@ def describe_data_file(
     for index in range(footer.num_columns):
         column = footer.schema.column(index).path
         if column in columns:
-            groups = [footer.row_group(g).column(index).statistics for g in range(footer.num_row_groups)]
+            groups: list[Any] = [footer.row_group(g).column(index).statistics for g in range(footer.num_row_groups)]
             if groups and all(s is not None and s.has_null_count for s in groups):
                 valued = [s for s in groups if s.num_values]
                 if all(s.has_min_max for s in valued):
@@ -245,7 +245,8 @@ def write_parquet(storage: Storage, path: str, schema: pa.Schema, batches: Itera
     """
     filesystem, base = storage.arrow_filesystem()
     storage.make_parents(path)
-    coded = [leaf for field in schema for leaf, kind in _leaves(field) if not pa.types.is_floating(kind)]
+    # pyarrow takes a list of columns here; its stubs know only True and False
+    coded: Any = [leaf for field in schema for leaf, kind in _leaves(field) if not pa.types.is_floating(kind)]
     whole = False
     try:
         with pq.ParquetWriter(
@@ -321,12 +322,12 @@ def delete_data_files(storage: Storage, table: str, files: Iterable[DataFile]) -
             continue
 
 
-def _bounds(column: pa.ChunkedArray) -> Entry:
-    found = pc.min_max(column).as_py()
+def _bounds(column: pa.ChunkedArray[Any]) -> Entry:
+    found: Any = pc.min_max(column).as_py()
     return found["min"], found["max"], column.null_count
 
 
-def _leaves(field: pa.Field, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+def _leaves(field: pa.Field[Any], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
     """Yield (path, type) of the Parquet columns that a field becomes."""
     path = f"{prefix}{field.name}"
     kind = field.type

@@ -174,7 +174,7 @@ def trace(
     """
     graph = _Graph()
     where: dict[str, Any] = {"study_id": study_id, "plate_id": plate_id}
-    plate = _one(root, "plates", where)
+    plate = _rows(root, "plates", where)[0]
     here = graph.node(
         "plate",
         f"{study_id}/{plate_id}",
@@ -185,7 +185,7 @@ def trace(
     _generated(graph, here, plate["run_id"])
     if well_id is not None:
         where["well_id"] = well_id
-        well = _one(root, "wells", where)
+        well = _rows(root, "wells", where)[0]
         facts = {name: well[name] for name in ("perturbation", "compound", "concentration_um", "control_type")}
         node = graph.node("well", f"{study_id}/{plate_id}/{well_id}", **facts)
         graph.edge(node, here, "part_of")
@@ -199,12 +199,12 @@ def trace(
     return graph.result()
 
 
-def _one(root: LakeRoot, table: str, where: Mapping[str, Any]) -> dict[str, Any]:
-    found = root.tables.read(table, where=where)
-    if not found.num_rows:
+def _rows(root: LakeRoot, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = root.tables.read(table, where=where).to_pylist()
+    if not found:
         named = ", ".join(f"{column.removesuffix('_id')} {value}" for column, value in where.items())
         raise NotFoundError(f"{root.url}: the lake has no {named}", hint=f"ask `cytolake sql` for the rows of {table}")
-    return dict(found.slice(0, 1).to_pylist()[0])
+    return found
 
 
 def _generated(graph: _Graph, node: str, run_id: str) -> str:
@@ -214,9 +214,8 @@ def _generated(graph: _Graph, node: str, run_id: str) -> str:
 
 def _images(root: LakeRoot, graph: _Graph, where: Mapping[str, Any], parent: str) -> str:
     """Add the images of one field, with the vendor files that their pixels came from."""
-    _one(root, "images", where)
     image = parent
-    for row in root.tables.read("images", where=where).to_pylist():
+    for row in _rows(root, "images", where):
         image = graph.node(
             "image", row["path"], acquisition_id=row["acquisition_id"], n_missing_planes=row["n_missing_planes"]
         )
@@ -252,7 +251,8 @@ def _objects(
             "objects" if object_id is None else "object", f"{names} in {one.label}", rows=rows.num_rows, **parents
         )
         graph.edge(node, image, "was_derived_from")
-        for run_id in dict.fromkeys(rows["run_id"].to_pylist()):
+        run_ids: list[Any] = rows["run_id"].unique().to_pylist()
+        for run_id in run_ids:
             _generated(graph, node, run_id)
             graph.edge(f"run:{run_id}", _feature_set(graph, one), "used")
     if not found:

@@ -20,7 +20,6 @@ import pyarrow as pa
 from ..errors import InvalidDataError, NotFoundError
 from ..schemas.identifiers import check_id
 from ..schemas.tables import arrow_schema
-from .datafiles import table_path
 
 if TYPE_CHECKING:
     from .commit import Commit
@@ -50,7 +49,7 @@ class FeatureSet:
     version: int
     hash: str
     object_sets: tuple[str, ...]
-    definition: Mapping[str, Any]
+    definition: Mapping[str, Any] = field(hash=False)
     recipe: str | None
     created_at: datetime
     run_id: str
@@ -216,6 +215,6 @@ def feature_tables(root: LakeRoot) -> dict[str, tuple[FeatureSet, str]]:
     tables = {}
     for one in feature_sets(root):
         for object_set in one.object_sets:
-            if root.storage.exists(f"{table_path(one.table(object_set))}/_delta_log"):
+            if root.tables.exists(one.table(object_set)):
                 tables[one.table(object_set)] = (one, object_set)
     return tables

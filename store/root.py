@@ -33,7 +33,8 @@ class LakeConfig:
         import tomli_w
 
         values = {"name": self.name, "format_version": self.format_version, "settings": dict(self.settings)}
-        return tomli_w.dumps(values).encode()
+        text: str = tomli_w.dumps(values)
+        return text.encode()
 
     @classmethod
     def parse(cls, data: bytes, *, where: str) -> LakeConfig:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError, UsageError
+from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError
 from .datafiles import DataFile, fingerprint, marked_fingerprint, table_path
-from .storage import Storage, open_storage
+from .filters import Filter, may_hold, satisfied
+from .storage import Storage, open_storage, storage_error
+from .tables import Tables, delta_schema
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -28,33 +29,13 @@ if TYPE_CHECKING:
 
     from .root import LakeRoot
 
-_OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is null")
+__all__ = ["Filter", "Scan", "ScanFile", "count", "live_files", "scan", "scan_foreign"]
+
 # Reader features that change nothing about what a data file means.
 _HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
 # Reader features that deltalake's engine applies (checked against the foreign tables of the tests).
 _APPLIED = {"deletionVectors", "columnMapping"}
 _ABSOLUTE = re.compile(r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)")
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A condition on one column, with SQL's meaning: a NULL satisfies nothing but ``is null``.
-
-    Attributes
-    ----------
-    op
-        One of ``= != < <= > >= in`` and ``is null``.
-    value
-        Text or number; a sequence of them for ``in``; None for ``is null``.
-    """
-
-    column: str
-    op: str
-    value: Any = None
-
-    def __post_init__(self) -> None:
-        if self.op not in _OPERATORS:
-            raise UsageError(f"{self.op!r} is no filter operator; there are {', '.join(_OPERATORS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +116,22 @@ class Scan:
         needed = list(dict.fromkeys([*names, *(f.column for f in self.filters)]))
         schema = pa.schema([self.schema.field(name) for name in needed])
         if self._delta is not None:
-            parts = [_conform(pa.table(self._delta.scan(columns=needed)), schema)]
+            parts = [self._read_delta(self._delta, schema)]
         else:
             parts = [self._read_file(file, schema) for file in self.files]
         if self.filters:
-            parts = [part.filter(_mask(part, self.filters)) for part in parts]
+            parts = [part.filter(satisfied(part, self.filters)) for part in parts]
         return pa.concat_tables([_conform(schema.empty_table(), schema), *parts]).select(names)
+
+    def _read_delta(self, delta: DeltaTable, schema: pa.Schema) -> pa.Table:
+        from deltalake.exceptions import DeltaError
+
+        try:
+            rows = pa.table(delta.scan(columns=schema.names))
+        # What goes wrong in deltalake's engine comes out as any of these, the missing file included.
+        except (DeltaError, pa.ArrowException, OSError) as error:
+            raise storage_error(f"reading {self.table}", error) from error
+        return _conform(rows, schema)
 
     def _open(self, file: ScanFile) -> pq.ParquetFile:
         path = file.uri.removeprefix("s3://")
@@ -180,8 +171,6 @@ def scan(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), *
     QueryError
         A filter names a column that the table does not have.
     """
-    from .tables import Tables
-
     storage = lake if isinstance(lake, Storage) else lake.storage
     tables = Tables(storage)
     filters = tuple(filters)
@@ -241,9 +230,9 @@ def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFi
     return _live(delta, tuple(filters))[0]
 
 
-def _live(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[list[DataFile], int, list[Mapping[str, Any]]]:
+def _live(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[list[DataFile], int, list[dict[str, Any]]]:
     actions = pa.table(delta.get_add_actions(flatten=True))
-    kept = actions.filter(_may_hold(actions, filters)) if filters else actions
+    kept = actions.filter(may_hold(actions, filters)) if filters else actions
     statistics = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
     partitions = [name for name in kept.column_names if name.startswith("partition.")]
     files, typed = [], []
@@ -267,12 +256,15 @@ def _live(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[list[DataFile
 
 
 def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filters: tuple[Filter, ...]) -> Scan:
-    schema = _plain_strings(pa.schema(delta.schema().to_arrow()))
+    schema = delta_schema(delta)
     for one in filters:
         _check_column(table, schema, one.column)
     partition_by = tuple(delta.metadata().partition_columns)
     plain = _is_plain(table, delta)
-    files, considered, typed = _live(delta, filters) if plain else ([], len(delta.file_uris()), [])
+    if plain:
+        files, considered, typed = _live(delta, filters)
+    else:
+        files, considered, typed = [], len(delta.file_uris()), []
     if any(_ABSOLUTE.match(file.path) for file in files):
         plain, files = False, []  # a shallow clone: deltalake knows where its files are
     return Scan(
@@ -313,98 +305,6 @@ def _is_plain(table: str, delta: DeltaTable) -> bool:
     return not mapped and "deletionVectors" not in demanded
 
 
-def _may_hold(actions: pa.Table, filters: tuple[Filter, ...]) -> pa.ChunkedArray | pa.Array:
-    """Return which files may hold a row that satisfies every filter; in doubt, yes."""
-    mask: Any = pa.repeat(pa.scalar(True), actions.num_rows)
-    for one in filters:
-        found = _by_partition(actions, one) if f"partition.{one.column}" in actions.column_names else None
-        if found is None and f"min.{one.column}" in actions.column_names:
-            found = _by_statistics(actions, one)
-        if found is not None:
-            mask = pc.and_(mask, found)
-    return mask
-
-
-def _by_partition(actions: pa.Table, one: Filter) -> Any | None:
-    values = actions[f"partition.{one.column}"]
-    return None if _comparable(values.type, one) is None else pc.fill_null(_satisfied(values, one), False)
-
-
-def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
-    low, high = actions[f"min.{one.column}"], actions[f"max.{one.column}"]
-    nulls = actions[f"null_count.{one.column}"]
-    if one.op == "is null":
-        return pc.fill_null(pc.greater(nulls, 0), True)
-    values = _comparable(low.type, one)
-    if values is None:
-        return None
-    tests = {
-        "=": lambda v: pc.and_(pc.less_equal(low, v), pc.greater_equal(high, v)),
-        "!=": lambda v: pc.invert(pc.and_(pc.equal(low, v), pc.equal(high, v))),
-        "<": lambda v: pc.less(low, v),
-        "<=": lambda v: pc.less_equal(low, v),
-        ">": lambda v: pc.greater(high, v),
-        ">=": lambda v: pc.greater_equal(high, v),
-    }
-    test = tests["=" if one.op == "in" else one.op]
-    held: Any = pa.repeat(pa.scalar(False), actions.num_rows)
-    for value in values:
-        held = pc.or_(held, pc.fill_null(test(value), True))
-    # A file without bounds is kept, unless that is because every value is NULL.
-    return pc.and_(held, pc.fill_null(pc.less(nulls, actions["num_records"]), True))
-
-
-def _comparable(kind: pa.DataType, one: Filter) -> list[pa.Scalar] | None:
-    """Return the filter's values as scalars of the column's type, None where they must not be compared.
-
-    Only text and integers: the bounds of floats (NaN), timestamps (cut to milliseconds by some writers) and other
-    types do not safely bound what is in a file.
-    """
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        expected: type = str
-    elif pa.types.is_integer(kind):
-        expected = int
-    else:
-        return None
-    values = [] if one.op == "is null" else list(one.value) if one.op == "in" else [one.value]
-    if any(type(value) is not expected for value in values):
-        return None
-    try:
-        return [pa.scalar(value, kind) for value in values]
-    except (pa.ArrowInvalid, OverflowError):
-        return None
-
-
-def _mask(rows: pa.Table, filters: tuple[Filter, ...]) -> Any:
-    mask: Any = pa.repeat(pa.scalar(True), rows.num_rows)
-    for one in filters:
-        try:
-            mask = pc.and_kleene(mask, _satisfied(rows[one.column], one))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-            raise QueryError(
-                f"{one.column} {one.op} {one.value!r}: the column holds {rows[one.column].type}"
-            ) from error
-    return mask
-
-
-def _satisfied(values: Any, one: Filter) -> Any:
-    if one.op == "is null":
-        return pc.is_null(values)
-    if one.op == "in":
-        wanted = pa.array([value for value in one.value if value is not None])
-        found = pc.is_in(values, value_set=wanted.cast(values.type) if len(wanted) else wanted)
-        return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), found) if len(wanted) else found
-    compare = {
-        "=": pc.equal,
-        "!=": pc.not_equal,
-        "<": pc.less,
-        "<=": pc.less_equal,
-        ">": pc.greater,
-        ">=": pc.greater_equal,
-    }
-    return compare[one.op](values, pa.scalar(one.value))
-
-
 def _check_column(table: str, schema: pa.Schema, name: str) -> None:
     if name not in schema.names:
         from difflib import get_close_matches
@@ -420,10 +320,6 @@ def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to the log's schema; a file that does not fit raises instead of giving other values."""
     loose = pa.schema([one.with_nullable(True) for one in schema])
     return rows.select(schema.names).cast(loose)
-
-
-def _plain_strings(schema: pa.Schema) -> pa.Schema:
-    return schema.remove_metadata()
 
 
 def _first_line(error: BaseException) -> str:

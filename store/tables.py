@@ -89,7 +89,7 @@ class Tables:
             There is no such table and the schema declares none.
         """
         if self.exists(name):
-            return pa.schema(self.open(name).schema().to_arrow()).remove_metadata()
+            return delta_schema(self.open(name))
         return bare(arrow_schema(name))
 
     def partition_by(self, name: str) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ class Tables:
                 )
                 self.sync_log(name, 0)
             table = self.open(name)
-            missing = missing_columns(name, pa.schema(table.schema().to_arrow()), schema)
+            missing = missing_columns(name, delta_schema(table), schema)
             if missing:
                 table.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
                 self.sync_log(name, table.version())
@@ -184,6 +184,12 @@ class Tables:
         return scan(self.storage, name, filters, version=version).read(columns)
 
 
+def delta_schema(table: DeltaTable) -> pa.Schema:
+    """Return the columns of an open table, without metadata."""
+    exported: Any = table.schema().to_arrow()
+    return pa.schema(exported).remove_metadata()
+
+
 def bare(schema: pa.Schema) -> pa.Schema:
     """Return a schema without field and schema metadata, which the Delta log would repeat for ever."""
     return pa.schema([one.remove_metadata() for one in schema])
@@ -202,7 +208,7 @@ def properties(schema: pa.Schema, *, key: Sequence[str], partition_by: Sequence[
     }
 
 
-def missing_columns(table: str, there: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
+def missing_columns(table: str, there: pa.Schema, wanted: pa.Schema) -> list[pa.Field[Any]]:
     """Return the columns of ``wanted`` that a table lacks, as nullable ones.
 
     Raises

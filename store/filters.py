@@ -1,0 +1,145 @@
+"""Conditions on single columns: which files may hold rows that satisfy them, and which rows do.
+
+Both sides are here because they must agree: a file is left out only where no row in it could pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import QueryError, UsageError
+
+_OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is null")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on one column, with SQL's meaning: a NULL satisfies nothing but ``is null``.
+
+    Attributes
+    ----------
+    op
+        One of ``= != < <= > >= in`` and ``is null``.
+    value
+        Text or number; a sequence of them for ``in``; None for ``is null``.
+    """
+
+    column: str
+    op: str
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        if self.op not in _OPERATORS:
+            raise UsageError(f"{self.op!r} is no filter operator; there are {', '.join(_OPERATORS)}")
+
+
+def may_hold(actions: pa.Table, filters: tuple[Filter, ...]) -> Any:
+    """Say of each file whether it may hold a row that satisfies every filter; in doubt, yes.
+
+    Parameters
+    ----------
+    actions
+        ``DeltaTable.get_add_actions(flatten=True)``: a row per file, with partition values and bounds.
+    """
+    mask: Any = pa.repeat(pa.scalar(True), actions.num_rows)
+    for one in filters:
+        found = _by_partition(actions, one) if f"partition.{one.column}" in actions.column_names else None
+        if found is None and f"min.{one.column}" in actions.column_names:
+            found = _by_statistics(actions, one)
+        if found is not None:
+            mask = pc.and_(mask, found)
+    return mask
+
+
+def _by_partition(actions: pa.Table, one: Filter) -> Any | None:
+    values: Any = actions[f"partition.{one.column}"]
+    return None if _comparable(values.type, one) is None else pc.fill_null(_compare(values, one), False)
+
+
+def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
+    low: Any = actions[f"min.{one.column}"]
+    high: Any = actions[f"max.{one.column}"]
+    records: Any = actions["num_records"]
+    nulls: Any = actions[f"null_count.{one.column}"]
+    if one.op == "is null":
+        return pc.fill_null(pc.greater(nulls, pa.scalar(0)), True)
+    values = _comparable(low.type, one)
+    if values is None:
+        return None
+    tests: dict[str, Callable[[Any], Any]] = {
+        "=": lambda v: pc.and_(pc.less_equal(low, v), pc.greater_equal(high, v)),
+        "!=": lambda v: pc.invert(pc.and_(pc.equal(low, v), pc.equal(high, v))),
+        "<": lambda v: pc.less(low, v),
+        "<=": lambda v: pc.less_equal(low, v),
+        ">": lambda v: pc.greater(high, v),
+        ">=": lambda v: pc.greater_equal(high, v),
+    }
+    test = tests["=" if one.op == "in" else one.op]
+    held: Any = pa.repeat(pa.scalar(False), actions.num_rows)
+    for value in values:
+        held = pc.or_(held, pc.fill_null(test(value), True))
+    # A file without bounds is kept, unless that is because every value is NULL.
+    return pc.and_(held, pc.fill_null(pc.less(nulls, records), True))
+
+
+def _comparable(kind: pa.DataType, one: Filter) -> list[Any] | None:
+    """Return the filter's values as scalars of the column's type, None where they must not be compared.
+
+    Only text and integers: the bounds of floats (NaN), timestamps (cut to milliseconds by some writers) and other
+    types do not safely bound what is in a file.
+    """
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        expected: type = str
+    elif pa.types.is_integer(kind):
+        expected = int
+    else:
+        return None
+    values = [] if one.op == "is null" else list(one.value) if one.op == "in" else [one.value]
+    if any(type(value) is not expected for value in values):
+        return None
+    try:
+        return [pa.scalar(value, kind) for value in values]
+    except (pa.ArrowInvalid, OverflowError):
+        return None
+
+
+def satisfied(rows: pa.Table, filters: tuple[Filter, ...]) -> Any:
+    """Say of each row whether it satisfies every filter; NULL where SQL says NULL.
+
+    Raises
+    ------
+    QueryError
+        A value cannot be compared with its column.
+    """
+    mask: Any = pa.repeat(pa.scalar(True), rows.num_rows)
+    for one in filters:
+        try:
+            mask = pc.and_kleene(mask, _compare(rows[one.column], one))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            raise QueryError(
+                f"{one.column} {one.op} {one.value!r}: the column holds {rows[one.column].type}"
+            ) from error
+    return mask
+
+
+def _compare(values: Any, one: Filter) -> Any:
+    if one.op == "is null":
+        return pc.is_null(values)
+    if one.op == "in":
+        wanted = pa.array([value for value in one.value if value is not None])
+        found = pc.is_in(values, value_set=wanted.cast(values.type))
+        return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), found)
+    compare = {
+        "=": pc.equal,
+        "!=": pc.not_equal,
+        "<": pc.less,
+        "<=": pc.less_equal,
+        ">": pc.greater,
+        ">=": pc.greater_equal,
+    }
+    return compare[one.op](values, pa.scalar(one.value))
