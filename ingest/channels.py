@@ -202,7 +202,10 @@ def apply_roles(export: PlateExport, roles: Mapping[str, str]) -> PlateExport:
     given = Counter((acquisition_id, role) for (acquisition_id, _), role in chosen.items())
     for (_, role), times in given.items():
         if times > 1:
-            raise UsageError(f"role {role!r} is given to two channels; a role names one channel of a plate")
+            raise UsageError(
+                f"role {role!r} is given to two channels; a role names one channel of a plate",
+                hint=f"Give the others names of their own, such as {role}2.",
+            )
 
     def role_of(channel: ChannelInfo) -> str | None:
         key = (channel.acquisition_id, channel.channel_index)

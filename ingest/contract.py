@@ -118,9 +118,7 @@ class ReaderContract:
         for export in self.reader.read(export_path):
             for column in ("timepoint", "z", "channel_index", "page"):
                 assert pc.min(export.planes[column]).as_py() >= 0
-            assert sorted(a.acquisition_id for a in export.acquisitions) == list(
-                range(1, len(export.acquisitions) + 1)
-            )
+            assert sorted(a.acquisition_id for a in export.acquisitions) == list(range(1, len(export.acquisitions) + 1))
             for acquisition in export.acquisitions:
                 indices = [c.channel_index for c in export.channels if c.acquisition_id == acquisition.acquisition_id]
                 assert indices == list(range(len(indices)))

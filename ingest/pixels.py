@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ _DECODERS: dict[int, _Decoder] = {
     50000: imagecodecs.zstd_decode,
 }
 _NO_PREDICTOR, _HORIZONTAL = 1, 2
+# What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _HINT = "Copy the file again from the microscope's export."
 
 
@@ -58,7 +62,7 @@ class SourceFile:
     Raises
     ------
     SourceFileError
-        When the file is absent or no TIFF.
+        When the file is absent.
     StorageError
         When it cannot be read (no permission, a disk or network error): that is no property of the file.
     """
@@ -78,21 +82,21 @@ class SourceFile:
         """SHA-256 of the file, 64 hexadecimal digits."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def _pages(self) -> tifffile.TiffPages:
+    @contextmanager
+    def _guard(self, doing: str) -> Iterator[None]:
+        """Turn what tifffile and the codecs raise on damaged bytes, which is anything, into our error."""
         try:
-            return tifffile.TiffFile(io.BytesIO(self.data)).pages
+            yield
+        except (SourceFileError, MemoryError):
+            raise
         except Exception as error:
-            raise self._refuse(f"is no readable TIFF ({len(self.data)} bytes): {error}") from error
+            raise self._refuse(f"{doing}: {error or type(error).__name__}") from error
 
-    def page(self, number: int = 0) -> tifffile.TiffPage:
-        """Return the page of that number, from 0, as tifffile describes it."""
-        pages = self._pages()
-        try:
+    def _page(self, number: int) -> tifffile.TiffPage:
+        with self._guard(f"is no readable TIFF ({len(self.data)} bytes)"):
+            pages = tifffile.TiffFile(io.BytesIO(self.data)).pages
+        with self._guard(f"has no page {number}"):
             page = pages[number]
-        except IndexError as error:
-            raise self._refuse(f"has no page {number}") from error
-        except Exception as error:
-            raise self._refuse(f"is damaged at page {number}: {error}") from error
         if not isinstance(page, tifffile.TiffPage):
             raise self._refuse(f"has no page {number}")
         return page
@@ -105,9 +109,10 @@ class SourceFile:
         SourceFileError
             When the page is no plane of 8- or 16-bit unsigned integers.
         """
-        return self._format(self.page(number), number)
+        return self._format(self._page(number), number)
 
     def _format(self, page: tifffile.TiffPage, number: int) -> tuple[tuple[int, int], np.dtype[Any]]:
+        """Return shape and type of a page that is a plane."""
         dtype = page.dtype
         if dtype is None or dtype.name not in PIXEL_TYPES or page.bitspersample not in (8, 16):
             kind = f"{page.bitspersample}-bit {'float' if dtype is not None and dtype.kind == 'f' else 'integer'}"
@@ -135,31 +140,27 @@ class SourceFile:
         SourceFileError
             When the page is cut off, damaged, or of another size or type; ``out`` is then undefined.
         """
-        page = self.page(number)
+        page = self._page(number)
         shape, dtype = self._format(page, number)
         if shape != out.shape or dtype != out.dtype:
             raise self._refuse(
                 f"page {number} is {shape[0]} × {shape[1]} {dtype.name}, not {out.shape[0]} × {out.shape[1]} "
                 f"{out.dtype.name} as the rest of its plate"
             )
-        self._check_segments(page, number)
-        decode = _DECODERS.get(int(page.compression))
-        predictor = int(page.predictor)
-        if decode is None or predictor not in (_NO_PREDICTOR, _HORIZONTAL) or page.fillorder != 1:
-            raise self._refuse(
-                f"page {number} is stored as {page.compression!r}, predictor {predictor}, which is not read",
-                hint="Export the images without compression or with LZW.",
-            )
         target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
-        try:
+        with self._guard(f"page {number} cannot be decoded"):
+            self._check_segments(page, number)
+            decode = _DECODERS.get(int(page.compression))
+            predictor = int(page.predictor)
+            if decode is None or predictor not in (_NO_PREDICTOR, _HORIZONTAL) or page.fillorder != 1:
+                raise self._refuse(
+                    f"page {number} is stored as {page.compression!r}, predictor {predictor}, which is not read",
+                    hint="Export the images without compression or with LZW.",
+                )
             if page.is_tiled:
                 self._read_tiles(page, number, decode, target)
             else:
                 self._read_strips(page, number, decode, target)
-        except SourceFileError:
-            raise
-        except Exception as error:
-            raise self._refuse(f"page {number} cannot be decoded: {error}") from error
         if target is not out:
             out[:] = target
 

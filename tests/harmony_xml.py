@@ -89,7 +89,9 @@ class Export:
 
     def xml(self) -> bytes:
         namespace, version = NAMESPACES[self.version]
-        wells = sorted({(i.row, i.col) for i in self.images})
+        wells: dict[tuple[int, int], list[str]] = {}
+        for i in sorted(self.images, key=lambda i: (i.row, i.col)):
+            wells.setdefault((i.row, i.col), []).append(f'<Image id="{self._id(i)}" />')
         by_id = {c.id: c for c in self.channels}
         parts = [
             '<?xml version="1.0" encoding="utf-8"?>',
@@ -102,8 +104,7 @@ class Export:
             *(f'<Well id="{r:02d}{c:02d}" />' for r, c in wells),
             "</Plate></Plates><Wells>",
         ]
-        for r, c in wells:
-            own = [f'<Image id="{self._id(i)}" />' for i in self.images if (i.row, i.col) == (r, c)]
+        for (r, c), own in wells.items():
             parts.append(f"<Well><id>{r:02d}{c:02d}</id><Row>{r}</Row><Col>{c}</Col>{''.join(own)}</Well>")
         parts.append("</Wells><Maps>")
         if self.profiles:

@@ -20,7 +20,7 @@ from ...errors import NotAnExportError, SourceFileError
 
 #: What an ``<Image>`` says about itself, in V5 as in V7.
 IMAGE_TAGS = (
-    "id", "State", "URL", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID", "FlimID", "SequenceID",
+    "id", "State", "URL", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID",
     "PositionX", "PositionY", "PositionZ", "MeasurementTimeOffset", "AbsTime",
 )  # fmt: skip
 #: What V5 says in every ``<Image>`` and later versions in the channel's ``<Entry>``.

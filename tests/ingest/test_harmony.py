@@ -548,7 +548,10 @@ def test_a_large_index_is_read_in_seconds(tmp_path: Path) -> None:
     channels = tuple(Chan(id=i, name=f"c{i}", excitation=400 + 50 * i, emission=450 + 50 * i) for i in range(1, 7))
     wells = [(r, c) for r in range(1, 17) for c in range(1, 25)]
     images = tuple(
-        Img(row=r, col=c, field=f, channel=ch, write=False) for r, c in wells for f in range(1, 10) for ch in range(1, 7)
+        Img(row=r, col=c, field=f, channel=ch, write=False)
+        for r, c in wells
+        for f in range(1, 10)
+        for ch in range(1, 7)
     )
     folder = Export(rows=16, columns=24, channels=channels, images=images).write(tmp_path / "M")
     started = time.process_time()
