@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from .local_threshold import segment_nuclei
+from .planes import stabilised
 
 # Diameters that are tried, in pixels: 3 to 80, three to an octave.
 _SIGMAS = 1.5 * 2.0 ** (np.arange(15) / 3)
@@ -50,7 +51,9 @@ def typical_diameter(image: npt.NDArray[Any]) -> float:
 
 def blob_diameter(image: npt.NDArray[Any]) -> float:
     """Estimate the diameter of the blobs that dominate one plane (y, x), in pixels, from 3 to 85."""
-    root = np.sqrt(np.maximum(image, 0).astype(np.float32))
+    root = stabilised(image)
+    if root.min() == root.max():
+        return _UNKNOWN
     answers = np.array([_answer(root, sigma) for sigma in _SIGMAS if min(root.shape) > 4 * sigma])
     if len(answers) < 3 or answers.max() <= 0:
         return _UNKNOWN

@@ -1,0 +1,42 @@
+"""The registry of methods: every entry can be run as a recipe would run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cytolake.transforms.segmentation.methods import METHODS, Method
+
+Scene = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_method_runs_with_its_defaults(method: Method, grid: Scene) -> None:
+    image, labels = grid
+    given = {"image": (image,), "seeded": (image, labels), "difference": (labels, np.zeros_like(labels))}
+    settings = {name: parameter.default for name, parameter in method.parameters.items()}
+    found = method.run(*given[method.kind], pixel_size_um=0.5, **settings)
+    assert found.shape == image.shape
+    assert found.dtype == np.int32
+    assert 24 <= found.max() <= 25  # Otsu's threshold is above the dimmest nucleus
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_defaults_are_allowed_values(method: Method) -> None:
+    for parameter in method.parameters.values():
+        if parameter.choices:
+            assert parameter.default in parameter.choices
+        else:
+            assert isinstance(parameter.default, float)
+            assert parameter.low <= parameter.default <= parameter.high
+
+
+def test_checking_a_recipe_loads_no_image_library() -> None:
+    code = (
+        "import sys; from cytolake.transforms.recipe import load_recipe; load_recipe('cell-painting');"
+        "print([m for m in ('skimage', 'scipy', 'numba', 'dask', 'duckdb', 'zarr') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
