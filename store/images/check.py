@@ -66,15 +66,17 @@ def check_plate(
         document = engine.read_document(engine.keys(storage, path), "zarr.json")
         if document is None:
             return [Problem("plate-missing", path, "there is no plate here, or it was never finished")]
-        body, spec = ngff.parse_plate(document, path)
+        spec, listed = ngff.parse_plate(document, path)
     except (StorageError, InvalidDataError) as error:
         return [Problem("plate-invalid", path, error.message)]
-    problems = list(_plate(path, body, spec))
+    problems = list(_plate(path, spec, listed))
+    if not problems:
+        problems += _metadata(storage, path, ngff.plate(spec), "plate")
     wells: dict[str, list[FieldKey]] = {}
     for key in spec.images:
         wells.setdefault(ngff.well_path(key.well_id), []).append(key)
     for row in dict.fromkeys(well.split("/")[0] for well in wells):
-        problems += _group(storage, f"{path}/{row}", "row-missing", "row")
+        problems += _metadata(storage, f"{path}/{row}", ngff.group(), "row")
     first: tuple[str, ...] | None = None
     done = 0
     for well, keys in wells.items():
@@ -98,20 +100,13 @@ def check_plate(
     return problems
 
 
-def _plate(path: str, body: Mapping[str, Any], spec: PlateSpec) -> Iterator[Problem]:
-    rows = [row["name"] for row in body["rows"]]
-    columns = [column["name"] for column in body["columns"]]
-    listed = set()
-    for well in body["wells"]:
-        row, _, column = well["path"].partition("/")
-        listed.add(well["path"])
-        if rows[well["rowIndex"] : well["rowIndex"] + 1] != [row] or (
-            columns[well["columnIndex"] : well["columnIndex"] + 1] != [column]
-        ):
-            yield Problem("well-index", path, f"well {well['path']} has the indices of another row or column")
+def _plate(path: str, spec: PlateSpec, listed: Sequence[ngff.ListedWell]) -> Iterator[Problem]:
+    for well in listed:
+        if well.path != f"{ngff.row_name(well.row + 1)}/{ngff.column_name(well.column + 1)}":
+            yield Problem("well-index", path, f"well {well.path} has the indices of another row or column")
     held = {ngff.well_path(key.well_id) for key in spec.images}
-    for well in sorted(listed ^ held):
-        yield Problem("well-list", path, f"well {well} is in only one of the plate's two lists of wells")
+    for name in sorted({well.path for well in listed} ^ held):
+        yield Problem("well-list", path, f"well {name} is in only one of the plate's two lists of wells")
     known = {acquisition.acquisition_id for acquisition in spec.acquisitions}
     for number in sorted({key.acquisition_id for key in spec.images} - known):
         yield Problem("acquisition-unknown", path, f"fields belong to acquisition {number}, which is not listed")
@@ -119,28 +114,41 @@ def _plate(path: str, body: Mapping[str, Any], spec: PlateSpec) -> Iterator[Prob
         yield Problem("acquisition-number", path, f"acquisition {number}: viewers read ids below 1 as unset")
 
 
-def _group(storage: Storage, where: str, code: str, what: str) -> Iterator[Problem]:
+def _group(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Read the ``zarr.json`` of a group that must be there."""
     try:
         document = engine.read_document(engine.keys(storage, where), "zarr.json")
     except StorageError as error:
-        yield Problem(f"{what}-unreadable", where, error.message)
-        return
-    if document is None or document.get("node_type") != "group":
-        yield Problem(code, where, f"the {what} has no zarr.json of a group")
+        return None, [Problem(f"{what}-unreadable", where, error.message)]
+    if document is None:
+        return None, [Problem(f"{what}-missing", where, f"the {what} has no zarr.json")]
+    return document, []
+
+
+def _metadata(storage: Storage, where: str, wanted: Mapping[str, Any], what: str) -> list[Problem]:
+    """Compare a group's ``zarr.json`` with what we would write there."""
+    document, problems = _group(storage, where, what)
+    if document is not None and not ngff.same(document, wanted):
+        problems.append(Problem(f"{what}-metadata", where, f"the zarr.json of the {what} contradicts itself or NGFF"))
+    return problems
 
 
 def _well(storage: Storage, where: str, keys: Sequence[FieldKey]) -> Iterator[Problem]:
-    missing = list(_group(storage, where, "well-missing", "well"))
-    yield from missing
-    if missing:
+    document, problems = _group(storage, where, "well")
+    yield from problems
+    if document is None:
         return
-    document = engine.read_document(engine.keys(storage, where), "zarr.json") or {}
-    images = document.get("attributes", {}).get("ome", {}).get("well", {}).get("images", [])
-    named = {f"{where}/{image.get('path')}" for image in images}
+    try:
+        named = {f"{where}/{name}" for name in ngff.parse_well(document, where)}
+    except InvalidDataError as error:
+        yield Problem("well-invalid", where, error.message)
+        return
     wanted = {f"{where}/{ngff.image_path(key).rpartition('/')[2]}" for key in keys}
     for image in sorted(named ^ wanted):
         holder = "well" if image in named else "plate"
         yield Problem("field-list", image, f"the field is listed only by the {holder}")
+    if named == wanted:
+        yield from _metadata(storage, where, ngff.well(keys), "well")
 
 
 def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -> Iterator[Problem]:
@@ -172,6 +180,8 @@ def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -
     beyond = [p for p in field.missing_planes if not all(0 <= i < n for i, n in zip(p, shapes[0], strict=False))]
     if beyond:
         yield Problem("missing-planes", field.path, f"planes outside the image are called missing: {beyond}")
+    t, c, z, y, x = shapes[0]
+    yield from _metadata(field.storage, field.path, ngff.again(field.info, (t, c, z, y, x)), "image")
     if sound:
         gone = frozenset(field.missing_planes)
         lost: list[Problem] = []
@@ -190,7 +200,9 @@ def _array(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | No
         return None, [Problem(f"{what}-unreadable", where, error.message)]
     if document is None:
         return None, [Problem(f"{what}-missing", where, f"the {what} has no zarr.json")]
-    if document.get("node_type") != "array" or len(document.get("shape", ())) != len(ngff.AXES):
+    shape = document.get("shape")
+    five = isinstance(shape, list) and len(shape) == len(ngff.AXES) and all(isinstance(n, int) and n > 0 for n in shape)
+    if document.get("node_type") != "array" or not five or not isinstance(document.get("data_type"), str):
         return None, [Problem(f"{what}-invalid", where, "this is no array of five axes")]
     return document, []
 
@@ -255,31 +267,42 @@ def _pixels(field: Field) -> Iterator[Problem]:
 def _labels(field: Field, shapes: Sequence[tuple[int, ...]], *, deep: bool) -> Iterator[Problem]:
     try:
         names = field.labels()
-    except StorageError as error:
+    except (StorageError, InvalidDataError) as error:
         yield Problem("labels-unreadable", f"{field.path}/labels", error.message)
         return
+    if names:
+        yield from _metadata(field.storage, f"{field.path}/labels", ngff.labels(names), "labels")
     for name in names:
-        where = f"{field.path}/labels/{name}"
-        problems = list(_group(field.storage, where, "label-missing", "label"))
-        lost: list[Problem] = []
-        for level, (t, _, _, y, x) in enumerate(shapes):
-            if problems:
-                break
-            place = f"{where}/{level}"
-            array, problems = _array(field.storage, place, "label-level")
-            if array is None:
-                continue
-            if not array["data_type"].startswith(("int", "uint")):
-                problems.append(Problem("label-dtype", place, f"labels are {array['data_type']}, not integers"))
-            if array["shape"] != [t, 1, 1, y, x]:
-                message = f"shape {array['shape']}, the image calls for {[t, 1, 1, y, x]}"
-                problems.append(Problem("label-shape", place, message))
-            if not problems:
-                lost += _shards(field.storage, place, array, frozenset())
+        problems = list(_label(field, name, shapes))
         yield from problems
-        yield from lost
-        if deep and not problems and not lost:
+        if deep and not problems:
             yield from _label_pixels(field, name, len(shapes))
+
+
+def _label(field: Field, name: str, shapes: Sequence[tuple[int, ...]]) -> Iterator[Problem]:
+    where = f"{field.path}/labels/{name}"
+    document, problems = _group(field.storage, where, "label")
+    yield from problems
+    if document is None:
+        return
+    try:
+        source = ngff.parse_label_source(document, where)
+    except InvalidDataError as error:
+        yield Problem("label-invalid", where, error.message)
+        return
+    yield from _metadata(field.storage, where, ngff.label(name, field.info, levels=len(shapes), source=source), "label")
+    for level, (t, _, _, y, x) in enumerate(shapes):
+        place = f"{where}/{level}"
+        array, problems = _array(field.storage, place, "label-level")
+        yield from problems
+        if array is None:
+            continue
+        if array["data_type"] != "int32":
+            yield Problem("label-dtype", place, f"labels are {array['data_type']}, not int32")
+        elif array["shape"] != [t, 1, 1, y, x]:
+            yield Problem("label-shape", place, f"shape {array['shape']}, the image calls for {[t, 1, 1, y, x]}")
+        else:
+            yield from _shards(field.storage, place, array, frozenset())
 
 
 def _label_pixels(field: Field, name: str, levels: int) -> Iterator[Problem]:

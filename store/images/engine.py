@@ -78,7 +78,7 @@ def decode(found: ts.KvStore.ReadResult, where: str) -> dict[str, Any] | None:
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """Write a document as the bytes that are stored."""
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 def write_documents(store: ts.KvStore, documents: Mapping[str, bytes]) -> None:

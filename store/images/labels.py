@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConflictError, StorageError, UsageError
+from ...errors import ConflictError, CytolakeError, NotFoundError, UsageError
 from ..storage import storage_error
 from . import engine, layout, ngff
 from .pyramid import nearest
@@ -76,9 +76,18 @@ def remove_label(field: Field, name: str) -> None:
 
 
 def label_source(field: Field, name: str) -> dict[str, Any]:
-    """How the objects of a label image were found, as its writer said; empty where there is no such image."""
-    document = engine.read_document(engine.keys(field.storage, f"{field.path}/labels/{name}"), "zarr.json")
-    return ngff.parse_label_source(document or {})
+    """Read how the objects of a label image were found, as its writer said.
+
+    Raises
+    ------
+    NotFoundError
+        The field has no such label image.
+    """
+    where = f"{field.path}/labels/{name}"
+    document = engine.read_document(engine.keys(field.storage, where), "zarr.json")
+    if document is None:
+        raise NotFoundError(f"{field} has no labels {name!r}")
+    return ngff.parse_label_source(document, where)
 
 
 def _make_room(field: Field, name: str, documents: list[dict[str, Any]]) -> None:
@@ -94,10 +103,11 @@ def _make_room(field: Field, name: str, documents: list[dict[str, Any]]) -> None
 def _list(field: Field, *, add: str | None = None, remove: str | None = None) -> None:
     """Change the list of labels; a concurrent change of the same list is kept."""
     store = engine.keys(field.storage, f"{field.path}/labels")
+    where = f"{field.path}/labels/zarr.json"
     for _ in range(_ATTEMPTS):
         try:
             found = store.read("zarr.json").result()
-            names = set(ngff.parse_labels(engine.decode(found, "labels/zarr.json")))
+            names = set(ngff.parse_labels(engine.decode(found, where), where))
             wanted = (names | {add} if add else names) - {remove}
             if wanted == names:
                 return
@@ -106,7 +116,7 @@ def _list(field: Field, *, add: str | None = None, remove: str | None = None) ->
                 engine.sync_tree(field.storage, f"{field.path}/labels", depth=1)
                 return
         except engine.FAILURES as error:
-            if isinstance(error, StorageError):
+            if isinstance(error, CytolakeError):
                 raise
             raise storage_error(f"listing labels of {field}", error) from error
     raise ConflictError(f"{field}: its list of labels keeps being changed by somebody else", hint="run it again")

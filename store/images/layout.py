@@ -91,15 +91,21 @@ def array_document(shape: Shape, dtype: str, *, depth: int, codec: str = DEFAULT
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:
-    """Whether an array's ``zarr.json`` has the chunks and shards that :func:`array_document` gives its shape."""
+    """Whether an array's ``zarr.json`` is what :func:`array_document` makes of its shape, type, depth and codec."""
     try:
-        shape, shard = document["shape"], document["chunk_grid"]["configuration"]["chunk_shape"]
-        ours = array_document((*shape,), document["data_type"], depth=shard[2])
-        inner = document["codecs"][0]["configuration"]["chunk_shape"]
+        depth = document["chunk_grid"]["configuration"]["chunk_shape"][2]
+        if not isinstance(depth, int) or depth < 1:
+            return False
+        blosc = document["codecs"][0]["configuration"]["codecs"][1]["configuration"]
+        wanted = array_document(
+            (*document["shape"],),
+            document["data_type"],
+            depth=depth,
+            codec=f"{blosc['cname']}-{blosc['clevel']}",
+        )
     except (KeyError, IndexError, TypeError, ValueError):
         return False
-    same_chunks = bool(inner == ours["codecs"][0]["configuration"]["chunk_shape"])
-    return same_chunks and bool(document["chunk_grid"] == ours["chunk_grid"])
+    return {**document, "attributes": {}} == wanted
 
 
 def _blosc(codec: str, itemsize: int) -> dict[str, Any]:

@@ -5,9 +5,14 @@ Lengths are µm, axes are always ``t, c, z, y, x``, ids are the identity columns
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+
+from ...errors import InvalidDataError
+
+_COLOR = re.compile("[0-9A-Fa-f]{6}")
 
 
 class FieldKey(NamedTuple):
@@ -39,14 +44,18 @@ class Window(NamedTuple):
 class ChannelSpec:
     """One channel of an image.
 
-    ``color`` is six hexadecimal digits. Without a ``window`` the writer takes the dtype's range and shows the
-    image's own percentiles (see :func:`.writer.display_window`).
+    ``color`` is six hexadecimal digits. Without a ``color`` or a ``window`` the writer chooses them
+    (see :mod:`.display`).
     """
 
     name: str
     role: str | None = None
-    color: str = "FFFFFF"
+    color: str | None = None
     window: Window | None = None
+
+    def __post_init__(self) -> None:
+        if self.color is not None and not _COLOR.fullmatch(self.color):
+            raise InvalidDataError(f"channel {self.name!r}: {self.color!r} is no colour of six hexadecimal digits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

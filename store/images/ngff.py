@@ -7,18 +7,22 @@ attributes and the list of its fields.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import InvalidDataError
+from .display import channel_colors, shown_at_first
 from .model import AcquisitionSpec, ChannelSpec, FieldKey, ImageInfo, ImageSpec, Plane, PlateSpec, Window
 
 VERSION = "0.5"
 SCHEMA_VERSION = 1
 AXES = ("t", "c", "z", "y", "x")
 
+#: What reading a document raises when it is not shaped as expected.
+_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 _WELL = re.compile(r"([A-Z]{1,2})(\d{2})")
 
 
@@ -60,91 +64,141 @@ def group(attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes or {})}
 
 
+def same(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether two ``zarr.json`` of groups agree in all that NGFF and we put there; others' attributes do not count."""
+    return bool(_core(document) == _core(wanted))
+
+
+def _core(document: Mapping[str, Any]) -> Any:
+    attributes = document.get("attributes")
+    known = attributes if isinstance(attributes, Mapping) else {}
+    parts = [document.get("zarr_format"), document.get("node_type"), known.get("ome"), known.get("cytolake")]
+    return json.loads(json.dumps(parts))  # tuples become lists
+
+
 # -- plate and well ----------------------------------------------------------------------------------------------
 
 
+class ListedWell(NamedTuple):
+    """A well as NGFF lists it: path relative to the plate, zero-based row and column."""
+
+    path: str
+    row: int
+    column: int
+
+
 def plate(spec: PlateSpec) -> dict[str, Any]:
-    """``zarr.json`` of the plate: every row and column of the format, so that a sparse plate keeps its size."""
-    rows = [row_name(i + 1) for i in range(spec.n_rows)]
-    columns = [column_name(i + 1) for i in range(spec.n_columns)]
-    wells: dict[str, dict[int, list[int]]] = {}
-    for key in spec.images:
-        wells.setdefault(key.well_id, {}).setdefault(key.acquisition_id, []).append(key.field_id)
+    """``zarr.json`` of the plate: every row and column of the format, so that a sparse plate keeps its size.
+
+    Raises
+    ------
+    InvalidDataError
+        A well lies outside the plate, or an acquisition's number is below 1.
+    """
+    rows, columns = _rows(spec.n_rows), _columns(spec.n_columns)
+    wells: dict[str, list[FieldKey]] = {}
+    for key in sorted(spec.images, key=lambda key: (len(key.well_id), key)):
+        wells.setdefault(key.well_id, []).append(key)
     listed = []
-    for well_id in sorted(wells, key=lambda w: (len(w), w)):
+    for well_id in wells:
         row, column = well_path(well_id).split("/")
         if row not in rows or column not in columns:
             raise InvalidDataError(
                 f"well {well_id} lies outside plate {spec.name!r} of {spec.n_rows} × {spec.n_columns} wells"
             )
         listed.append({"path": f"{row}/{column}", "rowIndex": rows.index(row), "columnIndex": columns.index(column)})
-    acquisitions = []
-    for acquisition in spec.acquisitions:
-        number = acquisition.acquisition_id
-        if number < 1:
-            raise InvalidDataError(f"acquisition {number} of plate {spec.name!r}: ids count from 1")
-        entry: dict[str, Any] = {"id": number}
-        if acquisition.name:
-            entry["name"] = acquisition.name
-        most = max((len(fields.get(number, ())) for fields in wells.values()), default=0)
-        if most:
-            entry["maximumfieldcount"] = most
-        if acquisition.started_at:
-            entry["starttime"] = int(acquisition.started_at.timestamp())
-        if acquisition.ended_at:
-            entry["endtime"] = int(acquisition.ended_at.timestamp())
-        acquisitions.append(entry)
     body: dict[str, Any] = {
         "version": VERSION,
         "name": spec.name,
         "rows": [{"name": name} for name in rows],
         "columns": [{"name": name} for name in columns],
         "wells": listed,
-        "acquisitions": acquisitions,
+        "acquisitions": [_acquisition(acquisition, wells, spec.name) for acquisition in spec.acquisitions],
     }
     if wells:
-        body["field_count"] = max(sum(map(len, fields.values())) for fields in wells.values())
-    fields_of = {
-        well: [[a, f] for a, fields in sorted(by.items()) for f in sorted(fields)] for well, by in wells.items()
+        body["field_count"] = max(map(len, wells.values()))
+    ours = {
+        "schema_version": SCHEMA_VERSION,
+        "attributes": spec.attributes,
+        "fields": {name: [[key.acquisition_id, key.field_id] for key in keys] for name, keys in wells.items()},
     }
-    ours = {"schema_version": SCHEMA_VERSION, "attributes": spec.attributes, "fields": fields_of}
     return group({"ome": {"version": VERSION, "plate": body}, "cytolake": ours})
 
 
-def parse_plate(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any], PlateSpec]:
-    """NGFF's plate dictionary and our reading of it.
+def _rows(count: int) -> list[str]:
+    return [row_name(i + 1) for i in range(count)]
+
+
+def _columns(count: int) -> list[str]:
+    return [column_name(i + 1) for i in range(count)]
+
+
+def _acquisition(
+    acquisition: AcquisitionSpec, wells: Mapping[str, Sequence[FieldKey]], plate_name: str
+) -> dict[str, Any]:
+    number = acquisition.acquisition_id
+    if number < 1:
+        raise InvalidDataError(f"acquisition {number} of plate {plate_name!r}: ids count from 1")
+    entry: dict[str, Any] = {"id": number}
+    if acquisition.name:
+        entry["name"] = acquisition.name
+    most = max((sum(key.acquisition_id == number for key in keys) for keys in wells.values()), default=0)
+    if most:
+        entry["maximumfieldcount"] = most
+    if acquisition.started_at:
+        entry["starttime"] = int(acquisition.started_at.timestamp())
+    if acquisition.ended_at:
+        entry["endtime"] = int(acquisition.ended_at.timestamp())
+    return entry
+
+
+def parse_plate(document: Mapping[str, Any], where: str) -> tuple[PlateSpec, tuple[ListedWell, ...]]:
+    """Read what the ``zarr.json`` of a plate says, and the wells as NGFF's own list has them.
 
     Raises
     ------
     InvalidDataError
         When ``document`` (the ``zarr.json`` at ``where``) is not a plate that cytolake wrote.
     """
-    attributes = document.get("attributes", {})
-    body = attributes.get("ome", {}).get("plate")
-    ours = attributes.get("cytolake", {})
-    if body is None or "fields" not in ours:
-        raise InvalidDataError(
-            f"{where} is not a plate that cytolake wrote: its zarr.json has no "
-            + ("'ome.plate'" if body is None else "'cytolake.fields'")
+    try:
+        ours = document["attributes"]["cytolake"]
+        _check_schema_version(ours, where)
+        body = document["attributes"]["ome"]["plate"]
+        rows, columns = ([one["name"] for one in body[side]] for side in ("rows", "columns"))
+        spec = PlateSpec(
+            name=body["name"],
+            n_rows=len(rows),
+            n_columns=len(columns),
+            acquisitions=tuple(
+                AcquisitionSpec(
+                    acquisition_id=int(a["id"]),
+                    name=a.get("name"),
+                    started_at=_moment(a.get("starttime")),
+                    ended_at=_moment(a.get("endtime")),
+                )
+                for a in body["acquisitions"]
+            ),
+            images=tuple(FieldKey(name, int(a), int(f)) for name, pairs in ours["fields"].items() for a, f in pairs),
+            attributes=dict(ours["attributes"]),
         )
-    _check_schema_version(ours, where)
-    spec = PlateSpec(
-        name=body.get("name", ""),
-        n_rows=len(body["rows"]),
-        n_columns=len(body["columns"]),
-        acquisitions=tuple(
-            AcquisitionSpec(
-                acquisition_id=a["id"],
-                name=a.get("name"),
-                started_at=_moment(a.get("starttime")),
-                ended_at=_moment(a.get("endtime")),
-            )
-            for a in body.get("acquisitions", ())
-        ),
-        images=tuple(FieldKey(well, a, f) for well, pairs in ours["fields"].items() for a, f in pairs),
-        attributes=ours.get("attributes", {}),
-    )
-    return body, spec
+        wells = tuple(
+            ListedWell(str(one["path"]), int(one["rowIndex"]), int(one["columnIndex"])) for one in body["wells"]
+        )
+        for key in spec.images:
+            well_path(key.well_id)
+    except _MALFORMED as error:
+        raise _not_ours(error, "plate", where) from error
+    if rows != _rows(len(rows)) or columns != _columns(len(columns)):
+        raise InvalidDataError(
+            f"{where} is not a plate that cytolake wrote: its rows are not A, B, … or its columns 01, …"
+        )
+    return spec, wells
+
+
+def _not_ours(error: Exception, what: str, where: str) -> InvalidDataError:
+    if isinstance(error, InvalidDataError):
+        return error
+    return InvalidDataError(f"{where} is not a {what} that cytolake wrote: {error!r} in its zarr.json")
 
 
 def _moment(epoch: int | None) -> datetime | None:
@@ -164,6 +218,20 @@ def well(keys: Sequence[FieldKey]) -> dict[str, Any]:
     """``zarr.json`` of a well that holds the fields ``keys``."""
     images = [{"path": _image_name(key), "acquisition": key.acquisition_id} for key in sorted(keys)]
     return group({"ome": {"version": VERSION, "well": {"version": VERSION, "images": images}}})
+
+
+def parse_well(document: Mapping[str, Any], where: str) -> list[str]:
+    """Read which images the ``zarr.json`` of a well lists: their names in the well's group.
+
+    Raises
+    ------
+    InvalidDataError
+        When ``document`` (the ``zarr.json`` at ``where``) is not a well.
+    """
+    try:
+        return [str(image["path"]) for image in document["attributes"]["ome"]["well"]["images"]]
+    except _MALFORMED as error:
+        raise _not_ours(error, "well", where) from error
 
 
 # -- images ------------------------------------------------------------------------------------------------------
@@ -229,14 +297,20 @@ def image(spec: ImageSpec, *, levels: int, windows: Sequence[Window], missing: I
             "channels": [
                 {
                     "label": channel.name,
-                    "color": channel.color,
-                    "active": True,
+                    "color": color,
+                    "active": active,
                     "family": "linear",
                     "coefficient": 1.0,
                     "inverted": False,
                     "window": window._asdict(),
                 }
-                for channel, window in zip(spec.channels, windows, strict=True)
+                for channel, window, color, active in zip(
+                    spec.channels,
+                    windows,
+                    channel_colors(spec.channels),
+                    shown_at_first(spec.channels),
+                    strict=True,
+                )
             ],
             "rdefs": {"model": "color", "defaultT": 0, "defaultZ": spec.shape[2] // 2},
         },
@@ -262,35 +336,48 @@ def parse_image(document: Mapping[str, Any], where: str) -> ImageInfo:
     InvalidDataError
         When ``document`` (the ``zarr.json`` at ``where``) is not a field that cytolake wrote.
     """
-    attributes = document.get("attributes", {})
-    ours = attributes.get("cytolake", {})
     try:
+        attributes = document["attributes"]
+        ours = attributes["cytolake"]
         _check_schema_version(ours, where)
         scales = attributes["ome"]["multiscales"][0]
         shown = attributes["ome"]["omero"]["channels"]
         scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
-        timed = "unit" in scales["axes"][0]
+        step, stage = ours["z_step_um"], ours["stage_um"]
         return ImageInfo(
-            key=FieldKey(ours["well_id"], ours["acquisition_id"], ours["field_id"]),
-            pixel_size_um=(ours["z_step_um"], scale[3], scale[4]),
-            stage_um=None if ours["stage_um"] is None else tuple(ours["stage_um"]),
-            time_interval_s=scale[0] if timed else None,
+            key=FieldKey(str(ours["well_id"]), int(ours["acquisition_id"]), int(ours["field_id"])),
+            pixel_size_um=(None if step is None else float(step), float(scale[3]), float(scale[4])),
+            stage_um=None if stage is None else (float(stage[0]), float(stage[1]), float(stage[2])),
+            time_interval_s=float(scale[0]) if "unit" in scales["axes"][0] else None,
             channels=tuple(
                 ChannelSpec(
                     name=own["name"],
                     role=own["role"],
-                    color=seen["color"],
-                    window=Window(**{k: seen["window"][k] for k in Window._fields}),
+                    color=str(seen["color"]),
+                    window=Window(**{k: float(seen["window"][k]) for k in Window._fields}),
                 )
                 for own, seen in zip(ours["channels"], shown, strict=True)
             ),
-            missing=tuple(Plane(*plane) for plane in ours["missing_planes"]),
-            levels=tuple(dataset["path"] for dataset in scales["datasets"]),
+            missing=tuple(Plane(*map(int, plane)) for plane in ours["missing_planes"]),
+            levels=tuple(str(dataset["path"]) for dataset in scales["datasets"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, InvalidDataError):
-            raise
-        raise InvalidDataError(f"{where} is not a field that cytolake wrote: {error!r} in its zarr.json") from error
+    except _MALFORMED as error:
+        raise _not_ours(error, "field", where) from error
+
+
+def again(info: ImageInfo, shape: tuple[int, int, int, int, int]) -> dict[str, Any]:
+    """Make the ``zarr.json`` that a field of this ``shape`` must have to say what ``info`` was read from."""
+    spec = ImageSpec(
+        **info.key._asdict(),
+        shape=shape,
+        dtype="",
+        pixel_size_um=info.pixel_size_um,
+        channels=info.channels,
+        stage_um=info.stage_um,
+        time_interval_s=info.time_interval_s,
+    )
+    windows = [channel.window or Window(0, 0, 0, 0) for channel in info.channels]
+    return image(spec, levels=len(info.levels), windows=windows, missing=info.missing)
 
 
 # -- labels ------------------------------------------------------------------------------------------------------
@@ -301,9 +388,20 @@ def labels(names: Iterable[str]) -> dict[str, Any]:
     return group({"ome": {"version": VERSION, "labels": sorted(names)}})
 
 
-def parse_labels(document: Mapping[str, Any] | None) -> list[str]:
-    """Names that a labels group lists; none where there is no such group."""
-    return list((document or {}).get("attributes", {}).get("ome", {}).get("labels", ()))
+def parse_labels(document: Mapping[str, Any] | None, where: str) -> list[str]:
+    """Names that a labels group lists; none where there is no such group.
+
+    Raises
+    ------
+    InvalidDataError
+        When ``document`` (the ``zarr.json`` at ``where``) is not a list of labels.
+    """
+    if document is None:
+        return []
+    try:
+        return [str(name) for name in document["attributes"]["ome"]["labels"]]
+    except _MALFORMED as error:
+        raise _not_ours(error, "list of labels", where) from error
 
 
 def label(name: str, info: ImageInfo, *, levels: int, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,6 +421,15 @@ def label(name: str, info: ImageInfo, *, levels: int, source: Mapping[str, Any])
     return group({"ome": ome, "cytolake": {"schema_version": SCHEMA_VERSION, "source": dict(source)}})
 
 
-def parse_label_source(document: Mapping[str, Any]) -> dict[str, Any]:
-    """How the objects of a label image were found, as its writer said."""
-    return dict(document.get("attributes", {}).get("cytolake", {}).get("source", {}))
+def parse_label_source(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Read how the objects of a label image were found, as its writer said.
+
+    Raises
+    ------
+    InvalidDataError
+        When ``document`` (the ``zarr.json`` at ``where``) is not a label image that cytolake wrote.
+    """
+    try:
+        return dict(document["attributes"]["cytolake"]["source"])
+    except _MALFORMED as error:
+        raise _not_ours(error, "label image", where) from error

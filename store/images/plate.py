@@ -48,7 +48,7 @@ class Plate:
         document = engine.read_document(engine.keys(storage, path), "zarr.json")
         if document is None:
             raise NotFoundError(f"there is no plate at {storage.uri(path)}")
-        _, self._spec = ngff.parse_plate(document, storage.uri(path))
+        self._spec, _ = ngff.parse_plate(document, storage.uri(path))
 
     @property
     def name(self) -> str:
@@ -313,7 +313,8 @@ class Field:
 
     def labels(self) -> list[str]:
         """Names of the label images of this field, sorted."""
-        return ngff.parse_labels(engine.read_document(engine.keys(self.storage, f"{self.path}/labels"), "zarr.json"))
+        where = f"{self.path}/labels"
+        return ngff.parse_labels(engine.read_document(engine.keys(self.storage, where), "zarr.json"), where)
 
     def read_label(self, name: str, *, t: int = 0, level: int = 0) -> NDArray[np.int32]:
         """One label image: (y, x), 0 is background.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ...errors import UsageError
 from ..storage import storage_error
 from . import engine, layout, ngff
+from .display import display_window
 from .model import FieldKey, ImageSpec, Plane, PlateSpec, Window, WrittenImage
 from .pyramid import halve
 
@@ -216,18 +217,3 @@ def _windows(spec: ImageSpec, block: NDArray[Any] | None, t: int, z: int, absent
         or display_window(None if block is None or Plane(t, c, z + middle) in gone else block[0, c, middle], spec.dtype)
         for c, channel in enumerate(spec.channels)
     ]
-
-
-def display_window(plane: NDArray[Any] | None, dtype: str) -> Window:
-    """Grey values a viewer should show of a channel.
-
-    ``min..max`` is the range of ``dtype`` (0..1 for floats, or what ``plane`` has), ``start..end`` the 1st and 99.8th
-    percentile of every fourth pixel of ``plane`` (y, x), a level of a pyramid; the whole range without a plane.
-    """
-    low, high = (0.0, 1.0) if np.dtype(dtype).kind == "f" else (0.0, float(np.iinfo(dtype).max))
-    if plane is None:
-        return Window(low, high, low, high)
-    sample = plane[::4, ::4] if min(plane.shape) >= 64 else plane
-    start, end = (float(v) for v in np.percentile(sample, (1, 99.8)))
-    low, high = min(low, start), max(high, end)
-    return Window(low, high, start, end if end > start else min(start + 1, high))

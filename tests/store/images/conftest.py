@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cytolake.store.images import engine
 from cytolake.store.images.labels import write_label
 from cytolake.store.images.model import AcquisitionSpec, ChannelSpec, FieldKey, ImageSpec, Plane, PlateSpec
 from cytolake.store.images.plate import open_plate
@@ -94,6 +95,15 @@ def make_plate(storage: Storage, *, labels: bool = True) -> Made:
         for name in ("nuclei_0123abcd", "cells_0123abcd"):
             write_label(field, name, objects, source={"method": "planted"})
     return Made(storage, PATH, pixels, objects)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synced() -> Iterator[list[str]]:
+    """Paths that were synced, in order; the disk itself is left alone, which saves these tests most of their time."""
+    paths: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_sync", paths.append)
+        yield paths
 
 
 @pytest.fixture(scope="session")

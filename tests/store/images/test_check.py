@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 
 import numpy as np
@@ -110,6 +111,21 @@ DEFECTS = {
     "shard-cut-off": lambda m: cut(m.folder / SHARD, (m.folder / SHARD).stat().st_size - 1000),
     "plane-lost": call_missing_present,
     "plane-invented": call_present_missing,
+    "plate-metadata": lambda m: edit(m.folder / "zarr.json", lambda d: ome(d)["plate"].pop("version")),
+    "row-metadata": lambda m: edit(m.folder / "A/zarr.json", lambda d: d.update(node_type="array")),
+    "well-metadata": lambda m: edit(m.folder / "A/01/zarr.json", lambda d: ome(d).pop("version")),
+    "well-invalid": lambda m: edit(m.folder / "A/01/zarr.json", lambda d: ome(d).pop("well")),
+    "image-metadata": lambda m: edit(
+        m.folder / f"{IMAGE}/zarr.json",
+        lambda d: ome(d)["multiscales"][0]["datasets"][1]["coordinateTransformations"][0].update(scale=[1] * 5),
+    ),
+    "labels-metadata": lambda m: edit(m.folder / f"{IMAGE}/labels/zarr.json", lambda d: ome(d).pop("version")),
+    "label-metadata": lambda m: edit(
+        m.folder / f"{IMAGE}/labels/cells_0123abcd/zarr.json", lambda d: ome(d).pop("image-label")
+    ),
+    "label-invalid": lambda m: edit(
+        m.folder / f"{IMAGE}/labels/cells_0123abcd/zarr.json", lambda d: d.pop("attributes")
+    ),
     "labels-unreadable": lambda m: (m.folder / f"{IMAGE}/labels/zarr.json").write_text("{"),
     "label-missing": lambda m: shutil.rmtree(m.folder / f"{IMAGE}/labels/nuclei_0123abcd"),
     "label-level-missing": lambda m: shutil.rmtree(m.folder / f"{IMAGE}/labels/nuclei_0123abcd/1"),
@@ -149,6 +165,38 @@ def test_a_defect_of_pixels_is_found_by_the_deep_check(spoilt, code):
     assert check_plate(spoilt.storage, spoilt.path) == []
     problems = check_plate(spoilt.storage, spoilt.path, deep=True)
     assert {problem.code for problem in problems} == {code}
+
+
+def test_attributes_of_others_do_no_harm(spoilt):
+    edit(spoilt.folder / "zarr.json", lambda d: d["attributes"].update(viewer={"zoom": 3}))
+    edit(spoilt.folder / f"{IMAGE}/zarr.json", lambda d: d["attributes"].update(viewer=1))
+    assert check_plate(spoilt.storage, spoilt.path) == []
+
+
+def places(value, path=()):
+    """All paths into a JSON value but the root."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in items:
+        yield (*path, key)
+        yield from places(below, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_damaged_document_stops_the_check(spoilt, seed):
+    chance = random.Random(seed)
+    documents = sorted(spoilt.folder.rglob("zarr.json"))
+    for _ in range(12):
+        path = chance.choice(documents)
+        text = path.read_text()
+        document = json.loads(text)
+        *above, last = chance.choice(sorted(places(document), key=str))
+        holder = document
+        for key in above:
+            holder = holder[key]
+        holder[last] = chance.choice([None, -1, 1.5, 10**30, "x", [], {}, True, [1, 2]])
+        path.write_text(json.dumps(document))
+        assert all(problem.message for problem in check_plate(spoilt.storage, spoilt.path))
+        path.write_text(text)
 
 
 @pytest.mark.parametrize("keep", [0, 50, 300])

@@ -37,7 +37,7 @@ def test_a_sparse_plate_lists_all_rows_and_columns(images):
 
 def test_a_plate_survives_the_way_there_and_back(images):
     spec = images.plate_spec(images.keys)
-    _, back = ngff.parse_plate(json.loads(json.dumps(ngff.plate(spec))), "here")
+    back, _ = ngff.parse_plate(json.loads(json.dumps(ngff.plate(spec))), "here")
     assert back == spec
 
 

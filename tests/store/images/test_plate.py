@@ -12,10 +12,10 @@ import pytest
 from cytolake.errors import InvalidDataError, NotFoundError, StorageError, UsageError
 from cytolake.store.images import engine, layout
 from cytolake.store.images.check import check_plate
-from cytolake.store.images.model import FieldKey, Plane, Window
+from cytolake.store.images.model import FieldKey, Plane
 from cytolake.store.images.plate import Plate, open_plate
 from cytolake.store.images.pyramid import halve
-from cytolake.store.images.writer import ImageWriter, PlateWriter, display_window
+from cytolake.store.images.writer import ImageWriter, PlateWriter
 
 
 def test_the_handle_says_what_the_plate_holds(made, images):
@@ -169,6 +169,37 @@ def test_a_field_is_complete_only_at_its_end(lake, images):
     assert writer.is_written(images.keys[0])
 
 
+def test_pixels_are_on_disk_before_the_field_says_it_is_complete(lake, images, synced, monkeypatch):
+    pixels = np.ones((1, 1, 1, 16, 16), np.uint16)
+    folder = f"{lake.url}/{images.path}/A/01/a1f3"
+    at_the_end = []
+    original = engine.write_documents
+
+    def write(store, documents):
+        if "zarr.json" in documents:
+            at_the_end.extend(synced)
+        original(store, documents)
+
+    monkeypatch.setattr(engine, "write_documents", write)
+    synced.clear()
+    ImageWriter(lake, images.path).write(images.image_spec(images.keys[0], pixels), images.reader_of(pixels))
+    for level in range(3):
+        assert at_the_end.index(f"{folder}/{level}/c/0/0/0/0/0") < at_the_end.index(f"{folder}/{level}/c/0/0/0/0")
+        assert f"{folder}/{level}/zarr.json" in at_the_end
+    assert synced[-2:] == [f"{folder}/zarr.json", folder]
+
+
+def test_a_plate_syncs_its_groups_and_not_its_fields_again(lake, images, synced):
+    pixels = np.ones((1, 1, 1, 16, 16), np.uint16)
+    plate = PlateWriter(lake, images.path, images.plate_spec(images.keys[:1]))
+    plate.begin()
+    ImageWriter(lake, images.path).write(images.image_spec(images.keys[0], pixels), images.reader_of(pixels))
+    synced.clear()
+    plate.finish()
+    below = [path.removeprefix(f"{lake.url}/{images.path}").lstrip("/") for path in synced]
+    assert below == ["zarr.json", "A/zarr.json", "A/01/zarr.json", "A/01", "A", ""]
+
+
 def test_an_unfinished_plate_is_no_plate(lake, images):
     PlateWriter(lake, images.path, images.plate_spec(images.keys)).begin()
     with pytest.raises(NotFoundError, match="no plate"):
@@ -213,7 +244,8 @@ def test_a_spec_that_does_not_fit_is_refused(lake, images, change, message):
 
 
 WORKER = """
-import sys
+import os, sys
+os.fsync = lambda handle: None
 import numpy as np
 from cytolake.store.images.model import ChannelSpec, ImageSpec
 from cytolake.store.images.writer import ImageWriter
@@ -296,17 +328,6 @@ def test_opening_a_plate_reads_one_document_and_a_field_one_more(made, monkeypat
     assert counted.documents == 2
     field.read()
     assert counted.documents == 2 + field.levels
-
-
-def test_the_display_window_shows_what_is_there():
-    plane = np.full((64, 64), 100, np.uint16)
-    plane[:8, :8] = 3000
-    window = display_window(plane, "uint16")
-    assert (window.min, window.max, window.start) == (0, 65535, 100)
-    assert 100 < window.end <= 3000
-    assert display_window(None, "uint8") == Window(0, 255, 0, 255)
-    flat = display_window(np.zeros((4, 4), np.uint16), "uint16")
-    assert flat.end > flat.start
 
 
 def test_a_full_disk_is_said_so(lake, images, monkeypatch):
