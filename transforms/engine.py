@@ -218,7 +218,8 @@ def _run_batches(
     def submit(number: int, names: Sequence[FieldName]) -> Any:
         return client.submit(_process_batch, sent, number, names, pure=False)
 
-    under_way = as_completed([submit(*batch) for batch in itertools.islice(waiting, limit)])
+    first = [submit(*batch) for batch in itertools.islice(waiting, limit)]
+    under_way = as_completed(first, loop=client.loop)
     for future in under_way:
         note = future.result()
         notes.append(note)
