@@ -420,7 +420,7 @@ def _write_assay_layout(folder: Path, spec: PlateSpec) -> None:
             layout=spec.layout,
             n_rows=spec.n_rows,
             n_columns=spec.n_columns,
-            layers={"Compound": compounds, "Concentration": concentrations},
+            layers={"Compound": compounds, "Concentration [µM]": concentrations},
         )
     )
 
