@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ..errors import StorageError
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
-from .messages import file_is_gone
+from .messages import cleaned
 from .moment import Moment
 from .relations import WELL_COLUMNS, WELL_KEY, ObjectView, Relation
 from .result import TableScan
@@ -28,7 +27,7 @@ from .result import TableScan
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..store.scan import Scan
+    from ..store.scan import Scan, ScanFile
 
 #: More plates than this are not listed one by one to choose files: most files would be opened anyway.
 _MANY_PLATES = 2000
@@ -64,13 +63,21 @@ def open_connection(moment: Moment) -> duckdb.DuckDBPyConnection:
 
 
 class Binder:
-    """Makes the views of one connection, and counts the files behind them."""
+    """Makes the views of one connection, and counts the files behind them.
+
+    Attributes
+    ----------
+    scans
+        What has been bound so far.
+    paths
+        The data files behind it.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, moment: Moment) -> None:
         self.connection = connection
         self.moment = moment
         self.scans: list[TableScan] = []
-        self._paths: list[str] = []
+        self.paths: list[str] = []
         self._made = 0
 
     def bind(self, relation: Relation, constraint: Constraint) -> None:
@@ -83,7 +90,7 @@ class Binder:
 
     def lock(self) -> None:
         """Let the connection read what was bound, and nothing else, from now on."""
-        allowed = ", ".join(text(path) for path in dict.fromkeys(self._paths))
+        allowed = ", ".join(text(path) for path in dict.fromkeys(self.paths))
         for setting in (
             f"allowed_paths = [{allowed}]",
             "enable_external_access = false",
@@ -138,47 +145,69 @@ class Binder:
         files = [] if is_impossible(constraint) else list(scan.files)
         opened = len(files) if scan.plain else scan.considered
         self.scans.append(TableScan(label, table, scan.version, scan.considered, opened))
-        if not scan.plain or not all(_is_hive(file.uri, scan.partition_by) for file in files):
+        if not scan.plain:
             return self._held(scan.read())
         if not files:
             return self._empty(schema)
-        return self._parquet(scan, schema, {file.uri for file in files})
+        return self._parquet(scan, files, schema)
 
-    def _parquet(self, scan: Scan, schema: pa.Schema, wanted: set[str]) -> str:
+    def _parquet(self, scan: Scan, files: Sequence[ScanFile], schema: pa.Schema) -> str:
+        """Return a SELECT over Parquet files: one ``read_parquet`` for all that have the same columns."""
         types = dict(zip(schema.names, self._types(schema), strict=True))
-        hive = ""
-        if scan.partition_by:
-            kinds = ", ".join(f"{text(name)}: {types[name]}" for name in scan.partition_by)
-            hive = f", hive_partitioning = true, hive_types_autocast = false, hive_types = {{{kinds}}}"
-        else:
-            hive = ", hive_partitioning = false"
+        root = self.moment.root.storage.url
+        # DuckDB believes the first `study_id=` of a path, also one above the lake.
+        hive = all(_is_hive(file, root) for file in files) and not any(f"/{key}=" in root for key in scan.partition_by)
+        wanted = {file.uri for file in files}
         arms = []
         for group in scan.groups_by_fingerprint().values():
-            uris = [file.uri for file in group if file.uri in wanted]
-            if not uris:
+            kept = [file for file in group if file.uri in wanted]
+            if hive:
+                arms += [self._arm([file.uri for file in kept], schema, types, scan.partition_by, {})] if kept else []
                 continue
-            self._paths += uris
-            source = f"read_parquet([{', '.join(text(uri) for uri in uris)}]{hive})"
-            present = {name.lower() for name in self._columns(source, uris)}
-            arms.append(
-                "SELECT "
-                + ", ".join(
-                    quoted(name) if name.lower() in present else f"NULL::{types[name]} AS {quoted(name)}"
-                    for name in schema.names
-                )
-                + f" FROM {source}"
-            )
+            parts: dict[tuple[Any, ...], list[str]] = {}
+            for file in kept:
+                parts.setdefault(tuple(file.partition[key] for key in scan.partition_by), []).append(file.uri)
+            for values, uris in parts.items():
+                given = dict(zip(scan.partition_by, values, strict=True))
+                arms.append(self._arm(uris, schema, types, (), given))
         return " UNION ALL ".join(arms)
 
-    def _columns(self, source: str, uris: list[str]) -> list[str]:
+    def _arm(
+        self,
+        uris: list[str],
+        schema: pa.Schema,
+        types: Mapping[str, str],
+        partition_by: Sequence[str],
+        given: Mapping[str, Any],
+    ) -> str:
+        """Return a SELECT of all columns over files with the same columns; those that they lack are NULL.
+
+        Parameters
+        ----------
+        partition_by
+            Columns whose values are in the files' paths.
+        given
+            Column → the value that it has in all of the files.
+        """
+        hive = ", hive_partitioning = false"
+        if partition_by:
+            kinds = ", ".join(f"{text(name)}: {types[name]}" for name in partition_by)
+            hive = f", hive_partitioning = true, hive_types_autocast = false, hive_types = {{{kinds}}}"
+        self.paths += uris
+        source = f"read_parquet([{', '.join(text(uri) for uri in uris)}]{hive})"
         try:
-            return list(self.connection.sql(f"SELECT * FROM {source}").columns)
+            present = {name.lower() for name in self.connection.sql(f"SELECT * FROM {source}").columns}
         except duckdb.Error as error:
-            if file_is_gone(error):
-                raise FileNotFoundError(str(error)) from error
-            raise StorageError(
-                f"{uris[0]}: this data file cannot be read ({error})", hint="run `cytolake validate`"
-            ) from error
+            raise cleaned(error, "", paths=uris) from error
+        columns = []
+        for name in schema.names:
+            if given.get(name) is not None:
+                columns.append(f"{_literal(given[name])}::{types[name]} AS {quoted(name)}")
+            elif name.lower() in present:
+                columns.append(quoted(name))
+            else:
+                columns.append(f"NULL::{types[name]} AS {quoted(name)}")
+        return f"SELECT {', '.join(columns)} FROM {source}"
 
     def _types(self, schema: pa.Schema) -> list[str]:
         name = self._next_name()
@@ -209,9 +238,10 @@ def _without_wells(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name not in WELL_COLUMNS])
 
 
-def _is_hive(uri: str, partition_by: Iterable[str]) -> bool:
-    folders = uri.split("/")
-    return all(any(folder.startswith(f"{name}=") for folder in folders) for name in partition_by)
+def _is_hive(file: ScanFile, root: str) -> bool:
+    """Whether the folders of a file say all its partition values."""
+    folders = file.uri.removeprefix(root).split("/")
+    return all(any(folder.startswith(f"{name}=") for folder in folders) for name in file.partition)
 
 
 def _condition(name: str, bound: Bound) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import duckdb
 
@@ -15,19 +15,32 @@ _NO_COLUMN = re.compile(
     r'(?:Referenced column|column named|Column with name|Column) "?([^"\n]+?)"? (?:not found|does not exist)'
 )
 _TABLE_NO_COLUMN = re.compile(r'(?:Table|Values list) "([^"]+)" does not have a column named "([^"]+)"')
-_FILE_GONE = re.compile(
-    r"No files found|No such file|Cannot open file|does not exist|NotFound|404|Unable to stat", re.IGNORECASE
+# A file that is not there is tried as a folder of Parquet files, which is not allowed.
+_GONE = re.compile(
+    r"No files found|No such file|Cannot open|does not exist|not found|404|/\*\*/\*\.parquet", re.IGNORECASE
 )
 
 
-def file_is_gone(error: BaseException) -> bool:
-    """Whether an error says that a data file disappeared under a running question (a compaction's clean-up)."""
+class FileIsGoneError(StorageError):
+    """Use this when a data file disappeared under a question, which may then be asked once more."""
+
+
+def file_is_gone(error: BaseException, paths: Collection[str]) -> bool:
+    """Whether an error says that one of the data files disappeared (a compaction's clean-up)."""
     if isinstance(error, FileNotFoundError):
         return True
-    return isinstance(error, duckdb.IOException | OSError) and _FILE_GONE.search(str(error)) is not None
+    found = isinstance(error, duckdb.IOException | duckdb.PermissionException | OSError) and _GONE.search(str(error))
+    return bool(found) and _names_one(error, paths)
 
 
-def cleaned(error: BaseException, query: str, columns: Iterable[str] = ()) -> CytolakeError:
+def _names_one(error: BaseException, paths: Collection[str]) -> bool:
+    text = str(error)
+    return any(path in text for path in paths)
+
+
+def cleaned(
+    error: BaseException, query: str, *, columns: Iterable[str] = (), paths: Collection[str] = ()
+) -> CytolakeError:
     """Return our error for one of DuckDB's.
 
     Parameters
@@ -38,6 +51,8 @@ def cleaned(error: BaseException, query: str, columns: Iterable[str] = ()) -> Cy
         The text that was asked, to find the line in.
     columns
         Every column that the question could have named, for "did you mean".
+    paths
+        The data files that it reads.
     """
     text = str(error)
     kind, _, rest = text.partition(": ")
@@ -49,8 +64,10 @@ def cleaned(error: BaseException, query: str, columns: Iterable[str] = ()) -> Cy
     message = message.replace("Values list ", "Table ")  # what DuckDB calls a view
     if where and len(query.splitlines()) > 1:
         message = f"line {where.group(1)}: {message}"
-    if file_is_gone(error):
-        return StorageError(f"a data file of the lake is gone: {message}", hint="run `cytolake validate`")
+    if file_is_gone(error, paths):
+        return FileIsGoneError(f"a data file of the lake is gone: {message}", hint="run `cytolake validate`")
+    if _names_one(error, paths):
+        return StorageError(f"a data file of the lake cannot be read: {message}", hint="run `cytolake validate`")
     if isinstance(error, duckdb.PermissionException):
         return QueryError(
             f"a question reads the lake's tables only: {message}", hint="list them with `cytolake catalog tables`"

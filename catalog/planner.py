@@ -10,13 +10,13 @@ nothing: then more files are opened, and the answer is still right.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from .constraints import Constraint, both, either
-from .predicates import Bounds, Place, Predicates, Source, places_of
+from .predicates import Bounds, From, Place, Predicates, Source
 
 #: The columns of a result in order, each with the places of its SELECT's sources that it repeats.
 Outputs = list[tuple[str, list[Place]]]
@@ -115,8 +115,8 @@ class _Walk:
                 if isinstance(item, exp.Subquery):
                     self.visit(item, names, {})
             return
-        predicates = Predicates(sources, node.args.get("joins") or [])
-        per_source = predicates.per_source(node, self._through(node, sources, wanted))
+        clause = From(sources, node.args.get("joins") or [])
+        per_source = Predicates(clause).per_source(node, self._through(node, clause, wanted))
         for alias, source in sources.items():
             self._pass_on(source, names, per_source.get(alias, {}))
 
@@ -198,36 +198,33 @@ class _Walk:
         if sources is None:
             return None
         result: Outputs = []
+        clause = From(sources, node.args.get("joins") or [])
         for item in node.expressions:
-            added = _output(item, sources, node.args.get("joins") or [])
+            added = _output(item, clause)
             if added is None:
                 return None
             result.extend(added)
         return result
 
-    def _through(self, node: exp.Select, sources: Mapping[str, Source], wanted: Constraint) -> Bounds:
+    def _through(self, node: exp.Select, clause: From, wanted: Constraint) -> Bounds:
         """Return what ``wanted`` of a result means for the sources of its SELECT."""
         if not wanted or _cuts(node) or node.args.get("qualify"):
-            return {}
-        group = node.args.get("group")
-        if group is not None and any(group.args.get(part) for part in ("cube", "rollup", "grouping_sets", "totals")):
             return {}
         distinct = node.args.get("distinct")
         if distinct is not None and distinct.args.get("on"):
             return {}
         windows = list(node.find_all(exp.Window))
-        joins = node.args.get("joins") or []
         bounds: Bounds = {}
         passed = set()
         for item in node.expressions:
-            made = _output(item, sources, joins)
+            made = _output(item, clause)
             if made is None:
                 return {}
             for name, places in made:
                 if name in passed:  # a repeated name: only the first one can be meant
                     continue
                 passed.add(name)
-                if name in wanted and all(_partitions(window, places, sources) for window in windows):
+                if name in wanted and all(_partitions(window, places, clause) for window in windows):
                     bounds = both(bounds, dict.fromkeys(places, wanted[name]))
         return bounds
 
@@ -283,40 +280,40 @@ def _names_of(outputs: Outputs | None) -> tuple[str, ...] | None:
     return None if outputs is None else tuple(name for name, _ in outputs)
 
 
-def _partitions(window: exp.Window, places: list[Place], sources: Mapping[str, Source]) -> bool:
+def _partitions(window: exp.Window, places: list[Place], clause: From) -> bool:
     """Whether a window never looks across values of this column, because it is partitioned by it."""
-    keys = [places_of(key, sources) for key in window.args.get("partition_by") or []]
+    keys = [clause.places(key) for key in window.args.get("partition_by") or []]
     return bool(places) and any(places[0] in key for key in keys)
 
 
-def _output(item: exp.Expression, sources: Mapping[str, Source], joins: Sequence[exp.Join]) -> Outputs | None:
+def _output(item: exp.Expression, clause: From) -> Outputs | None:
     """Return the result columns that one item of a SELECT list makes; None where that cannot be told."""
     if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
-        return _star(item, sources, joins)
+        return _star(item, clause)
     if item.find(exp.Columns, exp.Unnest, exp.Explode):
         return None
     if any(not isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star)):
         return None
     if isinstance(item, exp.Alias):
-        return [(item.alias.lower(), places_of(item.this, sources))]
-    return [(item.alias_or_name.lower(), places_of(item, sources))]
+        return [(item.alias.lower(), clause.places(item.this))]
+    return [(item.alias_or_name.lower(), clause.places(item))]
 
 
-def _star(item: exp.Expression, sources: Mapping[str, Source], joins: Sequence[exp.Join]) -> Outputs | None:
+def _star(item: exp.Expression, clause: From) -> Outputs | None:
     star = item if isinstance(item, exp.Star) else item.this
     if star.args.get("rename") or star.args.get("ilike"):
         return None
     dropped = {part.name.lower() for part in star.args.get("except_") or star.args.get("except") or []}
     replaced = {part.alias.lower() for part in star.args.get("replace") or []}
     only = item.table.lower() if isinstance(item, exp.Column) else None
-    if only is not None and only not in sources:
+    if only is not None and only not in clause.sources:
         return None  # the fields of a struct
     merged = {
         join.this.alias_or_name.lower(): {column.name.lower() for column in join.args.get("using") or []}
-        for join in joins
+        for join in clause.joins
     }
     result: Outputs = []
-    for alias, source in sources.items():
+    for alias, source in clause.sources.items():
         if source.hidden or (only is not None and alias != only):
             continue
         if source.columns is None:

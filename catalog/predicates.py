@@ -6,7 +6,7 @@ what makes it safe to apply to a table before an outer join fills that table's c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -17,6 +17,8 @@ from .constraints import Bound, Constraint, Value, both, compared, either, equal
 Place = tuple[str, str]
 #: What must hold for places, joined by AND.
 Bounds = dict[Place, Bound]
+#: Aliases that an expression sees; None: all that are not hidden.
+Within = Collection[str] | None
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ORDER = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -32,45 +34,101 @@ class Source:
     hidden: bool = False  # right side of a semi or anti join: only its ON clause sees it
 
 
-def places_of(column: exp.Expression | None, sources: Mapping[str, Source]) -> list[Place]:
-    """Return the places that a plain column means; several where a join's USING made them one."""
-    while isinstance(column, exp.Paren):
-        column = column.this
-    if not isinstance(column, exp.Column) or isinstance(column.this, exp.Star):
-        return []
-    name, alias = column.name.lower(), column.table.lower()
-    if alias:
-        known = sources.get(alias)
-        return [(alias, name)] if known is not None and known.columns and name in known.columns else []
-    return [
-        (key, name)
-        for key, source in sources.items()
-        if not source.hidden and source.columns and name in source.columns
-    ]
+class From:
+    """The FROM clause of one SELECT: its sources by alias, and which of their columns USING made one.
 
-
-class Predicates:
-    """The conjuncts of one SELECT: WHERE, the ON clauses, and the columns that joins make equal."""
+    A comma binds less than JOIN: it begins a new group, and the USING and ON of a join see only their own group.
+    """
 
     def __init__(self, sources: Mapping[str, Source], joins: Sequence[exp.Join]) -> None:
         self.sources = sources
         self.joins = joins
-        self.visible = {alias: source for alias, source in sources.items() if not source.hidden}
         self.equal: dict[Place, set[Place]] = {}
+        #: Column → the sources that share it; none of them where it is not certain which ones those are.
+        self.merged: dict[str, set[str]] = {}
+        #: For each join, the sources that its ON clause sees.
+        self.within: list[list[str]] = []
+        group = list(sources)[: len(sources) - len(joins)]
+        merged_here: set[str] = set()
+        for join in joins:
+            right = join.this.alias_or_name.lower()
+            if _is_comma(join):
+                group, merged_here = [right], set()
+                self.within.append(group)
+                continue
+            self.within.append([*group, right])
+            for column in join.args.get("using") or []:
+                self._merge(column.name.lower(), group, right, known=column.name.lower() in merged_here)
+                merged_here.add(column.name.lower())
+            if not sources[right].hidden:
+                group = [*group, right]
+
+    def _merge(self, name: str, group: list[str], right: str, *, known: bool) -> None:
+        having = {alias for alias in group if name in (self.sources[alias].columns or ())}
+        sure = all(self.sources[alias].columns is not None for alias in [*group, right])
+        if not sure or (name in self.merged) != known or (self.merged[name] != having if known else len(having) != 1):
+            self.merged[name] = set()
+            return
+        self.merged[name] = having if self.sources[right].hidden else having | {right}
+        for alias in having:
+            self.equate((alias, name), (right, name))
+
+    def equate(self, first: Place, second: Place) -> None:
+        """Note that two columns are equal wherever rows of both sources are joined."""
+        self.equal.setdefault(first, set()).add(second)
+        self.equal.setdefault(second, set()).add(first)
+
+    def places(self, column: exp.Expression | None, within: Collection[str] | None = None) -> list[Place]:
+        """Return the places that a plain column means; several where USING made them one.
+
+        Parameters
+        ----------
+        within
+            The sources that can be seen; all that are not hidden where None.
+        """
+        while isinstance(column, exp.Paren):
+            column = column.this
+        if not isinstance(column, exp.Column) or isinstance(column.this, exp.Star):
+            return []
+        name, alias = column.name.lower(), column.table.lower()
+        seen = [key for key, source in self.sources.items() if (not source.hidden if within is None else key in within)]
+        having = [key for key in seen if name in (self.sources[key].columns or ())]
+        if alias:
+            return [(alias, name)] if alias in having else []
+        if len(having) == 1 and name not in self.merged:
+            return [(having[0], name)]
+        # Where USING made a column one, its bare name means that one, whoever else has a column of the name.
+        return [(key, name) for key in having if key in self.merged.get(name, ())]
+
+
+def _is_comma(join: exp.Join) -> bool:
+    return not any(join.args.get(part) for part in ("on", "using", "kind", "side", "method"))
+
+
+class Predicates:
+    """The conjuncts of one SELECT, and what they mean for each of its sources."""
+
+    def __init__(self, clause: From) -> None:
+        self.clause = clause
 
     def per_source(self, node: exp.Select, above: Bounds) -> dict[str, Constraint]:
-        """Return what each source's rows must satisfy to matter."""
+        """Return what each source's rows must satisfy to matter.
+
+        Parameters
+        ----------
+        above
+            What the rows of the result must satisfy to matter to whoever uses it.
+        """
+        clause = self.clause
         final = above  # holds for every row of the result: may travel along equal columns
         own: Bounds = {}  # holds for what a join may match: stays with the source
-        sides = [(join.side or "").upper() for join in self.joins]
+        sides = [(join.side or "").upper() for join in clause.joins]
         preserving = any(side in {"RIGHT", "FULL"} for side in sides)
-        earlier = list(self.sources)[: len(self.sources) - len(self.joins)]
-        for join, side in zip(self.joins, sides, strict=True):
+        for join, side, within in zip(clause.joins, sides, clause.within, strict=True):
             right = join.this.alias_or_name.lower()
-            on = join.args.get("on")
-            within = {alias: self.sources[alias] for alias in [*earlier, right]}
-            bounds = self._bounds(on, within) if on is not None else {}
             kind = (join.kind or "").upper()
+            bounds = self._bounds(join.args.get("on"), within)
+            self._equate(join.args.get("on"), within)
             if side == "FULL":
                 bounds = {}
             elif side == "LEFT" or kind == "ANTI":
@@ -81,17 +139,10 @@ class Predicates:
                 own = both(own, bounds)
             else:
                 final = both(final, bounds)
-            self._equate(on, within)
-            for column in join.args.get("using") or []:
-                name = column.name.lower()
-                for alias in earlier:
-                    if name in (self.sources[alias].columns or ()) and not self.sources[alias].hidden:
-                        self._equal((alias, name), (right, name))
-            earlier.append(right)
         where = node.args.get("where")
         if where is not None:
-            final = both(final, self._bounds(where.this, self.visible))
-            self._equate(where.this, self.visible)
+            final = both(final, self._bounds(where.this, None))
+            self._equate(where.this, None)
         result: dict[str, Constraint] = {}
         for (alias, name), bound in both(self._spread(final), own).items():
             result[alias] = both(result.get(alias, {}), {name: bound})
@@ -103,38 +154,34 @@ class Predicates:
         for place, bound in bounds.items():
             reached, waiting = {place}, [place]
             while waiting:
-                fresh = self.equal.get(waiting.pop(), set()) - reached
+                fresh = self.clause.equal.get(waiting.pop(), set()) - reached
                 reached |= fresh
                 waiting.extend(fresh)
             result = both(result, dict.fromkeys(reached, bound))
         return result
 
-    def _equal(self, first: Place, second: Place) -> None:
-        self.equal.setdefault(first, set()).add(second)
-        self.equal.setdefault(second, set()).add(first)
-
-    def _equate(self, condition: exp.Expression | None, within: Mapping[str, Source]) -> None:
+    def _equate(self, condition: exp.Expression | None, within: Within) -> None:
         for part in _conjuncts(condition):
             if isinstance(part, exp.EQ):
-                first, second = places_of(part.this, within), places_of(part.expression, within)
+                first, second = self.clause.places(part.this, within), self.clause.places(part.expression, within)
                 if len(first) == 1 and len(second) == 1:
-                    self._equal(first[0], second[0])
+                    self.clause.equate(first[0], second[0])
 
-    def _bounds(self, condition: exp.Expression, within: Mapping[str, Source]) -> Bounds:
+    def _bounds(self, condition: exp.Expression, within: Within) -> Bounds:
         result: Bounds = {}
         for part in _conjuncts(condition):
             result = both(result, self._bound(part, within))
         return result
 
-    def _bound(self, part: exp.Expression, within: Mapping[str, Source]) -> Bounds:
+    def _bound(self, part: exp.Expression, within: Within) -> Bounds:
         if isinstance(part, exp.Or):
             return either(self._bounds(part.this, within), self._bounds(part.expression, within))
         if isinstance(part, exp.EQ):
-            return _comparison(part, "=", within)
+            return self._comparison(part, "=", within)
         if type(part) in _ORDER:
-            return _comparison(part, _ORDER[type(part)], within)
+            return self._comparison(part, _ORDER[type(part)], within)
         if isinstance(part, exp.Between):
-            places = places_of(part.this, within)
+            places = self.clause.places(part.this, within)
             low, high = _value(part.args.get("low")), _value(part.args.get("high"))
             bounds: Bounds = {}
             if low is not None and not part.args.get("symmetric"):
@@ -143,8 +190,29 @@ class Predicates:
                 bounds = both(bounds, dict.fromkeys(places, compared("<=", high)))
             return bounds
         if isinstance(part, exp.In) and part.expressions and not part.args.get("query"):
-            return _membership(part, within)
+            return self._membership(part, within)
         return {}
+
+    def _comparison(self, part: exp.Binary, operator: str, within: Within) -> Bounds:
+        places, value = self.clause.places(part.this, within), _value(part.expression)
+        if not places or value is None:
+            places, value = self.clause.places(part.expression, within), _value(part.this)
+            operator = _FLIPPED.get(operator, operator)
+        if not places or value is None:
+            return {}
+        return dict.fromkeys(places, equal_to([value]) if operator == "=" else compared(operator, value))
+
+    def _membership(self, part: exp.In, within: Within) -> Bounds:
+        """Return the bounds of ``column IN (...)`` and of ``(column, column) IN ((...), ...)``."""
+        columns = part.this.expressions if isinstance(part.this, exp.Tuple) else [part.this]
+        rows = [row.expressions if isinstance(part.this, exp.Tuple) else [row] for row in part.expressions]
+        bounds: Bounds = {}
+        for index, column in enumerate(columns):
+            values = [_value(row[index]) if len(row) == len(columns) else None for row in rows]
+            known = [value for value in values if value is not None]
+            if len(known) == len(values):
+                bounds = both(bounds, dict.fromkeys(self.clause.places(column, within), equal_to(known)))
+        return bounds
 
 
 def _conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
@@ -157,29 +225,6 @@ def _conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
             waiting.append(part.this)
         elif part is not None:
             yield part
-
-
-def _comparison(part: exp.Binary, operator: str, within: Mapping[str, Source]) -> Bounds:
-    places, value = places_of(part.this, within), _value(part.expression)
-    if not places or value is None:
-        places, value = places_of(part.expression, within), _value(part.this)
-        operator = _FLIPPED.get(operator, operator)
-    if not places or value is None:
-        return {}
-    return dict.fromkeys(places, equal_to([value]) if operator == "=" else compared(operator, value))
-
-
-def _membership(part: exp.In, within: Mapping[str, Source]) -> Bounds:
-    """Return the bounds of ``column IN (...)`` and of ``(column, column) IN ((...), ...)``."""
-    columns = part.this.expressions if isinstance(part.this, exp.Tuple) else [part.this]
-    rows = [row.expressions if isinstance(part.this, exp.Tuple) else [row] for row in part.expressions]
-    bounds: Bounds = {}
-    for index, column in enumerate(columns):
-        values = [_value(row[index]) if len(row) == len(columns) else None for row in rows]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values):
-            bounds = both(bounds, dict.fromkeys(places_of(column, within), equal_to(known)))
-    return bounds
 
 
 def _value(node: exp.Expression | None) -> Value | None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import CytolakeError, MissingExtraError, QueryError
-from .messages import cleaned, file_is_gone
+from .messages import FileIsGoneError, cleaned
 from .writers import as_html, as_text, known_format, write_file, write_stream
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Prepared:
     types: list[str]
     scans: tuple[TableScan, ...]
     known_columns: tuple[str, ...]
+    paths: tuple[str, ...]
 
 
 class Result:
@@ -87,9 +88,7 @@ class Result:
         self._table: pa.Table | None = None
         try:
             self._prepared = prepare()
-        except Exception as error:
-            if not file_is_gone(error):
-                raise
+        except FileIsGoneError:
             self._prepared = prepare()
 
     @property
@@ -211,27 +210,18 @@ class Result:
             return take(self._table.schema, iter(self._table.to_batches()))
         try:
             return take(*self._stream())
-        except _Gone:
+        except FileIsGoneError:
             self._prepared = self._prepare()
-        try:
-            return take(*self._stream())
-        except _Gone as error:
-            raise self._ours(error.__cause__ or error) from error.__cause__
+        return take(*self._stream())
 
     def _steady(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return a stream of rows that has begun to flow; it can be asked again until then, not later."""
 
         def begun(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
             first = next(batches, None)
-            return schema, itertools.chain([] if first is None else [first], self._to_the_end(batches))
+            return schema, itertools.chain([] if first is None else [first], batches)
 
         return self._take(begun)
-
-    def _to_the_end(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except _Gone as error:
-            raise self._ours(error.__cause__ or error) from error.__cause__
 
     def _stream(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         # A cursor of its own: an unfinished stream owns its connection.
@@ -239,8 +229,6 @@ class Result:
         try:
             reader = cursor.sql(self.query).to_arrow_reader(_BATCH)
         except duckdb.Error as error:
-            if file_is_gone(error):
-                raise _Gone from error
             raise self._ours(error) from error
         wide = [kind in _WIDE_INTEGERS for kind in self._prepared.types]
         schema = pa.schema(
@@ -255,8 +243,6 @@ class Result:
                 for batch in reader:
                     yield _conformed(batch, schema)
             except (duckdb.Error, OSError) as error:  # Arrow reports the engine's errors as OSError
-                if file_is_gone(error):
-                    raise _Gone from error
                 raise self._ours(error) from error
             finally:
                 cursor.close()
@@ -264,11 +250,7 @@ class Result:
         return schema, flow()
 
     def _ours(self, error: BaseException) -> CytolakeError:
-        return cleaned(error, self.query, self._prepared.known_columns)
-
-
-class _Gone(Exception):  # noqa: N818 - not an error of the question: it is asked again
-    """A data file disappeared; the cause says which."""
+        return cleaned(error, self.query, columns=self._prepared.known_columns, paths=self._prepared.paths)
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -141,11 +141,11 @@ def _check_reading(root: Any) -> None:
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _READING_NODES:
             verb = kind.removesuffix("_NODE").removesuffix("_QUERY")
             raise QueryError(f"only questions can be asked here, this text contains {_article(verb)}", hint=_READ_ONLY)
-        if kind == "TABLE_FUNCTION":
+        elif kind == "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()
             if name in _REFUSED_FUNCTIONS:
                 raise QueryError(f"{name}() is not available here", hint="write the question itself")
-        if kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL":
+        elif kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL":
             raise QueryError("SHOW is not available here", hint="list tables with `cytolake catalog tables`")
 
 
@@ -153,8 +153,9 @@ def _names(root: Any) -> tuple[tuple[str, ...], frozenset[str]]:
     tables: dict[str, None] = {}
     ctes = set()
     for node in _nodes(root):
-        of_ours = not node.get("catalog_name") and node.get("schema_name") in {"", "main", None}
-        if node.get("type") in {"BASE_TABLE", "SHOW_REF"} and node.get("table_name") and of_ours:
+        # "type" is a word for most nodes, an object for some.
+        is_table = node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name")
+        if is_table and not node.get("catalog_name") and node.get("schema_name") in ("", "main", None):
             tables[node["table_name"]] = None
         if isinstance(node.get("cte_map"), dict):
             ctes.update(str(entry["key"]).lower() for entry in node["cte_map"].get("map", ()))
