@@ -1,7 +1,8 @@
 """Label images of a field: the objects of one object set, as one segmentation found them.
 
 A label image lies inside its field, has the field's axes and pyramid, and is named in ``labels/zarr.json`` only once
-it is complete. Writing the same name again replaces file by file, each in one step; readers never find it absent.
+it is complete: what is listed is whole. Writing the same objects again changes nothing; writing others under the same
+name takes the old ones off the list first, so that no reader sees a mixture, whenever the writer is killed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConflictError, CytolakeError, NotFoundError, UsageError
+from ...errors import ConflictError, CytolakeError, NotFoundError, StorageError, UsageError
 from ..storage import storage_error
 from . import engine, layout, ngff
 from .pyramid import nearest
@@ -50,23 +51,38 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
         raise UsageError(f"{name!r} is no name for labels", hint="use letters, digits, _ and -")
 
     path = f"{field.path}/labels/{name}"
-    shapes = layout.level_shapes((t, 1, 1, y, x), field.levels)
-    documents = [layout.array_document(shape, "int32", depth=1) for shape in shapes]
-    _make_room(field, name, documents)
     store = engine.keys(field.storage, path)
-    engine.write_documents(store, {f"{n}/zarr.json": engine.encode(d) for n, d in enumerate(documents)})
+    head = engine.encode(ngff.label(name, field.info, levels=field.levels, source=source))
+    if _holds(field, name, volume):
+        if field.storage.read(f"{path}/zarr.json") != head:
+            engine.write_documents(store, {"zarr.json": head})
+            engine.sync_tree(field.storage, path, depth=1)
+        return
+    if field.storage.exists(path):
+        remove_label(field, name)
     level = volume.astype(np.int32, copy=False)
-    for n, (shape, document) in enumerate(zip(shapes, documents, strict=True)):
+    for n, shape in enumerate(layout.level_shapes((t, 1, 1, y, x), field.levels)):
+        document = layout.array_document(shape, "int32", depth=1)
+        engine.write_documents(store, {f"{n}/zarr.json": engine.encode(document)})
         array = engine.array_to_write(field.storage, f"{path}/{n}", document)
         try:
             array.write(np.ascontiguousarray(level).reshape(shape)).result()
         except engine.FAILURES as error:
             raise storage_error(f"writing {field.storage.uri(path)}", error) from error
         level = nearest(level)
-    head = ngff.label(name, field.info, levels=len(shapes), source=source)
-    engine.write_documents(store, {"zarr.json": engine.encode(head)})
+    engine.write_documents(store, {"zarr.json": head})
     engine.sync_tree(field.storage, path)
     _list(field, add=name)
+
+
+def _holds(field: Field, name: str, volume: NDArray[Any]) -> bool:
+    """Whether the label image ``name`` is listed and holds just these objects (t, y, x)."""
+    if name not in field.labels():
+        return False
+    try:
+        return all(np.array_equal(field.read_label(name, t=t), plane) for t, plane in enumerate(volume))
+    except (NotFoundError, StorageError, UsageError):
+        return False  # damaged or laid out otherwise: to be replaced
 
 
 def remove_label(field: Field, name: str) -> None:
@@ -88,16 +104,6 @@ def label_source(field: Field, name: str) -> dict[str, Any]:
     if document is None:
         raise NotFoundError(f"{field} has no labels {name!r}")
     return ngff.parse_label_source(document, where)
-
-
-def _make_room(field: Field, name: str, documents: list[dict[str, Any]]) -> None:
-    """Remove an older label image of this name if it is laid out otherwise, so that no file of it stays."""
-    store = engine.keys(field.storage, f"{field.path}/labels/{name}")
-    for n, document in enumerate(documents):
-        there = engine.read_document(store, f"{n}/zarr.json")
-        if there not in (None, document):
-            remove_label(field, name)
-            return
 
 
 def _list(field: Field, *, add: str | None = None, remove: str | None = None) -> None:

@@ -6,6 +6,8 @@ planes carry a cross, empty ones are small rings.
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import math
 import unicodedata
@@ -255,6 +257,11 @@ def field_picture(
         draw.text((x + 15, y), text, fill=_PAPER, font=font, anchor="lm")
         x += 15 + draw.textlength(text, font=font) + 16
     return _png(picture)
+
+
+def as_html(png: bytes, *, alt: str) -> str:
+    """Wrap a picture so that a notebook shows it."""
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ Planes that the field's metadata names as missing read as zeros; any other plane
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,12 @@ class Plate:
         for node in Reader(location)():
             return node
         raise NotFoundError(f"ome-zarr finds no plate at {self.storage.uri(self.path)}")
+
+    def _repr_html_(self) -> str:
+        from .picture import as_html, plate_picture
+
+        fields = Counter(key.well_id for key in self._spec.images)
+        return as_html(plate_picture(self.n_rows, self.n_columns, fields=fields, title=self.name), alt=repr(self))
 
     def __repr__(self) -> str:
         return f"<Plate {self.name}: {len(self.wells)} wells, {len(self._spec.images)} fields at {self.path}>"
@@ -339,6 +346,18 @@ class Field:
     def __str__(self) -> str:
         key = self.key
         return f"well {key.well_id}, field {key.field_id} (acquisition {key.acquisition_id}) of {self.path}"
+
+    def _repr_html_(self) -> str:
+        from .picture import as_html, field_picture
+
+        level = self.levels - 1
+        image = self.read(z=self.shape[2] // 2, level=level)[:, 0]
+        colors = [channel.color or "FFFFFF" for channel in self.channels]
+        names = [channel.role or channel.name for channel in self.channels]
+        pixel_size = self.pixel_size_um[2] * 2**level
+        title = f"{self.key.well_id} field {self.key.field_id}"
+        png = field_picture(image, colors=colors, names=names, pixel_size_um=pixel_size, title=title)
+        return as_html(png, alt=repr(self))
 
     def __repr__(self) -> str:
         return f"<Field {self}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,26 +64,43 @@ def test_writing_again_replaces_all_of_it(field):
     assert label_source(field, "nuclei_1") == {"run": 2}
 
 
-def test_the_same_labels_twice_change_no_byte(field):
+def test_the_same_labels_twice_change_no_file(field):
     write_label(field, "nuclei_1", objects(), source={"run": 1})
-    before = {path: field.storage.read(path) for path in field.storage.list(field.path)}
+    folder = Path(field.storage.uri(field.path))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     write_label(field, "nuclei_1", objects(), source={"run": 1})
-    assert {path: field.storage.read(path) for path in field.storage.list(field.path)} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_readers_never_find_listed_labels_absent_while_they_are_replaced(field, monkeypatch):
+def test_the_same_labels_of_another_run_change_only_their_source(field):
+    write_label(field, "nuclei_1", objects(), source={"run": 1})
+    shard = Path(field.storage.uri(f"{field.path}/labels/nuclei_1/0/c/0/0/0/0/0"))
+    before = shard.stat().st_mtime_ns
+    write_label(field, "nuclei_1", objects(), source={"run": 2})
+    assert shard.stat().st_mtime_ns == before
+    assert label_source(field, "nuclei_1") == {"run": 2}
+
+
+def test_readers_never_see_a_mixture_of_old_and_new(field, monkeypatch):
     write_label(field, "nuclei_1", objects(1), source={})
     original = engine.array_to_write
-    seen = []
+    listed = []
 
     def spy(*args):
-        seen.append(int(field.read_label("nuclei_1").max()))
+        listed.append(field.labels())
         return original(*args)
 
     monkeypatch.setattr(engine, "array_to_write", spy)
     write_label(field, "nuclei_1", objects(2), source={})
-    assert len(seen) == field.levels
-    assert set(seen) <= {1, 2}
+    assert listed == [[]] * field.levels
+    assert field.labels() == ["nuclei_1"]
+
+
+def test_damaged_labels_are_replaced(field):
+    write_label(field, "nuclei_1", objects(), source={})
+    field.storage.delete(f"{field.path}/labels/nuclei_1/0/c/0/0/0/0/0")
+    write_label(field, "nuclei_1", objects(), source={})
+    assert field.read_label("nuclei_1").max() == 1
 
 
 @pytest.mark.parametrize("step", ["array_to_write", "sync_tree"])

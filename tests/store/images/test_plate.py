@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import pickle
 import subprocess
 import sys
@@ -281,6 +282,12 @@ def test_handles_travel(made, images):
     field.read()
     again = pickle.loads(pickle.dumps(field))
     np.testing.assert_array_equal(again.read(), made.pixels[images.keys[0]][0])
+
+
+def test_notebooks_show_a_picture(made):
+    plate = open_plate(made.storage, made.path)
+    for handle in (plate, plate.field("A01", 7)):
+        assert handle._repr_html_().startswith(f'<img alt="{html.escape(repr(handle))}" src="data:image/png;base64,')
 
 
 def test_dask_has_one_task_per_field(made, images, monkeypatch):
