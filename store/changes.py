@@ -276,8 +276,9 @@ def _wholly(file: DataFile, key: Mapping[str, str | int]) -> bool:
 def _equal(rows: pa.Table, key: Mapping[str, str | int]) -> Any:
     mask: Any = pa.chunked_array([pa.repeat(pa.scalar(True), rows.num_rows)])
     for column, value in key.items():
-        wanted: Any = pa.scalar(value)
-        mask = pc.and_(mask, pc.fill_null(pc.equal(rows[column], wanted), False))
+        held: Any = rows[column]
+        equal: Any = pc.equal(held, pa.scalar(value))
+        mask = pc.and_(mask, pc.fill_null(equal, False))
     return mask
 
 

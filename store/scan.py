@@ -8,13 +8,13 @@ is refused: never a wrong row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError
@@ -35,7 +35,8 @@ __all__ = ["Filter", "Scan", "ScanFile", "count", "live_files", "scan", "scan_fo
 _HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
 # Reader features that deltalake's engine applies (checked against the foreign tables of the tests).
 _APPLIED = {"deletionVectors", "columnMapping"}
-_ABSOLUTE = re.compile(r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)")
+_ABSOLUTE = r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)"
+_PARTITION = "partition."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,32 +228,30 @@ def count(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), 
 
 def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFile]:
     """Return the files of an open table that may hold rows satisfying ``filters``, as the log describes them."""
-    return _live(delta, tuple(filters))[0]
-
-
-def _live(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[list[DataFile], int, list[dict[str, Any]]]:
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    kept = actions.filter(may_hold(actions, filters)) if filters else actions
-    statistics = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
-    partitions = [name for name in kept.column_names if name.startswith("partition.")]
-    files, typed = [], []
+    kept, _ = _actions(delta, tuple(filters))
+    bounded = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
+    partitions = [name for name in kept.column_names if name.startswith(_PARTITION)]
+    files = []
     for row in kept.to_pylist():
-        values = {name.removeprefix("partition."): row[name] for name in partitions}
+        values = {name.removeprefix(_PARTITION): row[name] for name in partitions}
+        bounds = {name: (row[f"min.{name}"], row[f"max.{name}"], row[f"null_count.{name}"]) for name in bounded}
         files.append(
             DataFile(
                 path=unquote(row["path"]),
                 rows=row["num_records"],
                 size=row["size_bytes"],
-                stats={
-                    name: (row[f"min.{name}"], row[f"max.{name}"], row[f"null_count.{name}"] or 0)
-                    for name in statistics
-                    if row.get(f"null_count.{name}") is not None
-                },
+                stats={name: entry for name, entry in bounds.items() if entry[2] is not None},
                 partition_values={name: None if v is None else str(v) for name, v in values.items()},
             )
         )
-        typed.append(values)
-    return files, actions.num_rows, typed
+    return files
+
+
+def _actions(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[pa.Table, int]:
+    """Return the log's rows of the files that filters leave, and how many files there are."""
+    logged: Any = delta.get_add_actions(flatten=True)
+    actions = pa.table(logged)
+    return actions.filter(may_hold(actions, filters)) if filters else actions, actions.num_rows
 
 
 def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filters: tuple[Filter, ...]) -> Scan:
@@ -261,27 +260,21 @@ def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filte
         _check_column(table, schema, one.column)
     partition_by = tuple(delta.metadata().partition_columns)
     plain = _is_plain(table, delta)
+    files: list[ScanFile] = []
     if plain:
-        files, considered, typed = _live(delta, filters)
+        kept, considered = _actions(delta, filters)
+        paths: Any = kept["path"]
+        # The files of a shallow clone lie elsewhere; deltalake knows where.
+        plain = not pc.any(pc.match_substring_regex(paths, _ABSOLUTE)).as_py()
+        files = _scan_files(uri, kept, partition_by) if plain else []
     else:
-        files, considered, typed = [], len(delta.file_uris()), []
-    if any(_ABSOLUTE.match(file.path) for file in files):
-        plain, files = False, []  # a shallow clone: deltalake knows where its files are
+        considered = len(delta.file_uris())
     return Scan(
         table=table,
         version=delta.version(),
         schema=schema,
         partition_by=partition_by,
-        files=tuple(
-            ScanFile(
-                uri=f"{uri}/{file.path}",
-                rows=file.rows,
-                bytes=file.size,
-                fingerprint=marked_fingerprint(file.path),
-                partition=values,
-            )
-            for file, values in zip(files, typed, strict=False)
-        ),
+        files=tuple(files),
         considered=considered,
         pruned=considered - len(files) if plain else 0,
         filters=filters,
@@ -289,6 +282,25 @@ def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filte
         _filesystem=storage.arrow_filesystem()[0],
         _delta=None if plain else delta,
     )
+
+
+def _scan_files(uri: str, kept: pa.Table, partition_by: Sequence[str]) -> list[ScanFile]:
+    names = [f"{_PARTITION}{name}" for name in partition_by]
+    # Tens of thousands of files are usual: only these columns become Python objects.
+    wanted = kept.select(["path", "num_records", "size_bytes", *names])
+    files = []
+    for path, rows, size, *values in zip(*(column.to_pylist() for column in wanted.columns), strict=True):
+        decoded = unquote(path)
+        files.append(
+            ScanFile(
+                uri=f"{uri}/{decoded}",
+                rows=rows,
+                bytes=size,
+                fingerprint=marked_fingerprint(decoded),
+                partition=dict(zip(partition_by, values, strict=True)),
+            )
+        )
+    return files
 
 
 def _is_plain(table: str, delta: DeltaTable) -> bool:

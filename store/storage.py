@@ -222,7 +222,7 @@ def storage_error(doing: str, error: BaseException) -> StorageError:
     text = "; ".join(line.strip(" ↳") for line in _COLOUR.sub("", str(error)).splitlines() if line.strip())
     if code in NO_SPACE or "No space left on device" in text or "quota exceeded" in text.lower():
         return StorageError(
-            f"{doing}: no space left on the device; the lake is as it was",
+            f"{doing}: no space left on the device",
             hint="free some space and run the same command again",
         )
     if code in {errno.EACCES, errno.EPERM, errno.EROFS} or "Permission denied" in text:

@@ -440,3 +440,18 @@ def test_columns_added_by_others_do_not_disturb(lake: LakeRoot, wells: Rows) -> 
     put(lake, {"wells": wells("P2")}, "P2")
     assert tables.schema("wells").names[-1] == "later"
     assert lake.tables.read("wells", columns=["later"])["later"].null_count == 6
+
+
+def test_writers_of_different_plates_lose_nothing(any_lake: LakeRoot, wells: Rows, objects: Rows) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def work(writer: int) -> None:
+        for turn in range(3):
+            plate_id = f"P{writer}{turn}"
+            put(any_lake, {FEATURES: objects(plate_id, 2), "wells": wells(plate_id, 1)}, plate_id, new=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    plates = sorted(f"P{writer}{turn}" for writer in range(3) for turn in range(3))
+    assert [plate for (plate,) in seen(any_lake, "wells", "plate_id")] == plates
+    assert [plate for (plate,) in seen(any_lake, FEATURES, "plate_id")] == sorted(plates * 2)

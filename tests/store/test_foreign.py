@@ -151,3 +151,25 @@ def test_a_damaged_log_is_refused(tmp_path: Path) -> None:
     (log / "00000000000000000000.json").write_text("this is no JSON\n")
     with pytest.raises(UnsupportedTableError, match="cannot be read"):
         scan_foreign(str(tmp_path))
+
+
+def test_files_that_lie_elsewhere_are_found(tmp_path: Path) -> None:
+    """A shallow clone names the files of its source by absolute URLs."""
+    from deltalake import DeltaTable
+
+    rows = pa.table({"x": [1, 2, 3]})
+    pq.write_table(rows, tmp_path / "data.parquet")
+    table = DeltaTable.create(str(tmp_path / "clone"), schema=rows.schema)
+    action = {
+        "path": (tmp_path / "data.parquet").as_uri(),
+        "partitionValues": {},
+        "size": (tmp_path / "data.parquet").stat().st_size,
+        "modificationTime": 0,
+        "dataChange": True,
+        "stats": '{"numRecords": 3}',
+    }
+    log = tmp_path / "clone" / "_delta_log" / f"{table.version() + 1:020}.json"
+    log.write_text(json.dumps({"add": action}) + "\n")
+    found = scan_foreign(str(tmp_path / "clone"), [Filter("x", ">", 1)])
+    assert not found.plain
+    assert found.read()["x"].to_pylist() == [2, 3]
