@@ -172,19 +172,16 @@ class ReaderContract:
     def test_pixels_are_as_described(self, export_path: Path) -> None:
         """Has files that hold planes of the promised shape; the first there is, of each channel, is read."""
         for export in self.reader.read(export_path):
-            there = export.planes.filter(pc.is_valid(export.planes["size"]))
             sizes = {a.acquisition_id: (a.height, a.width) for a in export.acquisitions}
-            for channel in export.channels:
-                own = there.filter(
-                    pc.and_(
-                        pc.equal(there["acquisition_id"], channel.acquisition_id),
-                        pc.equal(there["channel_index"], channel.channel_index),
-                    )
-                )
-                for plane in own.slice(0, 1).to_pylist():
-                    file = Path(export.root) / plane["file"]
-                    out = np.zeros(sizes[channel.acquisition_id], plane_dtype(file, plane["page"]))
-                    assert len(read_plane(file, plane["page"], out)) == 64
+            seen: set[tuple[int, int]] = set()
+            for plane in export.planes.to_pylist():
+                channel = (plane["acquisition_id"], plane["channel_index"])
+                if plane["size"] is None or channel in seen:
+                    continue
+                seen.add(channel)
+                file = Path(export.root) / plane["file"]
+                out = np.zeros(sizes[channel[0]], plane_dtype(file, plane["page"]))
+                assert len(read_plane(file, plane["page"], out)) == 64
 
     def test_absent_files_are_counted(self, export_path: Path, tmp_path: Path) -> None:
         """Promises the same planes when a file is gone, with no size for the one that is."""

@@ -95,7 +95,8 @@ class Export:
         by_id = {c.id: c for c in self.channels}
         parts = [
             '<?xml version="1.0" encoding="utf-8"?>',
-            f'<EvaluationInputData xmlns:xsd="http://www.w3.org/2001/XMLSchema" Version="{version}" xmlns="{namespace}">',
+            f'<EvaluationInputData xmlns:xsd="http://www.w3.org/2001/XMLSchema" Version="{version}" '
+            f'xmlns="{namespace}">',
             "<User>tester</User><InstrumentType>Phenix</InstrumentType><Plates><Plate>",
             f"<PlateID>{self.plate_id}</PlateID><MeasurementID>5de72537-0fda-42a5-8715-2e605ccb652c</MeasurementID>",
             f"<MeasurementStartTime>{self.started}</MeasurementStartTime><Name>{self.plate_id}</Name>",

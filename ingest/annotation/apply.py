@@ -99,9 +99,7 @@ def annotate(
     )
     if result.errors and not (accept_valid and result.annotations):
         return _report(None, "failed", 0, result)
-    rows = _write(root, run, result, replace=replace, status="partial" if result.errors else "ok")
-    status = "partial" if result.errors else "ok" if rows else "skipped"
-    return _report(run.run_id if rows else None, status, rows, result)
+    return _write(root, run, result, replace=replace)
 
 
 def check_annotation(
@@ -158,13 +156,12 @@ def annotate_export(
     else:
         return {"run_id": None, "status": "skipped", "rows": 0, "errors": [], "warnings": []}
     try:
-        rows = _write(root, run, result, replace=False, status="ok")
+        return _write(root, run, result, replace=False)
     except AlreadyExistsError as error:
         if files:
             raise
         warnings = [f"the assay layout is not used: {error.message}"]
         return {"run_id": None, "status": "skipped", "rows": 0, "errors": [], "warnings": warnings}
-    return _report(run.run_id if rows else None, "ok" if rows else "skipped", rows, result)
 
 
 def _report(run_id: str | None, status: str, rows: int, result: AnnotationResult) -> dict[str, Any]:
@@ -302,10 +299,12 @@ def _changes(root: LakeRoot, result: AnnotationResult, run_id: str, *, replace: 
     return _Changes(plates=plates, perturbations=perturbations, biosamples=_new_biosamples(root, result, run_id))
 
 
-def _write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool, status: str) -> int:
-    """Merge annotation into the tables in one commit, and return the number of wells that changed."""
+def _write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool) -> dict[str, Any]:
+    """Merge annotation into the tables in one commit, if anything changes, and return the report."""
+    status = "partial" if result.errors else "ok"
+    nothing_new = _report(None, "partial" if result.errors else "skipped", 0, result)
     if not _changes(root, result, run.run_id, replace=replace):
-        return 0
+        return nothing_new
     plates = sorted({a.plate_id for a in result.annotations})
     with ExitStack() as locks:
         for plate in plates:
@@ -313,7 +312,7 @@ def _write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool,
             locks.enter_context(root.storage.lock(f"plate-{result.study_id}-{plate}", wait=_LOCK_WAIT_S))
         changes = _changes(root, result, run.run_id, replace=replace)
         if not changes:
-            return 0
+            return nothing_new
         for name, sha256 in result.inputs:
             run.add_input("file", name, sha256=sha256)
         for warning in result.warnings:
@@ -331,7 +330,7 @@ def _write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool,
                     commit.upsert(name, _table(name, rows), on=["study_id", on])
             commit.append("runs", run.record(status))
             commit.commit()
-    return changes.wells
+    return _report(run.run_id, status, changes.wells, result)
 
 
 def _contradiction(found: Sequence[str]) -> AlreadyExistsError:

@@ -73,21 +73,21 @@ def parse_sheet(data: bytes, name: str) -> Sheet:
             f"{name} is a workbook, not a text table", hint="Save the sheet as CSV (UTF-8) and name that file."
         )
     text, warnings = _decode(data, name)
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     delimiter = ""
-    if lines and lines[0].lower().startswith("sep=") and len(lines[0]) == 5:
+    if lines[0].lower().startswith("sep=") and len(lines[0]) == 5:
         # Excel's own way to name the delimiter; the line is no header.
         delimiter, lines = lines[0][4], ["", *lines[1:]]
     header_at = next((i for i, line in enumerate(lines) if _has_content(line)), None)
     if header_at is None:
         raise InvalidDataError(f"{name} is empty", hint="The first line names the columns, such as well,compound.")
-    delimiter = delimiter or _find_delimiter(lines[header_at:])
-    reader = csv.reader(io.StringIO("\n".join(lines[header_at:])), delimiter=delimiter, skipinitialspace=True)
     headers: tuple[str, ...] = ()
     rows: list[SheetRow] = []
     uneven: list[tuple[int, int]] = []
     line = header_at + 1
     try:
+        delimiter = delimiter or _find_delimiter(lines[header_at:])
+        reader = csv.reader(io.StringIO("\n".join(lines[header_at:])), delimiter=delimiter, skipinitialspace=True)
         for cells in reader:
             row = tuple(cell.strip() for cell in cells)
             if not headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,8 @@ def test_a_damaged_export(tmp_path: Path, seed: int, changes: list[tuple[str, in
     (tmp_path / "Index.xml").write_bytes(damaged(seed, changes))
     reader = HarmonyReader()
     reader.detect(tmp_path)
-    try:
+    with contextlib.suppress(CytolakeError):
         (export,) = reader.read(tmp_path)
-    except CytolakeError as error:
-        assert str(error)
-    else:
         assert export.planes.num_rows > 0
 
 
@@ -61,7 +59,5 @@ def test_a_damaged_export(tmp_path: Path, seed: int, changes: list[tuple[str, in
 )
 def test_any_bytes(parse: object, data: bytes) -> None:
     assert callable(parse)
-    try:
+    with contextlib.suppress(CytolakeError):
         parse(data, "file")
-    except CytolakeError:
-        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, variant: str, share: 
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * share)])
     out = np.full(SHAPE, 9, np.uint16)
-    with pytest.raises(SourceFileError, match="a.tif"):
+    with pytest.raises(SourceFileError, match=r"a\.tif"):
         read_plane(file, 0, out)
 
 
@@ -180,10 +181,8 @@ def test_damaged_bytes_give_our_errors_only(
         data[-position - 1 if from_end else position] = value
     file = tmp_path / "a.tif"
     file.write_bytes(data)
-    try:
+    with contextlib.suppress(CytolakeError):
         read_plane(file, 0, np.zeros(SHAPE, np.uint16))
-    except CytolakeError:
-        pass
 
 
 def test_real_files(shared_data: Path) -> None:

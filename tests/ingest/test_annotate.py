@@ -1,0 +1,278 @@
+"""Annotation in the lake: complete, never silently over what is known, and nothing at all where nothing is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cytolake.errors import AlreadyExistsError, InvalidDataError, NotFoundError
+from cytolake.ingest.annotation.apply import annotate, annotate_export, check_annotation
+from cytolake.ingest.rows import table_of
+from cytolake.ingest.vendors.harmony import HarmonyReader
+from cytolake.schemas.identifiers import parse_well
+from cytolake.store.commit import Commit
+from cytolake.store.root import LakeRoot, init_root
+from harmony_xml import Export, grid
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> LakeRoot:
+    """A lake that knows two plates of 8 × 12 wells, with A01 and B03 imaged; no pixels."""
+    lake = init_root(tmp_path / "lake")
+    with Commit(lake, run_id="ingest-1", app_id="test") as commit:
+        for plate in ("P1", "P2"):
+            key = {"study_id": "pilot", "plate_id": plate}
+            facts = {
+                "barcode": f"BR{plate}",
+                "n_rows": 8,
+                "n_columns": 12,
+                "path": "x",
+                "fingerprint": "f",
+                "status": "ok",
+            }
+            commit.replace("plates", key, table_of("plates", [{**key, **facts, "run_id": "ingest-1"}]))
+            commit.replace("wells", key, table_of("wells", [bare_well(plate, w) for w in ("A01", "B03")]))
+        commit.commit()
+    return lake
+
+
+def bare_well(plate: str, well: str) -> dict[str, Any]:
+    row, column = parse_well(well)
+    return {
+        "study_id": "pilot", "plate_id": plate, "well_id": well, "row": row, "column": column,
+        "n_perturbations": 0, "excluded": False, "run_id": "ingest-1",
+    }  # fmt: skip
+
+
+def apply(root: LakeRoot, tmp_path: Path, text: str, **options: Any) -> dict[str, Any]:
+    file = tmp_path / "map.csv"
+    file.write_text(text)
+    return annotate(root, **{"study_id": "pilot", "plate_id": "P1", "files": [file]} | options)
+
+
+def wells(root: LakeRoot, plate: str = "P1") -> dict[str, dict[str, Any]]:
+    rows = root.tables.read("wells", where={"study_id": "pilot", "plate_id": plate})
+    return {row["well_id"]: row for row in rows.to_pylist(maps_as_pydicts="strict")}
+
+
+def doses(root: LakeRoot) -> list[tuple[str, str, float | None]]:
+    rows = root.tables.read("well_perturbations").to_pylist()
+    return sorted((r["well_id"], r["perturbation_id"], r["concentration_um"]) for r in rows)
+
+
+def files(root: LakeRoot) -> dict[str, int]:
+    folder = Path(root.url.removeprefix("file://"))
+    assert folder.is_dir()
+    return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+MAP = "well,compound,concentration,control_type\nA1,Aspirin,10 uM,treatment\nB3,DMSO,,vehicle\nH12,Aspirin,1 uM,treatment\n"
+
+
+def test_a_plate_map_fills_the_wells(root: LakeRoot, tmp_path: Path) -> None:
+    report = apply(root, tmp_path, MAP)
+    assert (report["status"], report["rows"], report["errors"]) == ("ok", 3, [])
+    found = wells(root)
+    assert sorted(found) == ["A01", "B03", "H12"], "a well that was not imaged is a well all the same"
+    assert (found["A01"]["compound"], found["A01"]["concentration_um"]) == ("Aspirin", 10.0)
+    assert found["B03"]["control_type"] == "negative_vehicle"
+    assert {w["run_id"] for w in found.values()} == {report["run_id"]}
+    assert doses(root) == [("A01", "Aspirin", 10.0), ("B03", "DMSO", None), ("H12", "Aspirin", 1.0)]
+    assert {w["compound"] for w in wells(root, "P2").values()} == {None}
+    (run,) = root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
+    assert (run["run_id"], run["status"], run["plate_ids"]) == (report["run_id"], "ok", ["P1"])
+    assert [(i["kind"], i["name"]) for i in run["inputs"]] == [("file", "map.csv")]
+
+
+def test_wells_without_a_row_keep_what_they_have(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,compound\nA1,Aspirin\n")
+    assert wells(root)["B03"] == {**dict.fromkeys(wells(root)["B03"]), **bare_well("P1", "B03")}
+
+
+def test_the_same_again_changes_no_file(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, MAP)
+    before = files(root)
+    report = apply(root, tmp_path, MAP)
+    assert (report["status"], report["rows"], report["run_id"]) == ("skipped", 0, None)
+    assert files(root) == before
+
+
+def test_sheets_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, MAP)
+    report = apply(root, tmp_path, "well,cell_line,note\nA1,HepG2,first\n")
+    assert report["rows"] == 1
+    found = wells(root)["A01"]
+    assert (found["biosample_id"], found["compound"], found["attributes"]) == ("HepG2", "Aspirin", {"note": "first"})
+    assert root.tables.read("biosamples")["cell_line"].to_pylist() == ["HepG2"]
+    assert len(doses(root)) == 3
+    apply(root, tmp_path, "well,compound,batch no\nA1,,7\n")
+    assert wells(root)["A01"]["compound"] == "Aspirin", "an empty cell says nothing"
+    assert wells(root)["A01"]["attributes"] == {"note": "first", "batch no": "7"}
+
+
+CONTRADICTIONS = {
+    "another compound": ("well,compound\nA1,Ibuprofen\n", "A01 of P1 has Aspirin, row 2 of map.csv says Ibuprofen"),
+    "another dose": ("well,compound,dose_um\nA1,Aspirin,3\n", "A01 of P1 has Aspirin at another dose"),
+    "a combination": (
+        "well,compound,dose_um,compound_2\nA1,Aspirin,10,X\n",
+        "has Aspirin, row 2 of map.csv says Aspirin + X",
+    ),
+    "another control": (
+        "well,control\nA1,positive\n",
+        "control_type of A01 of P1 is treatment, row 2 of map.csv says positive",
+    ),
+    "other facts": ("well,compound,dose_um,smiles\nH12,Aspirin,1,CC\n", "smiles of Aspirin is C, the sheet says CC"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_a_contradiction_needs_replace(root: LakeRoot, tmp_path: Path, case: str) -> None:
+    text, said = CONTRADICTIONS[case]
+    apply(root, tmp_path, MAP)
+    apply(root, tmp_path, "well,compound,dose_um,smiles\nA1,Aspirin,10,C\n")
+    before = files(root)
+    with pytest.raises(AlreadyExistsError) as raised:
+        apply(root, tmp_path, text)
+    assert said in raised.value.message
+    assert "--replace" in str(raised.value)
+    assert files(root) == before
+    report = apply(root, tmp_path, text, replace=True)
+    assert report["status"] == "ok"
+    assert apply(root, tmp_path, text)["status"] == "skipped"
+
+
+def test_replace_overrules_only_what_the_sheet_says(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, MAP)
+    apply(root, tmp_path, "well,compound,control_type\nA1,Ibuprofen,\n", replace=True)
+    found = wells(root)
+    assert (found["A01"]["compound"], found["A01"]["concentration_um"]) == ("Ibuprofen", None)
+    assert found["A01"]["control_type"] is None
+    assert found["H12"]["compound"] == "Aspirin"
+    assert doses(root) == [("A01", "Ibuprofen", None), ("B03", "DMSO", None), ("H12", "Aspirin", 1.0)]
+    apply(root, tmp_path, "well,compound\nA1,\n", replace=True)
+    assert wells(root)["A01"]["n_perturbations"] == 0
+    assert [d[0] for d in doses(root)] == ["B03", "H12"]
+
+
+def test_exclusion_stays_until_somebody_overrules_it(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,excluded,exclusion_reason\nA1,yes,bubble\n")
+    apply(root, tmp_path, "well,compound,excluded\nA1,X,\n")
+    assert (wells(root)["A01"]["excluded"], wells(root)["A01"]["exclusion_reason"]) == (True, "bubble")
+    with pytest.raises(AlreadyExistsError, match="excluded of A01"):
+        apply(root, tmp_path, "well,excluded\nA1,no\n")
+    apply(root, tmp_path, "well,excluded\nA1,no\n", replace=True)
+    assert wells(root)["A01"]["excluded"] is False
+
+
+def test_all_rows_or_none(root: LakeRoot, tmp_path: Path) -> None:
+    before = files(root)
+    report = apply(root, tmp_path, "well,compound\nA1,X\nZ1,Y\n")
+    assert (report["status"], report["rows"], report["run_id"]) == ("failed", 0, None)
+    assert report["errors"] == [
+        {
+            "file": "map.csv",
+            "row": 3,
+            "column": "well",
+            "value": "Z1",
+            "rule": "outside-plate",
+            "message": "Z01 lies outside plate P1 of 8 × 12 wells",
+        }
+    ]
+    assert files(root) == before
+
+
+def test_valid_rows_may_be_accepted(root: LakeRoot, tmp_path: Path) -> None:
+    report = apply(root, tmp_path, "well,compound\nA1,X\nZ1,Y\n", accept_valid=True)
+    assert (report["status"], report["rows"], len(report["errors"])) == ("partial", 1, 1)
+    assert wells(root)["A01"]["compound"] == "X"
+    assert root.tables.read("runs", where={"verb": "annotate"})["status"].to_pylist() == ["partial"]
+    assert apply(root, tmp_path, "well,compound\nZ1,Y\n", accept_valid=True)["status"] == "failed"
+
+
+def test_a_sheet_of_several_plates(root: LakeRoot, tmp_path: Path) -> None:
+    report = apply(root, tmp_path, "barcode,well,compound\nBRP1,A1,X\nP2,A1,Y\n", plate_id=None)
+    assert report["rows"] == 2
+    assert (wells(root)["A01"]["compound"], wells(root, "P2")["A01"]["compound"]) == ("X", "Y")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"study_id": "pilott"}, "no plates of a study 'pilott'; did you mean 'pilot'?"),
+        ({"plate_id": "P9"}, "study 'pilot' has no plate 'P9'"),
+        ({"files": ["none.csv"]}, "there is no file none.csv"),
+    ],
+)
+def test_what_does_not_exist(root: LakeRoot, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(NotFoundError) as raised:
+        apply(root, tmp_path, MAP, **options)
+    assert said in raised.value.message
+
+
+# --- with an ingest
+
+LAYOUT = """<AssayLayout xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><PlateCols>12</PlateCols><PlateRows>8</PlateRows>
+<Layer><Name>Compound</Name><Well><Row>1</Row><Col>1</Col><Value>Aspirin</Value></Well>
+<Well><Row>2</Row><Col>3</Col><Value>DMSO</Value></Well></Layer>
+<Layer><Name>Concentration</Name><Well><Row>1</Row><Col>1</Col><Value>{dose}</Value></Well></Layer>
+<Layer><Name>Operator</Name><Well><Row>1</Row><Col>1</Col><Value>Ann</Value></Well></Layer></AssayLayout>"""
+
+
+def with_layout(tmp_path: Path, dose: str) -> Any:
+    folder = Export(images=grid(), plate_id="P1").write(tmp_path / f"M {dose}")
+    (folder / "Assaylayout").mkdir()
+    (folder / "Assaylayout" / "plate.xml").write_text(LAYOUT.format(dose=dose), encoding="utf-8")
+    return HarmonyReader().read(folder)[0]
+
+
+def test_an_assay_layout_annotates_by_itself(root: LakeRoot, tmp_path: Path) -> None:
+    export = with_layout(tmp_path, "10 µM")
+    report = annotate_export(root, export, [], study_id="pilot")
+    assert (report["status"], report["rows"]) == ("ok", 2)
+    assert doses(root) == [("A01", "Aspirin", 10.0), ("B03", "DMSO", None)]
+    assert wells(root)["A01"]["attributes"] == {"Operator": "Ann"}
+    before = files(root)
+    assert annotate_export(root, export, [], study_id="pilot")["status"] == "skipped"
+    assert files(root) == before
+
+
+def test_a_layer_that_breaks_a_rule_becomes_an_attribute(root: LakeRoot, tmp_path: Path) -> None:
+    report = annotate_export(root, with_layout(tmp_path, "10"), [], study_id="pilot")
+    assert any("layer 'Concentration' is kept as an attribute only: '10' has no unit" in w for w in report["warnings"])
+    assert wells(root)["A01"]["attributes"] == {"Operator": "Ann", "Concentration": "10"}
+    assert wells(root)["A01"]["compound"] == "Aspirin"
+
+
+def test_an_assay_layout_does_not_overrule_a_person(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,compound\nA1,Ibuprofen\n")
+    report = annotate_export(root, with_layout(tmp_path, "10 µM"), [], study_id="pilot")
+    assert (report["status"], report["rows"]) == ("skipped", 0)
+    assert any("the assay layout is not used" in w for w in report["warnings"])
+    assert wells(root)["A01"]["compound"] == "Ibuprofen"
+
+
+def test_a_plate_map_goes_before_an_assay_layout(root: LakeRoot, tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text("well,compound\nA1,Ibuprofen\n")
+    annotate_export(root, with_layout(tmp_path, "10 µM"), [tmp_path / "map.csv"], study_id="pilot")
+    assert wells(root)["A01"]["compound"] == "Ibuprofen"
+    assert wells(root)["B03"]["compound"] is None
+
+
+def test_an_export_without_annotation_writes_nothing(root: LakeRoot, tmp_path: Path) -> None:
+    (export,) = HarmonyReader().read(Export(images=grid()).write(tmp_path / "M"))
+    before = files(root)
+    assert annotate_export(root, export, [], study_id="pilot", plate_id="P1")["warnings"] == []
+    assert files(root) == before
+
+
+def test_maps_are_checked_before_pixels_are_converted(tmp_path: Path) -> None:
+    exports = HarmonyReader().read(Export(images=grid()).write(tmp_path / "M"))
+    (tmp_path / "map.csv").write_text("well,compound,dose\nA1,X,1 uM\nI1,X,1 uM\nA2,X,1\n")
+    with pytest.raises(InvalidDataError) as raised:
+        check_annotation(exports, [tmp_path / "map.csv"], study_id="pilot")
+    assert "the plate map has 2 fault(s)" in raised.value.message
+    assert "map.csv, row 3, well: I01 lies outside plate P0001" in raised.value.message
+    assert "map.csv, row 4, dose: '1' has no unit" in raised.value.message
+    (tmp_path / "map.csv").write_text("plate,well,compound\nP0001,A1,X\nother,A1,X\n")
+    check_annotation(exports, [tmp_path / "map.csv"], study_id="pilot")
