@@ -140,7 +140,8 @@ def _ingested(result: Mapping[str, Any]) -> str:
         for plate in result["plates"]
     ]
     header = ("plate", "wells", "fields", "planes", "missing", "corrupt", "read", "seconds", "path")
-    return "\n".join([table(rows, header), "", f"{result['status']}  run {result['run_id']}"])
+    run = f"  run {result['run_id']}" if result["run_id"] else ""
+    return "\n".join([table(rows, header), "", f"{result['status']}{run}"])
 
 
 @click.command()

@@ -319,21 +319,23 @@ def _report(
     warnings: Sequence[str] | None = None,
     seconds: float = 0.0,
 ) -> dict[str, Any]:
-    if path is None and plan.old is not None:
-        path = str(plan.old["path"])
-    plate = {
-        "study_id": plan.study_id,
-        "plate_id": plan.plate_id,
-        "action": plan.action,
-        "wells": len({r.well_id for r in receipts}),
-        "fields": len(receipts),
-        "planes": sum(len(r.sources) for r in receipts),
-        "missing_planes": sum(r.count("missing") for r in receipts),
-        "corrupt_planes": sum(r.count("corrupt") for r in receipts),
-        "bytes_read": sum(r.bytes_read for r in receipts),
-        "seconds": round(seconds, 3),
-        "path": path,
-    }
+    plate: dict[str, Any] = {"study_id": plan.study_id, "plate_id": plan.plate_id, "action": plan.action}
+    if status == "skipped" and plan.old is not None:
+        # What is there, none of which was read again.
+        old = plan.old
+        plate |= {name: old[f"n_{name}"] for name in ("wells", "fields", "planes", "missing_planes", "corrupt_planes")}
+        plate |= {"bytes_read": 0, "seconds": 0.0, "path": old["path"]}
+    else:
+        plate |= {
+            "wells": len({r.well_id for r in receipts}),
+            "fields": len(receipts),
+            "planes": sum(len(r.sources) for r in receipts),
+            "missing_planes": sum(r.count("missing") for r in receipts),
+            "corrupt_planes": sum(r.count("corrupt") for r in receipts),
+            "bytes_read": sum(r.bytes_read for r in receipts),
+            "seconds": round(seconds, 3),
+            "path": path,
+        }
     return {
         "run_id": run.run_id if run else None,
         "status": status,

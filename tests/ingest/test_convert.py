@@ -71,6 +71,9 @@ def test_a_second_ingest_changes_no_file(lake: Lake, export: Path) -> None:
     before = files_of(lake)
     report = lake.ingest(export, study="pilot", existing="skip")
     assert report["status"] == "skipped"
+    assert report["run_id"] is None
+    assert report["plates"][0]["planes"] == 12
+    assert report["plates"][0]["bytes_read"] == 0
     assert files_of(lake) == before
 
 
