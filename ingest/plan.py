@@ -143,6 +143,7 @@ def _extension(root: LakeRoot, plan: IngestPlan) -> IngestPlan:
             hint="Extending only adds fields. Use --existing replace to ingest the plate anew.",
         )
     new = offered.keys() - have.keys()
+    _check_channels(plan, export, root.tables.read("channels", where=where).to_pylist())
     if not new:
         return dataclasses.replace(plan, action="skip", export=export)
     return dataclasses.replace(
@@ -152,6 +153,21 @@ def _extension(root: LakeRoot, plan: IngestPlan) -> IngestPlan:
             export, planes=_of_fields(export.planes, new), fields=_of_fields(export.fields, new)
         ),
     )
+
+
+def _check_channels(plan: IngestPlan, export: PlateExport, known: list[dict[str, Any]]) -> None:
+    """Refuse to add fields to a measurement whose channels were others: their planes would be mixed up."""
+    for acquisition in export.acquisitions:
+        number = acquisition.acquisition_id
+        there = sorted((c["channel_index"], c["name"]) for c in known if c["acquisition_id"] == number)
+        here = sorted((c.channel_index, c.name) for c in export.channels if c.acquisition_id == number)
+        if there and there != here:
+            raise ConflictError(
+                f"plate {plan.plate_id} of study {plan.study_id}: the channels of this measurement are "
+                f"{', '.join(name for _, name in there)} in the lake and {', '.join(name for _, name in here)} in "
+                f"{export.root}",
+                hint="Use --existing replace to ingest the plate anew.",
+            )
 
 
 def _of_fields(table: pa.Table, keys: set[tuple[int, str, int]]) -> pa.Table:

@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cytolake
 import pyarrow as pa
 import pytest
-
-import cytolake
 from cytolake.demo.synthetic import AGP, CONTROL, DNA, ER, PlateSpec, make_export
 from cytolake.lake import Lake
 

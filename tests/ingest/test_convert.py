@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cytolake
 import numpy as np
 import pytest
 import tifffile
-
-import cytolake
 from cytolake.errors import AlreadyExistsError, ConflictError, SourceFileError, StorageError
 from cytolake.lake import Lake
 
@@ -214,6 +213,16 @@ def test_extend_refuses_a_field_whose_files_changed(lake: Lake, export: Path) ->
         lake.ingest(export, study="pilot", existing="extend")
 
 
+def test_extend_refuses_other_channels_in_a_measurement(lake: Lake, tiny_export: Path, tmp_path: Path) -> None:
+    early = Path(shutil.copytree(tiny_export, tmp_path / "early"))
+    index = next(early.rglob("Index.idx.xml"))
+    _keep_images(index, lambda url: "r01c01" in url)
+    index.write_bytes(index.read_bytes().replace(b"Alexa 568", b"Alexa 750"))
+    lake.ingest(early, study="pilot")
+    with pytest.raises(ConflictError, match=r"Alexa 750.*Alexa 568"):
+        lake.ingest(tiny_export, study="pilot", existing="extend")
+
+
 def test_an_interrupted_ingest_goes_on_where_it_stopped(
     lake: Lake, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +260,7 @@ def test_a_full_disk_says_so_and_leaves_nothing_visible(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(engine, "sync_tree", full)
-    with pytest.raises((StorageError, OSError), match="[Nn]o space"):
+    with pytest.raises((StorageError, OSError), match=r"[Nn]o space"):
         lake.ingest(export, study="pilot")
     monkeypatch.undo()
     assert rows(lake, "plates") == []

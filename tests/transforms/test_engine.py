@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cytolake
 import numpy as np
 import pyarrow as pa
 import pytest
-
-import cytolake
 from cytolake.demo.synthetic import Truth
 from cytolake.errors import NotFoundError, RecipeError, UsageError
 from cytolake.lake import Lake
@@ -87,10 +86,7 @@ def test_the_dictionary_describes_every_column_once(measured: tuple[Lake, dict[s
     lake, _ = measured
     described = lake.root.tables.read("feature_dictionary")["column"].to_pylist()
     stored = [
-        column
-        for name in SETS
-        for column in objects(lake, name).column_names
-        if column.startswith(name.capitalize())
+        column for name in SETS for column in objects(lake, name).column_names if column.startswith(name.capitalize())
     ]
     assert sorted(described) == sorted(stored)
 
