@@ -49,13 +49,13 @@ def open_connection(moment: Moment) -> duckdb.DuckDBPyConnection:
     spill = Path(tempfile.gettempdir()) / f"cytolake-{os.getpid()}"
     for setting in (
         "python_enable_replacements = false",
-        "enable_progress_bar = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "TimeZone = 'UTC'",
         f"temp_directory = {text(str(spill))}",
     ):
-        connection.execute(f"SET {setting}").fetchall()
+        # GLOBAL: cursors are connections of their own, and take nothing else over.
+        connection.execute(f"SET GLOBAL {setting}").fetchall()
     filesystem = moment.root.storage.duckdb_filesystem()
     if filesystem is not None:
         connection.register_filesystem(filesystem)
@@ -96,7 +96,7 @@ class Binder:
             "enable_external_access = false",
             "lock_configuration = true",
         ):
-            self.connection.execute(f"SET {setting}").fetchall()
+            self.connection.execute(f"SET GLOBAL {setting}").fetchall()
 
     def _objects(self, view: ObjectView, constraint: Constraint) -> str:
         on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}

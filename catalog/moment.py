@@ -62,7 +62,8 @@ class Moment:
 
         if not self.exists(table):
             return arrow_schema(table) if table in TABLES else class_schema("ObjectRow")
-        return pa.schema(self.root.tables.open(table, version=self.version(table)).schema().to_arrow())
+        schema: Any = self.root.tables.open(table, version=self.version(table)).schema().to_arrow()
+        return pa.schema(schema)
 
     def scan(self, table: str, filters: Sequence[Filter] = ()) -> Scan | None:
         """Return the files of a table that ``filters`` leave, None where nothing had been written to it."""

@@ -151,7 +151,7 @@ def _check_reading(root: Any) -> None:
 
 def _names(root: Any) -> tuple[tuple[str, ...], frozenset[str]]:
     tables: dict[str, None] = {}
-    ctes = set()
+    ctes: set[str] = set()
     for node in _nodes(root):
         # "type" is a word for most nodes, an object for some.
         is_table = node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,7 +75,7 @@ def _write_csv(stream: IO[bytes], schema: pa.Schema, batches: Batches) -> int:
         flat = _flat(batch)
         buffer = io.BytesIO()
         # Arrow quotes every text or none: only a batch that needs quotes gets them.
-        style = "needed" if _needs_quotes(flat) else "none"
+        style: Literal["needed", "none"] = "needed" if _needs_quotes(flat) else "none"
         pa.csv.write_csv(flat, buffer, pa.csv.WriteOptions(include_header=False, quoting_style=style))
         stream.write(buffer.getvalue())
     return rows
@@ -96,7 +96,7 @@ def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         kind = column.type
         if pa.types.is_dictionary(kind):
-            columns.append(column.dictionary_decode())
+            columns.append(pc.cast(column, kind.value_type))
         elif pa.types.is_floating(kind):
             columns.append(pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column))
         elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_interval(kind):
@@ -131,7 +131,9 @@ def _shortest(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _write_arrow(stream: IO[bytes], schema: pa.Schema, batches: Batches) -> int:
     rows = 0
-    with pa.ipc.new_stream(stream, schema) as writer:
+    # pyarrow's annotations name fewer streams than it takes.
+    sink: Any = stream
+    with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows

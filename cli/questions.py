@@ -48,7 +48,7 @@ def sql(
     if format_ in _BINARY and output is None and sys.stdout.isatty():
         raise click.UsageError(f"{format_} is not for a terminal; name a file with --output")
     if query == "-":
-        query = click.get_text_stream("stdin").read()
+        query = sys.stdin.read()
     result = the_lake(ctx).sql(query, as_of=as_of)
     if output is not None and format_ != "table":
         rows = result.write(output, format_)
@@ -56,7 +56,7 @@ def sql(
     elif format_ == "table":
         _print_table(result, output)
     else:
-        result.write(click.get_binary_stream("stdout"), format_)
+        result.write(sys.stdout.buffer, format_)
 
 
 def _print_table(result: Result, output: str | None) -> None:

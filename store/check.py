@@ -172,7 +172,7 @@ class _Check:
         key = list(TABLES[name].key)
         if key:
             counts = found.read(key).group_by(key).aggregate([([], "count_all")])
-            twice = counts.filter(pc.greater(counts["count_all"], 1)).select(key)
+            twice = counts.filter(pc.greater(counts["count_all"], pa.scalar(1))).select(key)
             if twice.num_rows:
                 self._wrong("duplicate-key", f"tables/{name}", f"{twice.num_rows} keys occur twice: {_some(twice)}")
         required = [f.name for f in arrow_schema(name) if not f.nullable and f.name in found.schema.names]
@@ -287,7 +287,7 @@ class _Check:
         self.problems.append(Problem(code, where, message))
 
 
-def _identity() -> Iterator[pa.Field]:
+def _identity() -> Iterator[pa.Field[Any]]:
     from ..schemas.tables import class_schema
 
     yield from class_schema("ObjectRow")

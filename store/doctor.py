@@ -62,14 +62,16 @@ def _libraries() -> Iterator[Check]:
         yield Check("cytolake", False, "not installed as a package", "pip install cytolake")
         return
     yield Check("cytolake", True, version("cytolake"), "")
-    missing, present, optional = [], [], []
+    missing: list[str] = []
+    present: list[str] = []
     for requirement in wanted:
         text, _, marker = requirement.partition(";")
         name = text.split("[")[0].split(">")[0].split("=")[0].split("<")[0].split("~")[0].strip()
         try:
             installed = version(name)
         except PackageNotFoundError:
-            (optional if "extra" in marker else missing).append(text.strip())
+            if "extra" not in marker:
+                missing.append(text.strip())
             continue
         if "extra" not in marker:
             present.append(f"{name} {installed}")
@@ -143,7 +145,7 @@ def different_columns(root: LakeRoot, table: str) -> list[str]:
     return [field.name for field in arrow_schema(table) if not _alike(there, field)]
 
 
-def _alike(there: pa.Schema, field: pa.Field) -> bool:
+def _alike(there: pa.Schema, field: pa.Field[Any]) -> bool:
     from deltalake import Field
 
     if field.name not in there.names:
@@ -152,7 +154,7 @@ def _alike(there: pa.Schema, field: pa.Field) -> bool:
     return bool(mine == its) or Field.from_arrow(_bare(mine)) == Field.from_arrow(_bare(its))
 
 
-def _bare(kind: pa.DataType) -> pa.Field:
+def _bare(kind: pa.DataType) -> pa.Field[Any]:
     import pyarrow as pa
 
     return pa.field("x", kind)
