@@ -3,7 +3,8 @@
 In a Markdown page, every ``console`` block is run by bash, command by command (lines that start with ``$``, continued
 while a line ends in a backslash), in one folder and with one environment per page; what follows a command is its
 standard output. Every ``python`` block is run as a script of its own, and a ``text`` block right after it is what it
-prints. In expected output ``...`` stands for anything within a line, and alone for any number of lines. A command that
+prints. In expected output ``...`` stands for anything within a line, and alone for any number of lines; identifiers of
+runs, times, hashes and the width of gaps may differ anyway. The page's folder is shown as ``/home/me``. A command that
 is meant to fail says so: ``# exit code 4``. A block under ``<!-- not run: why -->`` is left alone.
 
 ``python tests/docs_runner.py PAGE FOLDER`` runs a page in a folder and writes the real output into the page.
@@ -22,6 +23,16 @@ from pathlib import Path
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _EXIT = re.compile(r"#\s*exit code (\d+)\s*$")
 _STATE = ".docs-state"
+HOME = "/home/me"
+#: What is another at every run, and what stands for it when output is compared.
+_CHANGING = (
+    (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{8}\b"), "<run>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?"), "<time>"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
+    (re.compile(r"(?<=/)[0-9a-f]{8}(?=/)"), "<hash>"),
+    (re.compile(r"─+"), "─"),
+    (re.compile(r"[ \t]+"), " "),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +119,25 @@ def run(step: Step, folder: Path) -> tuple[str, str, int]:
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
-    return done.stdout, done.stderr, done.returncode
+    return done.stdout.replace(str(folder), HOME), done.stderr, done.returncode
 
 
 def matches(expected: tuple[str, ...], actual: str) -> bool:
     """Whether output is as shown, where ``...`` stands for anything."""
     pattern = []
-    for line in _trimmed(list(expected)):
+    for line in _trimmed([_unchanging(line) for line in expected]):
         if line.strip() == "...":
             pattern.append(r"(?:[^\n]*\n)*?")
         else:
             pattern.append(r"[^\n]*".join(re.escape(part) for part in line.split("...")) + r"\n")
-    text = "".join(line + "\n" for line in _trimmed(actual.split("\n")))
+    text = "".join(line + "\n" for line in _trimmed([_unchanging(line) for line in actual.split("\n")]))
     return re.fullmatch("".join(pattern), text) is not None
+
+
+def _unchanging(line: str) -> str:
+    for what, stand_in in _CHANGING:
+        line = what.sub(stand_in, line)
+    return line.strip()
 
 
 def _trimmed(lines: list[str]) -> list[str]:
@@ -140,11 +157,17 @@ def rewrite(page: Path, folder: Path) -> int:
             raise SystemExit(f"{page}:{step.line}: exit code {code}\n{step.code}\n{output}{errors}")
         shown = step.shell or step.span[0] != step.span[1]
         if shown and not matches(step.expected, output):
-            changes.append((step, _trimmed(output.split("\n"))))
+            changes.append((step, _merged(step.expected, _trimmed(output.split("\n")))))
     for step, output_lines in reversed(changes):
         lines[slice(*step.span)] = output_lines
     page.write_text("\n".join(lines), encoding="utf-8")
     return len(changes)
+
+
+def _merged(old: tuple[str, ...], new: list[str]) -> list[str]:
+    """New output, with the old lines that still hold: their dots were put there on purpose."""
+    kept = [line for line in old if line.strip() not in {"", "..."}]
+    return [next((before for before in kept if matches((before,), line)), line) for line in new]
 
 
 if __name__ == "__main__":
