@@ -18,6 +18,7 @@ import pyarrow as pa
 #: One row per plane that the export promises, whether or not its file is there.
 #: ``file`` is relative to ``PlateExport.root``, with forward slashes; ``page`` is the index inside a multi-page file;
 #: ``size`` the bytes of the file on disk, NULL where it is absent. Positions are in image direction (x right, y down).
+#: ``z_um`` is the nominal height of the plane, relative to the same reference in all planes of a field.
 PLANES_SCHEMA = pa.schema(
     [
         pa.field("acquisition_id", pa.int32(), nullable=False),
@@ -35,6 +36,7 @@ PLANES_SCHEMA = pa.schema(
 )
 
 #: One row per field of each acquisition: the middle of the field relative to the middle of its well, image direction.
+#: ``z_um`` is the height of its first plane (lowest time point, channel and z), as in the planes.
 FIELDS_SCHEMA = pa.schema(
     [
         pa.field("acquisition_id", pa.int32(), nullable=False),

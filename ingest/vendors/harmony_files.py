@@ -7,6 +7,7 @@ asked for by itself, since a plate has tens of thousands and the disk is often f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -66,8 +67,13 @@ def find_index(path: Path) -> Path | None:
 
 def find_measurements(path: Path) -> list[Path]:
     """Return the indexes of the measurement folders directly below ``path``, by folder name."""
-    found = [find_index(Path(entry.path)) for entry in _entries(path) if entry.is_dir()]
-    return [index for index in found if index is not None]
+    found: list[Path] = []
+    for entry in _entries(path):
+        # A folder that may not be looked into is none of ours.
+        with contextlib.suppress(StorageError):
+            index = find_index(Path(entry.path)) if entry.is_dir() else None
+            found += [index] if index is not None else []
+    return found
 
 
 def check_url(url: str, index: str, image_id: str) -> None:

@@ -67,7 +67,10 @@ def files(root: LakeRoot) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
 
-MAP = "well,compound,concentration,control_type\nA1,Aspirin,10 uM,treatment\nB3,DMSO,,vehicle\nH12,Aspirin,1 uM,treatment\n"
+MAP = (
+    "well,compound,concentration,control_type\nA1,Aspirin,10 uM,treatment\nB3,DMSO,,vehicle\n"
+    "H12,Aspirin,1 uM,treatment\n"
+)
 
 
 def test_a_plate_map_fills_the_wells(root: LakeRoot, tmp_path: Path) -> None:
