@@ -68,7 +68,7 @@ class PlateWriter:
 
 
 class ImageWriter:
-    """Fields of one plate, one after the other; a worker's part.
+    """Fields of one plate, one after the other; a worker's part, not to be shared between threads.
 
     Keeps its buffers: about one and a third raw shards (a shard has at most 64 MiB, or one z plane of all channels).
 
