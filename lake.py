@@ -278,9 +278,12 @@ class Lake:
 
     def validate(self, paths: Sequence[PathLike] = (), *, deep: bool = False) -> dict[str, Any]:
         """Check plates, sheets, or the whole lake; ``deep`` reads every pixel."""
-        from .store.check import validate
+        return _validate(self.root, paths, deep=deep)
 
-        return validate(self.root, [str(path) for path in paths], deep=deep)
+
+def validate(paths: Sequence[PathLike], *, deep: bool = False) -> dict[str, Any]:
+    """Check plates and sheets without a lake; :meth:`Lake.validate` does it beside one."""
+    return _validate(None, paths, deep=deep)
 
 
 def doctor(lake: Lake | None = None) -> dict[str, Any]:
@@ -288,6 +291,23 @@ def doctor(lake: Lake | None = None) -> dict[str, Any]:
     from .store.doctor import doctor as examine
 
     return examine(lake.root if lake else None)
+
+
+def _validate(root: LakeRoot | None, paths: Sequence[PathLike], *, deep: bool) -> dict[str, Any]:
+    from .ingest.annotation.check import check_sheet, is_sheet
+    from .store.check import validate as check
+
+    sheets = [path for path in paths if is_sheet(path)]
+    others = [str(path) for path in paths if not is_sheet(path)]
+    report = check(root if others or not sheets else None, others, deep=deep)
+    for path in sheets:
+        found = check_sheet(path)
+        report["checked"]["sheets"] = report["checked"].get("sheets", 0) + 1
+        report["warnings"] += found.warnings
+        report["errors"] += [
+            {"code": error.rule, "where": f"{path}:{error.row}", "message": str(error)} for error in found.errors
+        ]
+    return report
 
 
 def _paths(given: PathLike | Sequence[PathLike]) -> list[Path]:

@@ -35,9 +35,9 @@ def init(path: str, name: str | None, json_: bool) -> None:
 def validate(ctx: click.Context, paths: tuple[str, ...], deep: bool, json_: bool) -> int:
     """Check plates, sheets, or (without PATH) the whole lake."""
     if paths and lake_url(ctx) is None:
-        from ..store.check import validate as check
+        from .. import lake
 
-        result = check(None, list(paths), deep=deep)
+        result = lake.validate(list(paths), deep=deep)
     else:
         result = the_lake(ctx).validate(list(paths), deep=deep)
     report(result, json_=json_, readable=_validated)
