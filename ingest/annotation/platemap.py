@@ -31,6 +31,8 @@ from .sheet import Sheet, SheetRow, read_sheet
 from .treatments import GENETIC, make_treatment
 
 _VEHICLES = frozenset({"dmso", "vehicle"})
+#: The row that faults of headers are told for.
+_HEADER = 1
 
 
 def read_annotation(
@@ -91,7 +93,8 @@ def check_sheets(
     reading.check_perturbations()
     reading.check_schema()
     bad = {(e.file, e.row) for e in reading.errors}
-    good = [a for a in reading.annotations if (a.file, a.line) not in bad]
+    # A header that cannot be used leaves every row without one of its values.
+    good = [a for a in reading.annotations if not bad & {(a.file, a.line), (a.file, _HEADER)}]
     return AnnotationResult(
         study_id=study_id,
         run_id=run_id,
@@ -126,7 +129,7 @@ class _Reading:
     def add(self, sheet: Sheet, *, keep_unknown: bool, as_attributes: Collection[str]) -> None:
         columns, faults = match_columns(sheet.headers, keep_unknown=keep_unknown, as_attributes=as_attributes)
         for fault in faults:
-            self.fault(sheet, 1, fault.header, fault.header, fault.rule, fault.message)
+            self.fault(sheet, _HEADER, fault.header, fault.header, fault.rule, fault.message)
         for line, count in sheet.uneven:
             message = f"the row has {count} cells, the header has {len(sheet.headers)}"
             self.fault(sheet, line, "", "", "row-length", message)
@@ -135,7 +138,7 @@ class _Reading:
         if "well" not in place and not {"row", "column"} <= place.keys():
             listed = ", ".join(sheet.headers) or "none"
             message = f"no column says the well; its columns are {listed}; name one 'well', or two 'row' and 'column'"
-            self.fault(sheet, 1, "", "", "missing-column", message)
+            self.fault(sheet, _HEADER, "", "", "missing-column", message)
             return
         only = self._only_plate(sheet, place)
         if only is None and "plate" not in place:
@@ -171,7 +174,7 @@ class _Reading:
                 f"the study has {len(self.plates)} plates ({listed}) and no column says which is meant; "
                 "name it with --plate, or add a column 'plate'"
             )
-            self.fault(sheet, 1, "", "", "missing-column", message)
+            self.fault(sheet, _HEADER, "", "", "missing-column", message)
         return None
 
     def _plate_of(self, sheet: Sheet, row: SheetRow, column: Column) -> PlateFormat | None:

@@ -315,6 +315,12 @@ def test_every_fault_is_told_and_valid_rows_are_kept_apart(tmp_path: Path) -> No
     assert [a.well_id for a in result.annotations] == ["A01", "A04"]
 
 
+def test_a_header_that_cannot_be_used_spoils_every_row(tmp_path: Path) -> None:
+    result = read(tmp_path, "well,compound,concentraton\nA1,X,1 uM\n")
+    assert fault(result).rule == "unknown-column"
+    assert result.annotations == ()
+
+
 def test_a_near_miss_may_be_kept(tmp_path: Path) -> None:
     result = read(tmp_path, "well,concentraton\nA1,high\n", keep_unknown=True)
     assert wells(result)["A01"]["attributes"] == {"concentraton": "high"}
