@@ -90,13 +90,15 @@ class Plan:
     """The files that one transaction on a table removes and adds.
 
     ``version`` is the table's version for which it is right, None for a table that does not exist yet; ``written``
-    are the files that the planning itself wrote, orphans if the plan is not carried out.
+    are the files that the planning itself wrote, orphans if the plan is not carried out; ``unused`` are those that
+    are orphans once it is.
     """
 
     version: int | None
     removes: dict[str, DataFile] = field(default_factory=dict)
     adds: dict[str, DataFile] = field(default_factory=dict)
     written: list[DataFile] = field(default_factory=list)
+    unused: list[DataFile] = field(default_factory=list)
 
     def actions(self) -> list[Any]:
         """Return the Delta actions, removals first."""
@@ -136,6 +138,8 @@ class Planner:
         except BaseException:
             delete_data_files(self.storage, self.table, self.plan.written)
             raise
+        new = [*(file for change in changes for file in change.files), *self.plan.written]
+        self.plan.unused = [file for file in new if file.path not in self.plan.adds]
         return self.plan
 
     def _add(self, change: Change) -> None:

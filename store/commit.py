@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from ..errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, StorageError, UsageError
+from ..errors import (
+    AlreadyExistsError,
+    ConflictError,
+    CytolakeError,
+    InvalidDataError,
+    NotFoundError,
+    StorageError,
+    UsageError,
+)
 from ..schemas.tables import TABLES, arrow_schema
 from .changes import Change, Plan, Planner, conform
 from .datafiles import DataFile, delete_data_files, table_path, write_rows
@@ -187,16 +195,26 @@ class Commit:
             for one in work:
                 plans[one.table] = self._prepare(one)
             self._reserve(plans)
+            self._done = True  # once there is a journal, the files are its and not ours to remove
             self._put_journal(journal, work)
         except BaseException:
             _delete_written(self._storage, plans)
+            self._withdraw(journal)
             raise
-        self._done = True  # from here on the files belong to the journal
         try:
             return _apply(self._storage, journal, self._run_id, self._app_id, work, plans)
-        except (ConflictError, StorageError):
+        except CytolakeError:
             self._done = self._storage.exists(journal)
             raise
+
+    def _withdraw(self, journal: str) -> None:
+        """Take back the decision, if it came to one: an interruption may come just after the journal was put down."""
+        try:
+            if json.loads(self._storage.read(journal))["run_id"] == self._run_id:
+                self._storage.delete(journal)
+        except NotFoundError:
+            pass
+        self._done = False
 
     def _prepare(self, one: _Work) -> Plan:
         """Plan against the newest version, and choose the number of the transaction."""
@@ -303,8 +321,6 @@ def recover(root: LakeRoot | Storage) -> list[str]:
 def _recover_locked(storage: Storage) -> list[str]:
     done = []
     for name in storage.children(_JOURNAL):
-        if not name.endswith(".json") or name.startswith("."):
-            continue
         journal = f"{_JOURNAL}/{name}"
         try:
             record = json.loads(storage.read(journal))
@@ -352,11 +368,11 @@ def _apply(
     for one in work:
         try:
             versions[one.table] = _transact(storage, run_id, app_id, one, plans.get(one.table), checked=not decided)
-        except (ConflictError, StorageError) as error:
+        except CytolakeError as error:
             if decided or _is_made(storage, app_id, one):
                 raise StorageError(
                     f"run {run_id} is committed in part, the rest follows at the next opening: {error.message}",
-                    hint="remove the cause, then run any command on the lake",
+                    hint=f"remove the cause, then run any command on the lake (the plan is {storage.uri(journal)})",
                 ) from error
             storage.delete(journal)
             _delete_written(storage, plans)
@@ -383,6 +399,7 @@ def _transact(storage: Storage, run_id: str, app_id: str, one: _Work, plan: Plan
             plan = Planner(storage, one.table, delta, checked=checked).add(one.changes)
         actions = plan.actions()
         if not actions:
+            delete_data_files(storage, one.table, plan.unused)
             return delta.version()
         try:
             delta.create_write_transaction(
@@ -408,6 +425,7 @@ def _transact(storage: Storage, run_id: str, app_id: str, one: _Work, plan: Plan
         else:
             delta.update_incremental()
             tables.sync_log(one.table, delta.version())
+            delete_data_files(storage, one.table, plan.unused)
             return delta.version()
     raise ConflictError(
         f"table {one.table}: other writers were faster {_RETRIES} times", hint="run the same command again"

@@ -58,9 +58,10 @@ class LocalStorage(Storage):
 
     def write(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
         target = self.local(path)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        temporary = self.local(f"{STAGING}/write-{uuid.uuid4().hex}")  # where a kill may leave it
         with storage_errors(f"writing {target}"):
             make_folders(target.parent)
+            make_folders(temporary.parent)
             try:
                 with temporary.open("wb") as file:
                     file.write(data)
