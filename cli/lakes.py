@@ -49,7 +49,7 @@ def _validated(result: Mapping[str, Any]) -> str:
     if result["errors"]:
         names = ("code", "where", "message")
         lines += [table([[error[name] for name in names] for error in result["errors"]], names), ""]
-    looked_at = ", ".join(f"{count:,} {what}" for what, count in result["checked"].items())
+    looked_at = ", ".join(counted(count, what.removesuffix("s")) for what, count in result["checked"].items())
     lines.append(f"checked {looked_at or 'an empty lake'}")
     errors = result["errors"]
     lines.append(counted(len(errors), "error") if errors else "everything is whole")

@@ -122,8 +122,14 @@ def features(ctx: click.Context, search: tuple[str, ...], json_: bool) -> None:
 def _features(result: Mapping[str, Any]) -> str:
     if not result["features"]:
         return "no feature matches"
-    names = ("column", "object_set", "feature_set", "unit", "definition")
-    return table([[entry[name] for name in names] for entry in result["features"]], names)
+    names = ("column", "object_set", "feature_set", "unit")
+    rows = [[*(entry[name] for name in names), _first_sentence(entry["definition"])] for entry in result["features"]]
+    return table(rows, (*names, "definition"))
+
+
+def _first_sentence(text: str | None) -> str | None:
+    """Return what a feature is; --json has the small print."""
+    return text and text.split(". ")[0].rstrip(".")
 
 
 @click.command()

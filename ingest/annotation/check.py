@@ -1,4 +1,4 @@
-"""Is a plate map or sample sheet good, before there is a plate to annotate?
+"""Checks a plate map or sample sheet before there is a plate to annotate.
 
 Every plate that a sheet names is taken to exist, and to be as large as plates are; the rest is checked as
 :func:`.apply.annotate` checks it.

@@ -1,0 +1,289 @@
+"""What each verb passes on, and what it prints of the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLATE = {
+    "plate_id": "P1",
+    "wells": 12,
+    "fields": 48,
+    "planes": 240,
+    "missing_planes": 5,
+    "corrupt_planes": 0,
+    "bytes_read": 112_600_000,
+    "seconds": 3.25,
+    "path": "images/pilot/P1.ome.zarr",
+}
+
+
+def ingested(status: str = "ok", **more: Any) -> dict[str, Any]:
+    return {"run_id": "20260102T030405-0a1b2c3d", "status": status, "plates": [PLATE], "warnings": [], **more}
+
+
+def test_init_makes_a_lake_once(run: Any, tmp_path: Path) -> None:
+    ran = run("init", "lab", "--name", "our lab", "--json")
+    assert ran.code == 0
+    assert ran.json == {"lake": str(tmp_path / "lab"), "name": "our lab", "format_version": 1}
+    again = run("init", "lab")
+    assert again.code == 4
+    assert "is a lake already, named 'our lab'" in again.err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    assert run("init", "full").code == 3
+
+
+def test_init_says_what_comes_next(run: Any) -> None:
+    ran = run("init", "lab")
+    assert ran.out.startswith("lake 'lab' at ")
+    assert "cytolake --lake lab ingest" in ran.err
+
+
+INSPECTED: dict[str, Any] = {
+    "reader": "harmony",
+    "evidence": {"confidence": 1.0, "index": "/x/Index.idx.xml", "facts": []},
+    "vendor": "PerkinElmer Harmony",
+    "format_version": "V5",
+    "plates": [
+        {
+            "plate": "P1",
+            "barcode": "B1",
+            "rows": 16,
+            "columns": 24,
+            "wells": 3,
+            "fields": 12,
+            "channels": [{"name": "HOECHST", "role": "DNA"}, {"name": "Alexa 488", "role": None}],
+            "timepoints": 1,
+            "z_planes": 1,
+            "pixel_size_um": 0.5983,
+            "planes": 24,
+            "missing_planes": 2,
+            "bytes": 11_500_000,
+        }
+    ],
+    "warnings": ["channel 'Alexa 488' has no role"],
+}
+
+
+def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
+    noted.answers |= {"inspect": INSPECTED, "inspect_picture": b"PNG"}
+    ran = run("inspect", "export", "--reader", "harmony", "--picture", "plate.png")
+    assert noted.calls[0] == ("inspect", ("export",), {"reader": "harmony"})
+    assert (tmp_path / "plate.png").read_bytes() == b"PNG"
+    assert ran.err == "wrote plate.png\nwarning: channel 'Alexa 488' has no role\n"
+    for line in ("vendor  PerkinElmer Harmony", "format        16 × 24", "planes        24 (2 missing)",
+                 "pixel size    0.5983 µm", "Alexa 488  not recognised", "size          11.5 MB"):  # fmt: skip
+        assert line in ran.out
+    assert run("inspect", "export", "--json").json == INSPECTED
+    assert run("inspect", "export", "--picture", "no/folder.png").code == 1
+
+
+def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
+    noted.answers["ingest"] = ingested(warnings=["a dusty lens"])
+    ran = run(
+        "--lake", "lab", "ingest", "export", "--study", "pilot", "--plate", "P1", "--plate-map", "a.csv",
+        "--plate-map", "b.csv", "--role", "Alexa 488=ER", "--role", "a = b=DNA", "--existing", "extend",
+        "--workers", "3", "--dry-run", "--reader", "harmony",
+    )  # fmt: skip
+    assert ran.code == 0
+    verb, arguments, options = noted.last
+    assert (verb, arguments) == ("ingest", ("export",))
+    assert callable(options.pop("progress"))
+    assert options == {
+        "study": "pilot",
+        "plate": "P1",
+        "plate_map": ["a.csv", "b.csv"],
+        "roles": {"Alexa 488": "ER", "a = b": "DNA"},
+        "existing": "extend",
+        "workers": 3,
+        "dry_run": True,
+        "reader": "harmony",
+    }
+    assert "warning: a dusty lens" in ran.err
+    assert "P1        12      48     240        5        0  112.6 MB     3.25  images/pilot/P1.ome.zarr" in ran.out
+    assert "run 20260102T030405-0a1b2c3d" in ran.out
+
+
+def test_ingest_json_is_the_result_alone(run: Any, noted: Any) -> None:
+    noted.answers["ingest"] = ingested(warnings=["a dusty lens"])
+    ran = run("ingest", "export", "--study", "pilot", "--lake", "lab", "--json")
+    assert ran.json == noted.answers["ingest"]
+
+
+def test_partly_done_has_its_own_code(run: Any, noted: Any) -> None:
+    noted.answers["ingest"] = ingested("partial")
+    assert run("ingest", "export", "--study", "pilot", "--lake", "lab").code == 6
+
+
+@pytest.mark.parametrize("value", ["DNA", "=DNA", "Hoechst=", " = "])
+def test_a_role_must_be_channel_and_role(run: Any, noted: Any, value: str) -> None:
+    ran = run("ingest", "export", "--study", "pilot", "--lake", "lab", "--role", value)
+    assert ran.code == 2
+    assert "CHANNEL=ROLE" in ran.err
+    assert noted.calls == []
+
+
+def test_a_channel_has_one_role(run: Any, noted: Any) -> None:
+    ran = run("transform", "--study", "pilot", "--lake", "lab", "--role", "A=DNA", "--role", "A=ER")
+    assert ran.code == 2
+    assert "'A' is given twice" in ran.err
+
+
+def test_annotate(run: Any, noted: Any) -> None:
+    error = {"file": "a.csv", "row": 3, "column": "well", "value": "Z99", "rule": "well", "message": "no such well"}
+    noted.answers["annotate"] = {"run_id": None, "status": "failed", "rows": 0, "errors": [error], "warnings": []}
+    ran = run("--lake", "lab", "annotate", "--study", "pilot", "a.csv", "b.csv", "--replace", "--keep-unknown")
+    assert ran.code == 4
+    assert noted.last[1] == (["a.csv", "b.csv"],)
+    assert noted.last[2] == {
+        "study": "pilot",
+        "plate": None,
+        "replace": True,
+        "keep_unknown": True,
+        "accept_valid": False,
+    }
+    assert "a.csv    3  well    Z99    well  no such well" in ran.out
+    assert "1 error\n" in ran.out
+    noted.answers["annotate"] = {"run_id": "r", "status": "partial", "rows": 2, "errors": [error], "warnings": []}
+    assert run("--lake", "lab", "annotate", "--study", "pilot", "a.csv", "--accept-valid").code == 6
+    noted.answers["annotate"] = {"run_id": "r", "status": "ok", "rows": 2, "errors": [], "warnings": []}
+    ran = run("--lake", "lab", "annotate", "--study", "pilot", "a.csv")
+    assert (ran.code, ran.out) == (0, "ok  2 rows written\n")
+
+
+def test_transform(run: Any, noted: Any) -> None:
+    noted.answers["transform"] = {
+        "run_id": "r9",
+        "status": "ok",
+        "feature_set": "nuclei-and-cells@1",
+        "plates": [{"plate_id": "P1", "objects": {"nuclei": 220, "cells": 219}, "images": 48, "seconds": 9.6}],
+        "warnings": [],
+    }
+    ran = run(
+        "--lake", "lab", "transform", "--study", "pilot", "--plate", "P1", "--plate", "P2", "--recipe", "my.toml",
+        "--role", "FITC=DNA", "--device", "cpu", "--workers", "2", "--scheduler", "tcp://x:1",
+    )  # fmt: skip
+    options = noted.last[2]
+    assert callable(options.pop("progress"))
+    assert options == {
+        "study": "pilot",
+        "plates": ["P1", "P2"],
+        "recipe": "my.toml",
+        "roles": {"FITC": "DNA"},
+        "device": "cpu",
+        "workers": 2,
+        "scheduler": "tcp://x:1",
+    }
+    assert ran.out.splitlines()[:2] == [
+        "plate  images  nuclei  cells  seconds",
+        "P1         48     220    219      9.6",
+    ]
+    assert ran.out.endswith("ok  nuclei-and-cells@1  run r9\n")
+
+
+def test_no_bar_without_a_terminal(run: Any, noted: Any) -> None:
+    noted.answers["ingest"] = ingested()
+    ran = run("ingest", "export", "--study", "pilot", "--lake", "lab")
+    assert ran.err == "ingesting export\n"
+
+
+def test_lineage_is_drawn_as_a_tree(run: Any, noted: Any) -> None:
+    noted.answers["lineage"] = {
+        "nodes": [
+            {"id": "well:s/P/A01", "kind": "well", "name": "s/P/A01", "compound": "taxol"},
+            {"id": "plate:s/P", "kind": "plate", "name": "s/P", "path": "images/s/P.ome.zarr"},
+            {"id": "run:r1", "kind": "run", "name": "r1", "verb": "ingest"},
+            {"id": "export:x", "kind": "export", "name": "x"},
+        ],
+        "edges": [
+            {"from": "well:s/P/A01", "to": "plate:s/P", "relation": "part_of"},
+            {"from": "plate:s/P", "to": "run:r1", "relation": "was_generated_by"},
+            {"from": "well:s/P/A01", "to": "run:r1", "relation": "was_generated_by"},
+            {"from": "run:r1", "to": "export:x", "relation": "used"},
+        ],
+    }
+    ran = run("--lake", "lab", "lineage", "s/P/A01")
+    assert noted.last[1] == ("s/P/A01",)
+    assert ran.out == (
+        "well s/P/A01\n"
+        "    compound: taxol\n"
+        "  part of plate s/P\n"
+        "      path: images/s/P.ome.zarr\n"
+        "    was generated by run r1\n"
+        "        verb: ingest\n"
+        "      used export x\n"
+        "  was generated by run r1 (above)\n"
+    )
+    assert run("--lake", "lab", "lineage", "s/P/A01", "--json").json == noted.answers["lineage"]
+
+
+def test_validate(run: Any, noted: Any) -> None:
+    error = {"code": "file-missing", "where": "tables/wells/x.parquet", "message": "gone"}
+    whole = {"checked": {"tables": 12, "plates": 1}, "errors": [], "warnings": ["left over"]}
+    noted.answers["validate"] = {**whole, "errors": [error]}
+    ran = run("--lake", "lab", "validate", "--deep")
+    assert (ran.code, noted.last) == (4, ("validate", ([],), {"deep": True}))
+    assert "file-missing  tables/wells/x.parquet  gone" in ran.out
+    noted.answers["validate"] = whole
+    ran = run("--lake", "lab", "validate", "P.ome.zarr")
+    assert (ran.code, noted.last[1]) == (0, (["P.ome.zarr"],))
+    assert ran.out == "checked 12 tables, 1 plate\neverything is whole\n"
+    assert ran.err == "warning: left over\n"
+
+
+def test_validate_of_a_path_needs_no_lake(run: Any, noted: Any) -> None:
+    noted.answers["validate"] = {"checked": {}, "errors": [], "warnings": []}
+    assert run("validate", "map.csv").code == 0
+    assert noted.opened == []
+    assert run("validate").code == 3
+
+
+def test_doctor(run: Any, noted: Any) -> None:
+    good = {"name": "python", "ok": True, "detail": "3.11.7", "repair": ""}
+    bad = {"name": "hard links", "ok": False, "detail": "not supported", "repair": "move the lake"}
+    noted.answers["doctor"] = {"checks": [good]}
+    ran = run("doctor")
+    assert (ran.code, noted.last[1]) == (0, (None,))
+    noted.answers["doctor"] = {"checks": [good, bad]}
+    ran = run("--lake", "lab", "doctor")
+    assert ran.code == 3
+    assert noted.last[1] == (noted,)
+    assert ran.out == ("ok    python      3.11.7\nFAIL  hard links  not supported\n                  → move the lake\n")
+    assert run("doctor", "--json").json == {"checks": [good, bad]}
+
+
+def test_demo(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cytolake.demo import story
+
+    def run_demo(directory: Path, *, progress: Any) -> story.DemoResult:
+        progress("make one", 1, 2)
+        progress("make one", 2, 2)
+        return story.DemoResult(
+            directory=directory,
+            lake=directory / "lake",
+            studies=(),
+            question="How much?",
+            sql="SELECT 1",
+            answer=(
+                story.Comparison(
+                    study_id="one", plate_id="P1", control_nuclei=10, treated_nuclei=20, effect=1.4142, truth=1.4
+                ),
+            ),
+            seconds={"make one": 2.0},
+            next_steps=("cytolake catalog tables",),
+        )
+
+    monkeypatch.setattr(story, "run_demo", run_demo)
+    ran = run("demo", "--directory", "here")
+    assert ran.code == 0
+    assert ran.err == "make one …\n"
+    assert "one    P1                 10              20  1.41 ×  1.40 ×" in ran.out
+    assert "How much?" in ran.out
+    assert "    cytolake catalog tables" in ran.out
+    made = run("demo", "--directory", "here", "--json").json
+    assert made["answer"][0]["truth"] == 1.4
+    assert made["directory"] == "here"
+    assert "cytolake-demo-" in run("demo", "--json").json["directory"]
