@@ -39,7 +39,7 @@ _HIGHEST = 0.85  # of an object's own height, the upper bound
 _OWN_HEIGHT = 0.8  # quantile that is an object's height
 
 # Objects that are kept.
-_MIN_DROP = 0.4  # of the field's typical drop from object to surroundings
+_MIN_DROP = 0.33  # of the field's typical drop from object to surroundings
 _MIN_SIGNAL = 15.0  # drop in standard deviations of the noise on the scale of a nucleus
 
 
@@ -69,7 +69,7 @@ def segment_nuclei(
     root = stabilised(image)
     if root.min() == root.max():
         return np.zeros(root.shape, dtype=np.int32)
-    bins = max(1, int(diameter / _FINEST))
+    bins = _bins(diameter)
     coarse = binned(root, bins)
     uneven = _ground(coarse, diameter / bins)
     coarse -= uneven
@@ -80,6 +80,11 @@ def segment_nuclei(
     inside = ndimage.binary_opening(inside)
     labels, count, depth = split_touching(inside, diameter)
     return _standing_out(labels, count, smooth, depth, diameter, _noise_of_bodies(root, diameter))
+
+
+def _bins(diameter: float) -> int:
+    """Side in pixels of the squares of the coarse grid."""
+    return max(1, int(diameter / _FINEST))
 
 
 def _ground(plane: Plane, diameter: float) -> Plane:
@@ -132,12 +137,16 @@ def _standing_out(
     labels: Labels, count: int, smooth: Plane, depth: Plane, diameter: float, noise_level: float
 ) -> Labels:
     """Keep objects that are large enough and drop enough across their edge; number them from 1."""
-    width = max(_RING * diameter, 2.0)
-    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    outside = np.where((distance > 0) & (distance <= width), labels[tuple(nearest)], 0)
-    inside = np.where(depth <= width, labels, 0)
-    each = np.arange(count + 1)
     area = np.bincount(labels.ravel(), minlength=count + 1)
+    # Means over edges need no more pixels than the coarse grid has.
+    bins = _bins(diameter)
+    grid = np.s_[::bins, ::bins]
+    coarse, smooth, depth = labels[grid], smooth[grid], depth[grid]
+    width = max(_RING * diameter, 2.0 * bins)
+    distance, nearest = ndimage.distance_transform_edt(coarse == 0, return_indices=True)
+    outside = np.where((distance > 0) & (distance * bins <= width), coarse[tuple(nearest)], 0)
+    inside = np.where(depth <= width, coarse, 0)
+    each = np.arange(count + 1)
     around = np.bincount(outside.ravel(), minlength=count + 1)
     within = np.bincount(inside.ravel(), minlength=count + 1)
     drop = ndimage.sum(smooth, inside, each) / np.maximum(within, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,3 +41,16 @@ def test_checking_a_recipe_loads_no_image_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_method_and_parameter_is_described_with_its_default() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "segmentation.md"
+    rows = [line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    described = {cells[1].strip(" `"): cells for cells in rows}
+    for method in METHODS.values():
+        assert method.name in described
+        for name, parameter in method.parameters.items():
+            _, _, used_by, default, *_ = described[name]
+            assert f"`{method.name}`" in used_by, name
+            text = parameter.default if isinstance(parameter.default, str) else f"{parameter.default:g}"
+            assert default.strip(" `") == text, name
