@@ -29,7 +29,7 @@ _CHANGING = (
     (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{8}\b"), "<run>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?"), "<time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
-    (re.compile(r"(?<=/)[0-9a-f]{8}(?=/)"), "<hash>"),
+    (re.compile(r"(?<=[/_])[0-9a-f]{8}\b"), "<hash>"),
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -37,7 +37,10 @@ _CHANGING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One command or script, the output it should have, and the lines (from, to) of that output in the page."""
+    """One command or script, the output it should have, and the lines (from, to) of that output in the page.
+
+    ``shown`` is False for a script whose output the page does not show.
+    """
 
     line: int
     code: str
@@ -45,6 +48,7 @@ class Step:
     expected: tuple[str, ...]
     span: tuple[int, int]
     exit_code: int = 0
+    shown: bool = True
 
 
 def blocks(lines: list[str]) -> Iterator[tuple[str, int, int, bool]]:
@@ -69,13 +73,14 @@ def steps(text: str) -> list[Step]:
         if kind == "console" and run:
             found += _commands(lines, start, end)
         elif kind == "python" and run:
-            span = (end, end)
+            span, shown = (end, end), False
             if position + 1 < len(everything):
                 next_kind, next_start, next_end, _ = everything[position + 1]
                 if next_kind == "text" and next_start <= end + 3:
-                    span = (next_start, next_end)
+                    span, shown = (next_start, next_end), True
             code = "\n".join(lines[start:end])
-            found.append(Step(line=start, code=code, shell=False, expected=tuple(lines[slice(*span)]), span=span))
+            expected = tuple(lines[slice(*span)])
+            found.append(Step(line=start, code=code, shell=False, expected=expected, span=span, shown=shown))
     return found
 
 
@@ -155,8 +160,7 @@ def rewrite(page: Path, folder: Path) -> int:
         output, errors, code = run(step, folder)
         if code != step.exit_code:
             raise SystemExit(f"{page}:{step.line}: exit code {code}\n{step.code}\n{output}{errors}")
-        shown = step.shell or step.span[0] != step.span[1]
-        if shown and not matches(step.expected, output):
+        if step.shown and not matches(step.expected, output):
             changes.append((step, _merged(step.expected, _trimmed(output.split("\n")))))
     for step, output_lines in reversed(changes):
         lines[slice(*step.span)] = output_lines

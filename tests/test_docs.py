@@ -35,7 +35,7 @@ def test_what_the_page_shows_is_what_happens(page: Path, tmp_path: Path, demo_ru
         else:
             output, errors, code = docs_runner.run(step, tmp_path)
         assert code == step.exit_code, f"{where}\n{step.code}\n{output}{errors}"
-        if step.shell or step.expected:
+        if step.shown:
             assert docs_runner.matches(step.expected, output), (
                 f"{where}: the output of\n{step.code}\nis\n{output}\nand the page shows\n" + "\n".join(step.expected)
             )
