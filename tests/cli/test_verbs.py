@@ -74,8 +74,8 @@ def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
     assert noted.calls[0] == ("inspect", ("export",), {"reader": "harmony"})
     assert (tmp_path / "plate.png").read_bytes() == b"PNG"
     assert ran.err == "wrote plate.png\nwarning: channel 'Alexa 488' has no role\n"
-    for line in ("vendor  PerkinElmer Harmony", "format        16 × 24", "planes        24 (2 missing)",
-                 "pixel size    0.5983 µm", "Alexa 488  not recognised", "size          11.5 MB"):  # fmt: skip
+    for line in ("vendor  PerkinElmer Harmony", "format       16 × 24", "planes       24 (2 missing)",
+                 "pixel size   0.5983 µm", "Alexa 488  not recognised", "size         11.5 MB"):  # fmt: skip
         assert line in ran.out
     assert run("inspect", "export", "--json").json == INSPECTED
     assert run("inspect", "export", "--picture", "no/folder.png").code == 1
