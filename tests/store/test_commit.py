@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from cytolake.errors import ConflictError, InvalidDataError, StorageError, UsageError
 from cytolake.schemas.tables import arrow_schema
-from cytolake.store import commit as commit_module
+from cytolake.store import journal as journal_module
 from cytolake.store.commit import Commit, recover
 from cytolake.store.datafiles import write_data_file
 from cytolake.store.local import LocalStorage
@@ -222,7 +222,7 @@ def test_of_two_first_inserts_that_plan_at_once_one_fails(
     any_lake: LakeRoot, wells: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is no lock (S3, or a file system that ignores flock) Delta's own check decides."""
-    transact = commit_module._transact
+    transact = journal_module._transact
     inner: list[str] = []
 
     def intrude(*args: Any, **options: Any) -> int:
@@ -237,7 +237,7 @@ def test_of_two_first_inserts_that_plan_at_once_one_fails(
     from cytolake.store.changes import conform
 
     wells_of_other = conform("wells", wells("P1", run_id="other"), arrow_schema("wells"))
-    monkeypatch.setattr(commit_module, "_transact", intrude)
+    monkeypatch.setattr(journal_module, "_transact", intrude)
     with pytest.raises(ConflictError, match="plate_id P1"):
         put(any_lake, {"wells": wells("P1")}, "P1", new=True)
     assert {run for (run,) in seen(any_lake, "wells", "run_id")} == {"other"}
@@ -248,7 +248,7 @@ def test_a_commit_of_the_same_plate_elsewhere_excludes_ours(s3_url: str, wells: 
     lake = init_root(s3_url)
     holder = Commit(lake, run_id="one", app_id="plate/pilot/P1")
     holder.replace("wells", P1, wells("P1"))
-    journal = f"tables/_journal/{commit_module.journal_name('plate/pilot/P1')}"
+    journal = journal_module.journal_path("plate/pilot/P1")
     lake.storage.write(
         journal, json.dumps({"run_id": "zero", "written_at": 1e12, "host": "elsewhere", "process": 1}).encode()
     )
@@ -356,7 +356,7 @@ def test_a_transaction_that_succeeded_but_reported_failure_is_not_taken_back(
         fail_at(patch, "wells", after=True)
         with pytest.raises(StorageError, match="in part"):
             put(any_lake, {"wells": wells("P1"), FEATURES: objects("P1", 5)}, "P1")
-    monkeypatch.setattr(commit_module, "_LEASE", 0.0)
+    monkeypatch.setattr(journal_module, "_LEASE", 0.0)
     assert recover(any_lake) == ["run-1"]
     assert recover(any_lake) == []
     assert (len(seen(any_lake, "wells", "well_id")), len(seen(any_lake, FEATURES, "well_id"))) == (3, 5)
@@ -395,7 +395,7 @@ def test_commits_that_keep_losing_give_up(lake: LakeRoot, wells: Rows, monkeypat
     def lose(self: DeltaTable, *args: Any, **options: Any) -> None:
         raise CommitFailedError("lost")
 
-    monkeypatch.setattr(commit_module, "_RETRIES", 3)
+    monkeypatch.setattr(journal_module, "_RETRIES", 3)
     monkeypatch.setattr(DeltaTable, "create_write_transaction", lose)
     with pytest.raises(ConflictError, match="3 times"):
         put(lake, {"wells": wells("P1")}, "P1")
@@ -406,7 +406,7 @@ def test_commits_that_keep_losing_give_up(lake: LakeRoot, wells: Rows, monkeypat
 def test_logs_are_checkpointed_and_survive_without_the_checkpoint(
     lake: LakeRoot, wells: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit_module, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(journal_module, "CHECKPOINT_EVERY", 3)
     for number in range(4):
         put(lake, {"wells": wells("P1", number + 1)}, "P1")
     log = lake.storage.children("tables/wells/_delta_log")
@@ -496,3 +496,9 @@ def test_an_interruption_after_the_decision_is_carried_out(
     # The same process goes on: its next commit finishes this one first.
     put(lake, {"wells": wells("P2", 1)}, "P2")
     assert (len(seen(lake, "wells", "well_id")), len(seen(lake, FEATURES, "well_id"))) == (4, 3)
+
+
+def test_a_damaged_journal_is_said(lake: LakeRoot) -> None:
+    lake.storage.write("tables/_journal/0123.json", b"")
+    with pytest.raises(StorageError, match=r"0123\.json: the plan of an interrupted commit is damaged"):
+        open_root(lake.url)
