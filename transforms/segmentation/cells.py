@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from .planes import Mask, noise, stabilised, without_holes
+from .planes import Mask, ground_and_split, noise, stabilised, without_holes
 
 Labels = npt.NDArray[np.int32]
 
@@ -86,10 +85,10 @@ def _stained(image: npt.NDArray[Any], pixel_size_um: float, edge_level: float) -
     root = stabilised(image)
     sigma = max(1.0, _SMOOTHING_UM / pixel_size_um)
     smooth = ndimage.gaussian_filter(root, sigma)
-    if smooth.min() == smooth.max():
+    levels = ground_and_split(smooth)
+    if levels is None:
         return np.zeros(image.shape, dtype=np.bool_)
-    split = threshold_otsu(smooth)
-    ground = float(np.median(smooth[smooth <= split]))
+    ground, split = levels
     bins = max(1, round(sigma))
     least = _MIN_SIGNAL * noise(root, bins) * bins / (2 * math.sqrt(math.pi) * sigma)
     inside = smooth > ground + max(edge_level * (split - ground), least)

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
-from .planes import Plane, binned, noise, stabilised, unbinned, without_holes
+from .planes import Plane, binned, ground_and_split, noise, stabilised, unbinned, without_holes
 from .splitting import basins, smallest, split_touching
 
 Labels = npt.NDArray[np.int32]
@@ -75,8 +74,10 @@ def segment_nuclei(
     coarse -= uneven
     root -= unbinned(uneven, bins, root.shape)
     smooth = ndimage.gaussian_filter(root, max(_EDGE * diameter, 0.7))
-    level = unbinned(_threshold(coarse, diameter / bins, edge_level), bins, root.shape)
-    inside = without_holes(smooth > level, 0.3 * diameter**2)
+    level = _threshold(coarse, diameter / bins, edge_level)
+    if level is None:
+        return np.zeros(root.shape, dtype=np.int32)
+    inside = without_holes(smooth > unbinned(level, bins, root.shape), 0.3 * diameter**2)
     inside = ndimage.binary_opening(inside)
     labels, count, depth = split_touching(inside, diameter)
     return _standing_out(labels, count, smooth, depth, diameter, _noise_of_bodies(root, diameter))
@@ -102,12 +103,14 @@ def _ground(plane: Plane, diameter: float) -> Plane:
     return unbinned(trend + ndimage.gaussian_filter(opened - trend, window / 2), bins, plane.shape)
 
 
-def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane:
-    """Threshold at every pixel."""
+def _threshold(plane: Plane, diameter: float, edge_level: float) -> Plane | None:
+    """Return the threshold at every pixel, None where there is nothing but ground."""
     body = ndimage.gaussian_filter(plane, _BODY * diameter)
     smooth = ndimage.gaussian_filter(plane, max(_EDGE * diameter, 0.5))
-    split = threshold_otsu(smooth)
-    ground = float(np.median(smooth[smooth <= split]))
+    levels = ground_and_split(smooth)
+    if levels is None:
+        return None
+    ground, split = levels
     regions, count = basins(body, smooth > ground + _FLOOR * (split - ground), _BODY_APART * diameter)
     height = _quantiles(smooth, regions, count, _OWN_HEIGHT)[regions] - ground
     mean = ndimage.uniform_filter(smooth, int(_SURROUNDINGS * diameter) | 1) - ground

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
+from .planes import ground_and_split
 from .splitting import smallest, split_touching
 
 Labels = npt.NDArray[np.int32]
@@ -36,10 +36,11 @@ def segment_otsu(image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: 
         int32 (y, x), numbered from 1.
     """
     plane = image.astype(np.float32)
-    if plane.min() == plane.max():
-        return np.zeros(plane.shape, dtype=np.int32)
     smooth = ndimage.gaussian_filter(plane, 1.0)
-    inside = ndimage.binary_fill_holes(smooth > threshold_otsu(smooth))
+    levels = ground_and_split(smooth)
+    if levels is None:
+        return np.zeros(plane.shape, dtype=np.int32)
+    inside = ndimage.binary_fill_holes(smooth > levels[1])
     diameter = diameter_um / pixel_size_um
     labels, count, _ = split_touching(inside, diameter)
     kept = np.bincount(labels.ravel(), minlength=count + 1) >= smallest(diameter)

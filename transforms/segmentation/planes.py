@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -58,3 +59,15 @@ def noise(plane: Plane, bins: int) -> float:
     # The median of a normal distribution's sizes, which objects hardly move; their mean where most pixels are
     # one and the same value and the median is 0.
     return 1.4826 * float(np.median(mixed)) or 1.2533 * float(mixed.mean())
+
+
+def ground_and_split(plane: Plane) -> tuple[float, float] | None:
+    """Return the level of the dark part and Otsu's threshold above it; None where a plane is flat.
+
+    Flat means to within the rounding of float32 arithmetic, in which no histogram of 256 bins can be made.
+    """
+    low, high = float(plane.min()), float(plane.max())
+    if high - low <= 1e-4 * max(abs(low), abs(high)):
+        return None
+    split = float(threshold_otsu(plane))
+    return float(np.median(plane[plane <= split])), split
