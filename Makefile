@@ -30,10 +30,10 @@ help:  ## show this
 	  { echo "cytolake needs Python 3.11.7 or newer; '$(PYTHON)' is older: make PYTHON=python3.12 ..." >&2; exit 3; }
 	@$(PYTHON) -m venv .venv
 
-# What a user installs.
+# What a user installs: everything but CUDA.
 .venv/.core: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing cytolake into .venv" >&2
-	@$(call INSTALL,.venv) -c constraints.txt -e .
+	@$(call INSTALL,.venv) -c constraints.txt -e '.[all]'
 	@touch $@
 
 # What a developer needs beside it.
@@ -47,6 +47,14 @@ help:  ## show this
 	@echo "making .venv-linkml" >&2
 	@$(PYTHON) -m venv .venv-linkml
 	@$(call INSTALL,.venv-linkml) -c constraints-linkml.txt linkml
+	@touch $@
+
+# What the benchmarks compare with. One of the peers needs an older pillow than we pin.
+.venv-bench/.done: benchmarks/requirements.txt pyproject.toml constraints.txt
+	@echo "making .venv-bench" >&2
+	@$(PYTHON) -m venv .venv-bench
+	@sed '/^pillow==/d' constraints.txt > .venv-bench/constraints.txt
+	@$(call INSTALL,.venv-bench) -c .venv-bench/constraints.txt -r benchmarks/requirements.txt -e '.[all]'
 	@touch $@
 
 # ---------------------------------------------------------------- what to run
@@ -76,6 +84,14 @@ lint: .venv/.dev  ## ruff and mypy
 format: .venv/.dev  ## let ruff lay out the code
 	.venv/bin/python -m ruff format .
 	.venv/bin/python -m ruff check --fix .
+
+BENCHES := features conversion memory segmentation
+
+bench: $(BENCHES:%=bench-%)  ## all benchmarks against their peers; or make bench-conversion, ...
+
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.$*.bench_$* $(ARGS)
 
 schemas: .venv-linkml/.done  ## LinkML to schemas/generated
 	.venv-linkml/bin/python schemas/generate.py
