@@ -41,13 +41,15 @@ _TASKS_PER_WORKER = 2
 class PlateJob:
     """What workers need to know of a plate, sent to each of them once.
 
-    ``recipes`` holds the recipe bound to the channels of each acquisition.
+    ``recipes`` holds the recipe bound to the channels of each acquisition, ``full_scale`` what each of those channels
+    reads where the camera saturates (None: unknown).
     """
 
     storage: Storage
     path: str
     folder: str
     recipes: Mapping[int, BoundRecipe]
+    full_scale: Mapping[int, Sequence[float | None]]
 
 
 _DICTIONARY_KEY = ("feature_set_hash", "column")
@@ -136,13 +138,19 @@ def _transform_plate(
         "transform",
         study_id=plate["study_id"],
         plate_ids=(plate["plate_id"],),
-        parameters={"recipe": recipe.name, "roles": work.role_map()},
+        parameters={
+            "recipe": recipe.name,
+            "roles": work.role_map(),
+            "segmented_on": {str(number): bound.segmented_on() for number, bound in work.bound.items()},
+        },
     )
     registration = register(root, recipe.name, recipe.definition(), recipe_text=recipe.text, run_id=run.run_id)
     feature_set = registration.feature_set
     with root.storage.lock(f"transform-{key['study_id']}-{key['plate_id']}-{feature_set.hash[:8]}"):
         folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
-        job = PlateJob(storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound)
+        job = PlateJob(
+            storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
+        )
         notes = _run_batches(client, job, _batches(work.fields), advance)
         files, quality = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
         warnings = warnings_of(work, notes)
@@ -192,7 +200,8 @@ def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> Ba
     for acquisition_id, well_id, field_id in names:
         field = plate.field(well_id, field_id, acquisition_id)
         try:
-            results.append(((well_id, field_id), process_field(field, job.recipes[acquisition_id])))
+            result = process_field(field, job.recipes[acquisition_id], full_scale=job.full_scale[acquisition_id])
+            results.append(((well_id, field_id), result))
         except Exception as error:
             error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
             raise

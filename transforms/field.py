@@ -60,7 +60,13 @@ class FieldResult:
     skipped: Mapping[str, str]
 
 
-def process_field(field: Field, bound: BoundRecipe, *, write_labels: bool = True) -> FieldResult:
+def process_field(
+    field: Field,
+    bound: BoundRecipe,
+    *,
+    full_scale: Sequence[float | None] | None = None,
+    write_labels: bool = True,
+) -> FieldResult:
     """Segment and measure every time point of one field.
 
     Parameters
@@ -69,6 +75,8 @@ def process_field(field: Field, bound: BoundRecipe, *, write_labels: bool = True
         The image; axes t, c, z, y, x.
     bound
         The recipe with the channels of the field's acquisition found.
+    full_scale
+        Grey value at which the camera saturates, for each channel; the pixel type's largest where it is None.
     write_labels
         Whether the label images are written into the plate, as ``<object set>_<segmentation hash>``.
 
@@ -103,10 +111,8 @@ def process_field(field: Field, bound: BoundRecipe, *, write_labels: bool = True
             counts[name] = len(ids)
             parent = ids if name in found.parents else None
             tables.setdefault(name, []).append(_table(identity, ids, parent, columns, values))
-        quality += [
-            {**identity, **row}
-            for row in image_quality(image, present, bound, missing=_missing(field, timepoint))
-        ]
+        measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
+        quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped)]
     if write_labels:
         for name, stack in labels.items():

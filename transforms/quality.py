@@ -60,8 +60,8 @@ def image_quality(
     missing
         Channel index to how many of the planes behind ``image`` are missing; none by default.
     full_scale
-        Grey value at which the camera saturates, for each channel. By default the largest value that the pixel
-        type can hold; for floating point pixels it is unknown.
+        Grey value at which the camera saturates, for each channel. By default, and where it is None, the largest
+        value that the pixel type can hold; for floating point pixels it is unknown.
 
     Returns
     -------
@@ -76,7 +76,8 @@ def image_quality(
         reasons = dict.fromkeys(CHANNEL_METRICS, "no pixels of this channel in this field")
         if present[index]:
             values = _statistics(plane)
-            limit = _limit(plane.dtype) if full_scale is None else full_scale[index]
+            limit = None if full_scale is None else full_scale[index]
+            limit = _limit(plane.dtype) if limit is None else limit
             if limit is None:
                 reasons["PercentSaturated"] = "the grey value at which the camera saturates is unknown"
             else:

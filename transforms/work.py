@@ -31,10 +31,14 @@ FieldName = tuple[int, str, int]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlateWork:
-    """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order."""
+    """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order.
+
+    ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel.
+    """
 
     plate: Mapping[str, Any]
     bound: Mapping[int, BoundRecipe]
+    full_scale: Mapping[int, Sequence[float | None]]
     fields: Sequence[FieldName]
     without_image: Sequence[FieldName]
 
@@ -107,9 +111,11 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
     def order(name: FieldName) -> tuple[int, tuple[int, int], int]:
         return name[0], parse_well(name[1]), name[2]
 
+    channels = _channels(root, plate)
     return PlateWork(
         plate=plate,
-        bound=_bind(root, recipe, plate, roles),
+        bound=_bind(recipe, plate, channels, roles),
+        full_scale={number: [c["max_intensity"] for c in own] for number, own in channels.items()},
         fields=sorted(names[True], key=order),
         without_image=sorted(names[False], key=order),
     )
@@ -132,7 +138,19 @@ def _plates(root: LakeRoot, study_id: str, plate_ids: Sequence[str]) -> list[dic
     return [by_id[plate_id] for plate_id in dict.fromkeys(plate_ids or sorted(by_id))]
 
 
-def _bind(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mapping[str, str]) -> dict[int, BoundRecipe]:
+def _channels(root: LakeRoot, plate: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    """Give the rows of a plate's channels by acquisition, in the order of the images' channel axis."""
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    rows = sorted(root.tables.read("channels", where=where).to_pylist(), key=lambda c: int(c["channel_index"]))
+    return {n: [c for c in rows if c["acquisition_id"] == n] for n in sorted({c["acquisition_id"] for c in rows})}
+
+
+def _bind(
+    recipe: Recipe,
+    plate: Mapping[str, Any],
+    channels: Mapping[int, Sequence[Mapping[str, Any]]],
+    roles: Mapping[str, str],
+) -> dict[int, BoundRecipe]:
     """Find the recipe's stains among the channels of each acquisition of a plate.
 
     Raises
@@ -142,9 +160,7 @@ def _bind(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mappi
     RecipeError
         A stain is missing; the message names the plate.
     """
-    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
-    channels = root.tables.read("channels", where=where).to_pylist()
-    names = sorted({channel["name"] for channel in channels})
+    names = sorted({channel["name"] for own in channels.values() for channel in own})
     for name in roles:
         if name not in names:
             raise UsageError(
@@ -152,14 +168,9 @@ def _bind(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mappi
                 hint=f"Its channels: {', '.join(names)}.",
             )
     bound = {}
-    for acquisition_id in sorted({channel["acquisition_id"] for channel in channels}):
-        own = sorted(
-            (c for c in channels if c["acquisition_id"] == acquisition_id), key=lambda c: int(c["channel_index"])
-        )
+    for number, own in channels.items():
         try:
-            bound[acquisition_id] = recipe.bind(
-                [roles.get(c["name"], c["role"]) for c in own], [c["name"] for c in own]
-            )
+            bound[number] = recipe.bind([roles.get(c["name"], c["role"]) for c in own], [c["name"] for c in own])
         except RecipeError as error:
             raise RecipeError(f"plate {plate['plate_id']}: {error.message}", hint=error.hint) from error
     return bound

@@ -151,7 +151,7 @@ def test_a_missing_channel_that_is_only_measured_gives_null(tiny_export: Path, t
 
 
 def test_a_plate_without_the_stain_is_refused_before_any_work(lake: Lake) -> None:
-    with pytest.raises(RecipeError, match="plate tiny-1.*DNA") as caught:
+    with pytest.raises(RecipeError, match=r"plate tiny-1.*DNA") as caught:
         lake.transform(study="pilot", roles={"HOECHST 33342": "Mito"}, workers=1)
     assert "--role" in str(caught.value.hint)
     assert feature_sets(lake.root) == []
