@@ -21,9 +21,7 @@ def beside(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name in names
-        if name in {"__pycache__", "cytolake.egg-info"}
-        or name.startswith(".")
-        or (at_root and name in BESIDE)
+        if name in {"__pycache__", "cytolake.egg-info"} or name.startswith(".") or (at_root and name in BESIDE)
     }
 
 
