@@ -15,46 +15,45 @@ from typing import Any
 
 import pyarrow as pa
 
+
+def _schema(*fields: pa.Field[Any]) -> pa.Schema:
+    return pa.schema(fields)
+
+
 #: One row per plane that the export promises, whether or not its file is there.
 #: ``file`` is relative to ``PlateExport.root``, with forward slashes; ``page`` is the index inside a multi-page file;
 #: ``size`` the bytes of the file on disk, NULL where it is absent. Positions are in image direction (x right, y down).
 #: ``z_um`` is the nominal height of the plane, relative to the same reference in all planes of a field.
-PLANES_SCHEMA = pa.schema(
-    [
-        pa.field("acquisition_id", pa.int32(), nullable=False),
-        pa.field("well_id", pa.string(), nullable=False),
-        pa.field("field_id", pa.int32(), nullable=False),
-        pa.field("timepoint", pa.int32(), nullable=False),
-        pa.field("z", pa.int32(), nullable=False),
-        pa.field("channel_index", pa.int32(), nullable=False),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("page", pa.int32(), nullable=False),
-        pa.field("size", pa.int64()),
-        pa.field("z_um", pa.float64()),
-        pa.field("acquired_at", pa.timestamp("us", tz="UTC")),
-    ]
+PLANES_SCHEMA = _schema(
+    pa.field("acquisition_id", pa.int32(), nullable=False),
+    pa.field("well_id", pa.string(), nullable=False),
+    pa.field("field_id", pa.int32(), nullable=False),
+    pa.field("timepoint", pa.int32(), nullable=False),
+    pa.field("z", pa.int32(), nullable=False),
+    pa.field("channel_index", pa.int32(), nullable=False),
+    pa.field("file", pa.string(), nullable=False),
+    pa.field("page", pa.int32(), nullable=False),
+    pa.field("size", pa.int64()),
+    pa.field("z_um", pa.float64()),
+    pa.field("acquired_at", pa.timestamp("us", tz="UTC")),
 )
 
 #: One row per field of each acquisition: the middle of the field relative to the middle of its well, image direction.
 #: ``z_um`` is the height of its first plane (lowest time point, channel and z), as in the planes.
-FIELDS_SCHEMA = pa.schema(
-    [
-        pa.field("acquisition_id", pa.int32(), nullable=False),
-        pa.field("well_id", pa.string(), nullable=False),
-        pa.field("field_id", pa.int32(), nullable=False),
-        pa.field("x_um", pa.float64()),
-        pa.field("y_um", pa.float64()),
-        pa.field("z_um", pa.float64()),
-    ]
+FIELDS_SCHEMA = _schema(
+    pa.field("acquisition_id", pa.int32(), nullable=False),
+    pa.field("well_id", pa.string(), nullable=False),
+    pa.field("field_id", pa.int32(), nullable=False),
+    pa.field("x_um", pa.float64()),
+    pa.field("y_um", pa.float64()),
+    pa.field("z_um", pa.float64()),
 )
 
 #: Annotation that travels with the export (Harmony assay layouts): long format, one value of one layer of one well.
-ANNOTATION_SCHEMA = pa.schema(
-    [
-        pa.field("well_id", pa.string(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        pa.field("value", pa.string(), nullable=False),
-    ]
+ANNOTATION_SCHEMA = _schema(
+    pa.field("well_id", pa.string(), nullable=False),
+    pa.field("layer", pa.string(), nullable=False),
+    pa.field("value", pa.string(), nullable=False),
 )
 
 

@@ -107,9 +107,7 @@ def _promised(export: PlateExport, acquisition_id: int) -> int:
 class FieldConverter:
     """Converts the fields of one export into one plate; safe to call from several threads."""
 
-    def __init__(
-        self, export: PlateExport, storage: Storage, path: str, types: Mapping[int, np.dtype[Any]]
-    ) -> None:
+    def __init__(self, export: PlateExport, storage: Storage, path: str, types: Mapping[int, np.dtype[Any]]) -> None:
         self._root = Path(export.root)
         self._storage = storage
         self._path = path
@@ -118,7 +116,7 @@ class FieldConverter:
         self._acquisitions = {a.acquisition_id: a for a in export.acquisitions}
         self._channels = {
             number: tuple(
-                ChannelSpec(name=c.name, role=c.role, **({"color": c.color} if c.color else {}))
+                ChannelSpec(name=c.name, role=c.role, color=c.color)
                 for c in sorted(export.channels, key=lambda c: c.channel_index)
                 if c.acquisition_id == number
             )
@@ -157,7 +155,7 @@ class FieldConverter:
                 return False  # not every channel has a plane at every depth
             source = self._read(plane, out)
             sources[t, c, z] = source
-            return source["status"] == "ok"
+            return bool(source["status"] == "ok")
 
         path = None
         if all(plane["size"] is None for plane in planes):

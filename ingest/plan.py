@@ -193,7 +193,9 @@ def _as_acquisitions_of_the_plate(plan: IngestPlan, known: list[dict[str, Any]])
             following += 1
 
     def renumbered(table: pa.Table) -> pa.Table:
-        column = pa.array([numbers[n] for n in table["acquisition_id"].to_pylist()], pa.int32())
+        column = pa.array(
+            [numbers[row["acquisition_id"]] for row in table.select(["acquisition_id"]).to_pylist()], pa.int32()
+        )
         return table.set_column(
             table.schema.get_field_index("acquisition_id"), table.schema.field("acquisition_id"), column
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ def table_of(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 def export_wells(export: PlateExport) -> list[str]:
     """List the wells that the export promises planes of, in plate order."""
-    return sorted(pc.unique(export.planes["well_id"]).to_pylist(), key=parse_well)
+    wells = export.planes.group_by("well_id").aggregate([]).to_pylist()
+    return sorted((row["well_id"] for row in wells), key=parse_well)
 
 
 def well_rows(wells: Iterable[str], identity: Mapping[str, str]) -> pa.Table:
@@ -83,8 +84,7 @@ def acquisition_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Tab
     for acquisition in export.acquisitions:
         number = acquisition.acquisition_id
         n_timepoints, n_z = extent[number]
-        fields = export.fields.filter(pc.equal(export.fields["acquisition_id"], number))
-        per_well = pc.value_counts(fields["well_id"]).field("counts")
+        sites = Counter(f["well_id"] for f in export.fields.to_pylist() if f["acquisition_id"] == number)
         rows.append(
             {
                 **identity,
@@ -93,7 +93,7 @@ def acquisition_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Tab
                 "vendor": export.vendor,
                 "format_version": export.format_version,
                 "reader": export.reader,
-                "sites_per_well": max(per_well.to_pylist(), default=0),
+                "sites_per_well": max(sites.values(), default=0),
                 "z_mode": "stack" if n_z > 1 else "plane",
                 "n_z_planes": n_z,
                 "n_timepoints": n_timepoints,
@@ -102,9 +102,7 @@ def acquisition_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Tab
     return table_of("acquisitions", rows)
 
 
-_ACQUISITION_SLOTS = tuple(
-    name for name in AcquisitionInfo.__dataclass_fields__ if name not in {"acquisition_id"}
-)
+_ACQUISITION_SLOTS = tuple(name for name in AcquisitionInfo.__dataclass_fields__ if name not in {"acquisition_id"})
 
 
 def acquisition_extent(export: PlateExport) -> dict[int, tuple[int, int]]:
@@ -119,10 +117,7 @@ def planes_by_field(export: PlateExport) -> dict[tuple[int, str, int], list[dict
     for row in export.planes.to_pylist():
         grouped[row["acquisition_id"], row["well_id"], row["field_id"]].append(row)
     ordered = sorted(grouped, key=lambda key: (key[0], parse_well(key[1]), key[2]))
-    return {
-        key: sorted(grouped[key], key=lambda p: (p["timepoint"], p["z"], p["channel_index"]))
-        for key in ordered
-    }
+    return {key: sorted(grouped[key], key=lambda p: (p["timepoint"], p["z"], p["channel_index"])) for key in ordered}
 
 
 def image_rows(

@@ -29,16 +29,15 @@ Pixels = npt.NDArray[Any]
 
 #: Columns that say which object a row is about; the features follow. ``study_id``, ``plate_id`` and ``run_id`` are the
 #: same for a whole plate and are added when its file is written.
-OBJECT_IDENTITY = pa.schema(
-    [
-        pa.field("acquisition_id", pa.int32(), nullable=False),
-        pa.field("well_id", pa.string(), nullable=False),
-        pa.field("field_id", pa.int32(), nullable=False),
-        pa.field("timepoint", pa.int32(), nullable=False),
-        pa.field("object_id", pa.int32(), nullable=False),
-        pa.field("parent_id", pa.int32()),
-    ]
-)
+_IDENTITY_FIELDS: list[pa.Field[Any]] = [
+    pa.field("acquisition_id", pa.int32(), nullable=False),
+    pa.field("well_id", pa.string(), nullable=False),
+    pa.field("field_id", pa.int32(), nullable=False),
+    pa.field("timepoint", pa.int32(), nullable=False),
+    pa.field("object_id", pa.int32(), nullable=False),
+    pa.field("parent_id", pa.int32()),
+]
+OBJECT_IDENTITY = pa.schema(_IDENTITY_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +188,7 @@ def _table(
     values: npt.NDArray[np.float64],
 ) -> pa.Table:
     n = len(ids)
-    arrays: list[pa.Array] = [
+    arrays: list[pa.Array[Any]] = [
         pa.repeat(pa.scalar(identity[field.name], field.type), n) for field in list(OBJECT_IDENTITY)[:4]
     ]
     arrays.append(pa.array(ids, pa.int32()))

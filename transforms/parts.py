@@ -80,7 +80,7 @@ class Parts:
 
     def _write_table(self, number: int, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="lz4", use_dictionary=["well_id"], write_statistics=False)
+        pq.write_table(table, sink, compression="lz4", use_dictionary=False, write_statistics=False)
         self._storage.write(f"{self._folder}/{number:06d}/{name}.parquet", sink.getvalue().to_pybytes())
 
     def read(self, name: str, notes: Sequence[BatchNote]) -> Iterator[pa.Table]:

@@ -124,7 +124,7 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
 def _plates(root: LakeRoot, study_id: str, plate_ids: Sequence[str]) -> list[dict[str, Any]]:
     found = root.tables.read("plates", where={"study_id": study_id}).to_pylist()
     if not found:
-        studies = sorted(set(root.tables.read("plates", columns=["study_id"])["study_id"].to_pylist()))
+        studies = sorted({row["study_id"] for row in root.tables.read("plates", columns=["study_id"]).to_pylist()})
         raise NotFoundError(
             f"study {study_id!r} has no plate in {root.url}",
             hint=f"Studies with plates: {', '.join(studies)}." if studies else "Ingest a plate first.",
