@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -58,6 +58,7 @@ class Commit:
         self._app_id = app_id
         self._work: dict[str, Work] = {}
         self._written: list[tuple[str, DataFile]] = []
+        self._expected: list[tuple[str, dict[str, str | int], dict[str, Any]]] = []
         self._done = False
 
     def __enter__(self) -> Self:
@@ -122,6 +123,13 @@ class Commit:
         self._of(table, self._tables.schema(table))
         self._add(table, Change(key=dict(key)))
 
+    def expect(self, table: str, key: Mapping[str, str | int], values: Mapping[str, Any]) -> None:
+        """Make the commit only if the row of ``key`` still has these values, else fail with ``ConflictError``.
+
+        Where there are no locks (S3) the row is looked at just before the commit is decided.
+        """
+        self._expected.append((table, dict(key), dict(values)))
+
     def commit(self) -> dict[str, int]:
         """Make all changes, and return the newest version of each table that was named.
 
@@ -137,9 +145,20 @@ class Commit:
             raise UsageError("this commit has been made already")
         with self._storage.lock(LOCK, wait=_WAIT):
             recover_locked(self._storage)
+            self._check_expected()
             versions = self._decide_and_apply() if self._work else {}
         self._done = True
         return versions
+
+    def _check_expected(self) -> None:
+        for table, key, values in self._expected:
+            found = self._tables.read(table, columns=list(values), where=key).to_pylist()
+            if found != [values]:
+                named = " ".join(str(value) for value in key.values())
+                raise ConflictError(
+                    f"{table} {named} was changed while run {self._run_id} was at work; nothing of this run was kept",
+                    hint="look at what is there, then run the same command again",
+                )
 
     def _decide_and_apply(self) -> dict[str, int]:
         work = list(self._work.values())

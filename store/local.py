@@ -173,21 +173,21 @@ class LocalStorage(Storage):
         return None
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
+    def lock(self, name: str, *, wait: float = 0.0, shared: bool = False) -> Iterator[None]:
         target = self.local(f"{_LOCKS}/{name}.lock")
-        handle = self._acquire(target, name, time.monotonic() + wait)
+        handle = self._acquire(target, name, time.monotonic() + wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         try:
             yield
         finally:
             os.close(handle)  # closing frees the flock; the file stays, removing it would race with a waiter
 
-    def _acquire(self, target: Path, name: str, deadline: float) -> int:
+    def _acquire(self, target: Path, name: str, deadline: float, kind: int) -> int:
         while True:
             with storage_errors(f"locking {target}"):
                 make_folders(target.parent)
                 handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 # staging/ may be deleted at any time: a lock on a file that is gone protects nothing.
                 if _same_file(handle, target):
                     _say_who(handle)

@@ -216,7 +216,7 @@ class S3Storage(Storage):
         return FsspecStore("s3", config=self._config(), client_options=options)
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
+    def lock(self, name: str, *, wait: float = 0.0, shared: bool = False) -> Iterator[None]:
         """Do nothing: conditional writes and Delta transactions decide who wins."""
         yield
 

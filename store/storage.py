@@ -150,7 +150,7 @@ class Storage(ABC):
         """Return the fsspec file system to register with DuckDB for :meth:`uri`, None where it needs none."""
 
     @abstractmethod
-    def lock(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
+    def lock(self, name: str, *, wait: float = 0.0, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the lock ``name`` while the block runs; another holder's death frees it.
 
         On an object store this does nothing: conditional writes and Delta transactions decide there.
@@ -161,6 +161,8 @@ class Storage(ABC):
             A word that is good as a file name.
         wait
             Seconds to wait for another holder before giving up.
+        shared
+            Hold it together with others who share it; whoever does not share waits for all of them.
 
         Raises
         ------

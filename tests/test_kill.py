@@ -51,21 +51,20 @@ def start(lake: Path, export: Path, verb: str) -> subprocess.Popen[str]:
 
 
 def duration(lake: Path, export: Path, verb: str) -> float:
-    begin = time.monotonic()
-    process = start(lake, export, verb)
-    ready = time.monotonic()
-    assert process.wait(timeout=120) == 0
-    assert begin < ready
+    """Let a verb finish, and say how long it was at work."""
+    with start(lake, export, verb) as process:
+        ready = time.monotonic()
+        assert process.wait(timeout=120) == 0
     return time.monotonic() - ready
 
 
 def kill(lake: Path, export: Path, verb: str, after: float) -> bool:
     """Kill a verb some seconds after it began; say whether it was still at work."""
-    process = start(lake, export, verb)
-    time.sleep(after)
-    alive = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with start(lake, export, verb) as process:
+        time.sleep(after)
+        alive = process.poll() is None
+        if alive:
+            os.killpg(process.pid, signal.SIGKILL)
     return alive
 
 

@@ -7,6 +7,7 @@ started them is killed, because the scheduler lives in that process.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from ..store.machine import available_cores
 if TYPE_CHECKING:
     from distributed import Client
 
-#: logging.ERROR: Dask tells the life of its workers at INFO and WARNING on stderr.
-_QUIET = 40
+#: Dask tells the life of its workers on stderr, and shows the traceback of whatever a task raises, which we raise anew.
+_QUIET = logging.CRITICAL
 _CONNECT_SECONDS = 30
 
 #: Dask starts an HTTP server even without its dashboard, on 0.0.0.0:8787 unless told otherwise.

@@ -22,7 +22,7 @@ from .device import get_device
 from .field import process_field
 from .parts import BATCH_FIELDS, BatchNote, Parts, merge_objects, merge_quality
 from .recipe import BoundRecipe, load_recipe
-from .work import FieldName, PlateWork, plan_work, warnings_of
+from .work import PLATE_IDENTITY, FieldName, PlateWork, check_unchanged, plan_work, warnings_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -146,7 +146,10 @@ def _transform_plate(
     )
     registration = register(root, recipe.name, recipe.definition(), recipe_text=recipe.text, run_id=run.run_id)
     feature_set = registration.feature_set
-    with root.storage.lock(f"transform-{key['study_id']}-{key['plate_id']}-{feature_set.hash[:8]}"):
+    plate_lock = root.storage.lock(f"plate-{key['study_id']}-{key['plate_id']}", shared=True)
+    work_lock = root.storage.lock(f"transform-{key['study_id']}-{key['plate_id']}-{feature_set.hash[:8]}")
+    with plate_lock, work_lock:
+        check_unchanged(root, plate)
         folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
         job = PlateJob(
             storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
@@ -162,6 +165,7 @@ def _transform_plate(
             run.add_output("table", feature_set.table(object_set), rows=file.rows if file else 0)
         app_id = f"transform/{key['study_id']}/{key['plate_id']}/{feature_set.hash[:8]}"
         with Commit(root, run_id=run.run_id, app_id=app_id) as commit:
+            commit.expect("plates", key, {name: plate[name] for name in PLATE_IDENTITY})
             registration.add_to(commit)
             dictionary = work.dictionary(feature_set, run.run_id)
             commit.insert("feature_dictionary", dictionary, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from .. import __version__
-from ..errors import NotFoundError, RecipeError, UsageError
+from ..errors import ConflictError, InvalidDataError, NotFoundError, RecipeError, UsageError
 from ..schemas.identifiers import parse_well
 from ..schemas.tables import arrow_schema
 from ..wording import did_you_mean
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: (acquisition, well, field)
 FieldName = tuple[int, str, int]
+
+#: What changes in a plate's row when its pixels are others.
+PLATE_IDENTITY = ("path", "fingerprint")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +99,27 @@ def plan_work(
         ``roles`` names a channel that a plate does not have.
     RecipeError
         A plate lacks a stain.
+    InvalidDataError
+        A plate has no image.
     """
     return [_prepare(root, recipe, plate, roles) for plate in _plates(root, study_id, plate_ids)]
+
+
+def check_unchanged(root: LakeRoot, plate: Mapping[str, Any]) -> None:
+    """Make sure that a plate still has the pixels that its work was planned for; its lock must be held.
+
+    Raises
+    ------
+    ConflictError
+        It was ingested anew in the meantime.
+    """
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    now = root.tables.read("plates", columns=list(PLATE_IDENTITY), where=where).to_pylist()
+    if now != [{name: plate[name] for name in PLATE_IDENTITY}]:
+        raise ConflictError(
+            f"plate {plate['plate_id']} of study {plate['study_id']} was ingested anew while its transform was planned",
+            hint="Run the same command again.",
+        )
 
 
 def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mapping[str, str]) -> PlateWork:
@@ -111,6 +133,11 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
     def order(name: FieldName) -> tuple[int, tuple[int, int], int]:
         return name[0], parse_well(name[1]), name[2]
 
+    if not names[True]:
+        raise InvalidDataError(
+            f"plate {plate['plate_id']} of study {plate['study_id']} has no image that could be measured",
+            hint="Run `cytolake validate`, then ingest the plate again.",
+        )
     channels = _channels(root, plate)
     return PlateWork(
         plate=plate,
@@ -197,7 +224,7 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
         )
     unnamed = sorted({name for bound in work.bound.values() for name in bound.unnamed_channels})
     warnings += [
-        f'plate {plate_id}: channel {name!r} is not measured, because nobody said what it stains: --role "{name}=ROLE"'
+        f'plate {plate_id}: channel {name!r} is not measured, because it has no role: --role "{name}=ROLE"'
         for name in unnamed
     ]
     return warnings
