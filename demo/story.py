@@ -138,7 +138,7 @@ def run_demo(directory: str | Path, *, progress: Callable[[str, int, int], None]
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(
             f"{directory} is there already and not empty",
-            hint=f"Name another folder (--directory), or remove it: rm -r '{directory}'",
+            hint="Name a folder that does not exist yet with --directory.",
         )
     seconds: dict[str, float] = {}
 
