@@ -129,17 +129,13 @@ def check_id(text: str, what: str) -> str:
 def slug(text: str) -> str:
     """Return an identifier for a name that somebody else chose; the same name always gives the same identifier.
 
-    A name that is an identifier already comes back unchanged. Accents are dropped, anything else that is not allowed
-    becomes a hyphen. Where letters are lost or the name is too long, the end is a hash of the whole name, so that
-    two such names stay apart.
+    A name that is an identifier already comes back unchanged. In any other, accents are dropped, what is not allowed
+    becomes a hyphen, and the end is a hash of the whole name: ``A B`` and ``A/B`` must not become one plate.
     """
     if is_id(text):
         return text
     folded = unicodedata.normalize("NFKD", text.replace("µ", "u").replace("μ", "u"))
     kept = "".join(c for c in folded if not unicodedata.combining(c))
-    is_lossy = any(c.isalnum() and not c.isascii() for c in kept)
-    name = re.sub(r"[^A-Za-z0-9._]+", "-", kept).strip("-._")
-    if is_lossy or not name or len(name) > _MAX_ID_LENGTH:
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        name = f"{name[: _MAX_ID_LENGTH - 9]}-{digest}".lstrip("-._")
-    return name
+    readable = re.sub(r"[^A-Za-z0-9._]+", "-", kept).strip("-._")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{readable[: _MAX_ID_LENGTH - 9]}-{digest}".lstrip("-._")

@@ -293,6 +293,15 @@ def test_measurements_of_one_plate_become_its_acquisitions(tmp_path: Path) -> No
     assert sorted({c.acquisition_id for c in both.channels}) == [1, 2]
 
 
+def test_plates_of_alike_names_are_not_one_plate(tmp_path: Path) -> None:
+    for number, name in enumerate(("A B", "A/B", "A-B")):
+        Export(images=grid(), plate_id=name).write(tmp_path / f"m{number}-Measurement 1")
+    found = HarmonyReader().read(tmp_path)
+    assert sorted(str(export.barcode) for export in found) == ["A B", "A-B", "A/B"]
+    assert len({export.plate_id for export in found}) == 3
+    assert {len(export.acquisitions) for export in found} == {1}
+
+
 # --- what is missing
 
 
