@@ -15,10 +15,13 @@ import pyarrow.compute as pc
 from ..errors import AlreadyExistsError, ConflictError, InvalidDataError, SourceFileError, UsageError
 from ..schemas.identifiers import check_id, slug
 from ..store.root import LakeRoot
-from .export import PlateExport
+from .export import AcquisitionInfo, PlateExport
 
 Existing = Literal["error", "skip", "replace", "extend"]
 Action = Literal["create", "skip", "replace", "extend"]
+
+#: (acquisition, well, field) -> (file, page, bytes) of its planes.
+_Sources = dict[tuple[int, str, int], set[tuple[str, int, int | None]]]
 
 #: Part of the fingerprint: raised when the same export would become another plate.
 LAYOUT_VERSION = 1
@@ -97,7 +100,7 @@ def make_plan(
     if existing == "replace":
         return dataclasses.replace(plan, action="replace")
     if existing == "extend":
-        return _extension(root, plan)
+        return dataclasses.replace(plan, action="skip") if same else _extension(root, plan)
     if existing == "skip":
         # A plate that was extended since holds this export as a part of it.
         if same or _is_held(root, plan):
@@ -123,17 +126,14 @@ def _is_held(root: LakeRoot, plan: IngestPlan) -> bool:
 def _extension(root: LakeRoot, plan: IngestPlan) -> IngestPlan:
     """Leave of the export what the plate does not have; a field whose files changed is refused, never mixed."""
     where = {"study_id": plan.study_id, "plate_id": plan.plate_id}
-    export = _as_acquisitions_of_the_plate(plan, root.tables.read("acquisitions", where=where).to_pylist())
-    have = {
+    have: _Sources = {
         (image["acquisition_id"], image["well_id"], image["field_id"]): {
             (s["file"], s["page"], s["bytes"]) for s in image["source_files"]
         }
         for image in root.tables.read("images", where=where).to_pylist()
     }
-    offered: dict[tuple[int, str, int], set[tuple[str, int, int | None]]] = {}
-    for plane in export.planes.to_pylist():
-        key = (plane["acquisition_id"], plane["well_id"], plane["field_id"])
-        offered.setdefault(key, set()).add((plane["file"], plane["page"], plane["size"]))
+    export = _as_acquisitions_of_the_plate(plan, root.tables.read("acquisitions", where=where).to_pylist(), have)
+    offered = _sources(export.planes)
     changed = [key for key in offered.keys() & have.keys() if offered[key] != have[key]]
     if changed:
         _, well_id, field_id = min(changed)
@@ -175,16 +175,26 @@ def _of_fields(table: pa.Table, keys: set[tuple[int, str, int]]) -> pa.Table:
     return table.filter(pa.array([row in keys for row in rows], pa.bool_()))
 
 
-def _as_acquisitions_of_the_plate(plan: IngestPlan, known: list[dict[str, Any]]) -> PlateExport:
+def _sources(planes: pa.Table) -> _Sources:
+    """Group the files of planes by their field."""
+    found: _Sources = {}
+    for plane in planes.to_pylist():
+        key = (plane["acquisition_id"], plane["well_id"], plane["field_id"])
+        found.setdefault(key, set()).add((plane["file"], plane["page"], plane["size"]))
+    return found
+
+
+def _as_acquisitions_of_the_plate(plan: IngestPlan, known: list[dict[str, Any]], have: _Sources) -> PlateExport:
     """Give the export's measurements the plate's numbers: its own number for a known one, the next for a new one."""
     export = plan.export
     numbers: dict[int, int] = {}
     following = 1 + max((row["acquisition_id"] for row in known), default=0)
+    offered = _sources(export.planes)
     for acquisition in export.acquisitions:
         same = [
             row["acquisition_id"]
             for row in known
-            if acquisition.measurement_id is not None and row["measurement_id"] == acquisition.measurement_id
+            if row["acquisition_id"] not in numbers.values() and _is_same(acquisition, row, offered, have)
         ]
         if same:
             numbers[acquisition.acquisition_id] = same[0]
@@ -208,6 +218,22 @@ def _as_acquisitions_of_the_plate(plan: IngestPlan, known: list[dict[str, Any]])
         channels=tuple(dataclasses.replace(c, acquisition_id=numbers[c.acquisition_id]) for c in export.channels),
         planes=renumbered(export.planes),
         fields=renumbered(export.fields),
+    )
+
+
+def _is_same(acquisition: AcquisitionInfo, row: Mapping[str, Any], offered: _Sources, have: _Sources) -> bool:
+    """Tell whether a measurement is one that the plate has: by its id, else its start, else the files of a field."""
+    for ours, theirs in (
+        (acquisition.measurement_id, row["measurement_id"]),
+        (acquisition.started_at, row["started_at"]),
+    ):
+        if ours is not None or theirs is not None:
+            return bool(ours == theirs)
+    ours_at, theirs_at = acquisition.acquisition_id, row["acquisition_id"]
+    return any(
+        not files.isdisjoint(have.get((theirs_at, well_id, field_id), ()))
+        for (number, well_id, field_id), files in offered.items()
+        if number == ours_at
     )
 
 

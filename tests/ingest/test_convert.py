@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,32 @@ def _keep_images(index: Path, keep: Any) -> None:
         if well.find("h:Image", ns) is None:
             well.getparent().remove(well)
     tree.write(index, xml_declaration=True, encoding="utf-8")
+
+
+@pytest.mark.parametrize("has_start", [True, False])
+def test_extend_knows_a_measurement_without_an_id(
+    lake: Lake, tiny_export: Path, tmp_path: Path, *, has_start: bool
+) -> None:
+    """The same files again are nothing new, and the rest of a measurement goes into the same acquisition."""
+    part = Path(shutil.copytree(tiny_export, tmp_path / "part" / tiny_export.name))
+    whole = Path(shutil.copytree(tiny_export, tmp_path / "whole" / tiny_export.name))
+    for copy in (part, whole):
+        index = next(copy.rglob("Index.idx.xml"))
+        text = re.sub(r"<MeasurementID>[^<]*</MeasurementID>", "", index.read_text(encoding="utf-8-sig"))
+        if not has_start:
+            text = re.sub(r"<MeasurementStartTime>[^<]*</MeasurementStartTime>", "", text)
+        index.write_text(text, encoding="utf-8")
+    _keep_images(next(part.rglob("Index.idx.xml")), lambda url: "r01c01" in url)
+    lake.ingest(part, study="pilot")
+    before = files_of(lake)
+    assert lake.ingest(part, study="pilot", existing="extend")["status"] == "skipped"
+    assert files_of(lake) == before
+    assert lake.ingest(whole, study="pilot", existing="extend")["status"] == "ok"
+    assert {image["acquisition_id"] for image in rows(lake, "images")} == {1}
+    assert len(rows(lake, "acquisitions")) == 1
+    before = files_of(lake)
+    assert lake.ingest(part, study="pilot", existing="extend")["status"] == "skipped"
+    assert files_of(lake) == before
 
 
 def test_extend_refuses_a_field_whose_files_changed(lake: Lake, export: Path) -> None:
