@@ -14,12 +14,16 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 from ..errors import UsageError
-from ..wording import did_you_mean
+from ..schemas.ontology import enum_values
+from ..wording import did_you_mean, nearest
 from .export import ChannelInfo, PlateExport
 
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+#: How alike a word and a known role are (Ratcliff and Obershelp) when the word is taken for a slip of it.
+_SLIP = 0.85
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -172,31 +176,46 @@ def _handle(channel: ChannelInfo, channels: Sequence[ChannelInfo]) -> str:
 
 
 def apply_roles(export: PlateExport, roles: Mapping[str, str]) -> PlateExport:
-    """Overrule the roles of an export.
+    """Overrule the roles of an export; see :func:`assign_roles`. Who loses a role to another is a warning."""
+    channels, lost = assign_roles(export.channels, roles, plate_id=export.plate_id)
+    answered = tuple(_no_role(c) for c in channels if c.role is not None)
+    warnings = tuple(w for w in export.warnings if not any(text in w for text in answered))
+    return replace(export, channels=channels, warnings=(*warnings, *lost))
+
+
+def assign_roles(
+    channels: Sequence[ChannelInfo], roles: Mapping[str, str], *, plate_id: str
+) -> tuple[tuple[ChannelInfo, ...], tuple[str, ...]]:
+    """Give channels the roles that a person names.
 
     Parameters
     ----------
-    export
-        The export; it is not changed.
+    channels
+        The channels of a plate, of all acquisitions.
     roles
         Channel -> role. A channel is named as the microscope names it (capitals do not matter), or by the vendor's
         id. The role applies in every acquisition that has the channel; a channel that had the role by guess loses it.
+        Capitals of a known role do not matter either: ``dna`` is ``DNA``.
+    plate_id
+        The plate, for messages.
+
+    Returns
+    -------
+    channels, warnings
+        The channels with their roles, and which of them lost one to another.
 
     Raises
     ------
     UsageError
-        For an unknown channel, a name that two channels share, a role given twice, or a role that is no name.
+        For an unknown channel, a name that two channels share, a role given twice, or a role that is no name or a
+        slip of a known one.
     """
     chosen: dict[tuple[int, int], str] = {}
-    for wanted, role in roles.items():
-        if not _ROLE.match(role):
-            raise UsageError(
-                f"role {role!r} for channel {wanted!r}: a role is letters and digits, a letter first",
-                hint="Use DNA, ER, RNA, AGP, Mito, Actin, Brightfield, or a name of your own.",
-            )
-        found = _find(wanted, export.channels)
+    for wanted, text in roles.items():
+        role = _role(text, wanted)
+        found = _find(wanted, channels)
         if not found:
-            raise _unknown_channel(wanted, export)
+            raise _unknown_channel(wanted, channels, plate_id)
         for channel in found:
             chosen[channel.acquisition_id, channel.channel_index] = role
     given = Counter((acquisition_id, role) for (acquisition_id, _), role in chosen.items())
@@ -212,10 +231,43 @@ def apply_roles(export: PlateExport, roles: Mapping[str, str]) -> PlateExport:
         taken = (channel.acquisition_id, channel.role) in given
         return chosen.get(key, None if taken else channel.role)
 
-    channels = tuple(replace(c, role=role_of(c)) for c in export.channels)
-    answered = tuple(_no_role(c) for c in channels if c.role is not None)
-    warnings = tuple(w for w in export.warnings if not any(text in w for text in answered))
-    return replace(export, channels=channels, warnings=warnings)
+    named = tuple(replace(c, role=role_of(c)) for c in channels)
+    lost = dict.fromkeys(
+        f"{before.name} loses {before.role} to {winner.name}"
+        for before, after in zip(channels, named, strict=True)
+        if before.role is not None and after.role is None
+        for winner in named
+        if (winner.acquisition_id, winner.role) == (before.acquisition_id, before.role)
+    )
+    return named, tuple(lost)
+
+
+def _role(text: str, channel: str) -> str:
+    """Return a role as the schema spells it, or the name of one's own."""
+    known = enum_values("ChannelRole")
+    hint = f"Known roles are {', '.join(known)}; a name of your own is letters and digits, such as Marker1."
+    if not _ROLE.match(text):
+        raise UsageError(
+            f"role {text!r} for channel {channel!r}: a role is letters and digits, a letter first", hint=hint
+        )
+    role = next((one for one in known if one.casefold() == text.casefold()), None)
+    if role is None and _is_slip(text, known):
+        raise UsageError(f"role {text!r} for channel {channel!r} is not known{did_you_mean(text, known)}", hint=hint)
+    return role or text
+
+
+def _is_slip(text: str, known: Sequence[str]) -> bool:
+    """Tell whether a role is a known one misspelt: one letter off or two swapped.
+
+    A number in it (``DNA2``), and letters before a whole role (``mRNA``), are meant.
+    """
+    near = nearest(text, known)
+    if near is None or not text.isalpha():
+        return False
+    word, right = text.casefold(), near.casefold()
+    if word.endswith(right):
+        return False
+    return SequenceMatcher(None, word, right).ratio() >= _SLIP or sorted(word) == sorted(right)
 
 
 def _find(wanted: str, channels: Sequence[ChannelInfo]) -> list[ChannelInfo]:
@@ -236,10 +288,10 @@ def _find(wanted: str, channels: Sequence[ChannelInfo]) -> list[ChannelInfo]:
     return found
 
 
-def _unknown_channel(wanted: str, export: PlateExport) -> UsageError:
-    names = dict.fromkeys(c.name for c in export.channels)
-    listed = ", ".join(dict.fromkeys(f"{c.name!r} (id {c.vendor_id})" for c in export.channels))
+def _unknown_channel(wanted: str, channels: Sequence[ChannelInfo], plate_id: str) -> UsageError:
+    names = dict.fromkeys(c.name for c in channels)
+    listed = ", ".join(dict.fromkeys(f"{c.name!r} (id {c.vendor_id})" for c in channels))
     return UsageError(
-        f"plate {export.plate_id} has no channel {wanted!r}{did_you_mean(wanted, names)}",
+        f"plate {plate_id} has no channel {wanted!r}{did_you_mean(wanted, names)}",
         hint=f"Its channels are {listed}.",
     )

@@ -170,6 +170,25 @@ def test_a_person_overrules() -> None:
 def test_a_role_that_was_guessed_moves() -> None:
     after = apply_roles(export(("HOECHST 33342", "blue"), ("DRAQ9", "red")), {"DRAQ9": "DNA"})
     assert [c.role for c in after.channels] == [None, "DNA"]
+    assert "HOECHST 33342 loses DNA to DRAQ9" in after.warnings
+
+
+@pytest.mark.parametrize(
+    ("given", "role"),
+    [("dna", "DNA"), ("MITO", "Mito"), ("brightField", "Brightfield"), ("DNA2", "DNA2"), ("mRNA", "mRNA"),
+     ("Marker", "Marker"), ("Nuclei", "Nuclei"), ("ERK", "ERK")],
+)  # fmt: skip
+def test_known_roles_have_one_spelling_and_others_are_free(given: str, role: str) -> None:
+    after = apply_roles(export(("Alexa 488", "green")), {"Alexa 488": given})
+    assert [c.role for c in after.channels] == [role]
+
+
+@pytest.mark.parametrize(("given", "meant"), [("AGPP", "AGP"), ("DNAA", "DNA"), ("Mitto", "Mito"), ("DAN", "DNA")])
+def test_a_slip_of_a_known_role_is_an_error(given: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"{given}.* is not known; did you mean '{meant}'") as raised:
+        apply_roles(export(("Alexa 488", "green")), {"Alexa 488": given})
+    assert raised.value.hint is not None
+    assert "Known roles are DNA, ER, RNA" in raised.value.hint
 
 
 def test_one_name_in_two_acquisitions() -> None:
@@ -188,7 +207,7 @@ def test_one_name_in_two_acquisitions() -> None:
     [
         ({"Alexa 489": "ER"}, "no channel 'Alexa 489'; did you mean 'Alexa 488'?"),
         ({"Alexa 488": "my role"}, "letters and digits"),
-        ({"Alexa 488": "DNA", "HOECHST 33342": "DNA"}, "'DNA' is given to two channels"),
+        ({"Alexa 488": "dna", "HOECHST 33342": "DNA"}, "'DNA' is given to two channels"),
         ({"FITC": "ER"}, "2 channels are called 'FITC', with the ids 3, 4"),
     ],
 )
