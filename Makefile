@@ -63,7 +63,7 @@ demo: .venv/.core  ## two small studies from export to answer
 	@.venv/bin/cytolake demo $(ARGS)
 
 test: .venv/.dev .venv-linkml/.done  ## all tests
-	.venv/bin/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist loadgroup) $(ARGS)
+	.venv/bin/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
 
 test-all: test  ## all tests, on every Python from 3.11 that is present
 	@$(foreach v,$(OLDER_PYTHONS),$(MAKE) test-python VERSION=$(v) &&) true

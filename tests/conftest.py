@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -75,16 +77,25 @@ class DemoRun:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """``cytolake demo --directory demo``, as a user runs it (about a minute)."""
-    folder = tmp_path_factory.mktemp("demo-run")
-    command = [str(Path(sys.executable).with_name("cytolake")), "demo", "--directory", "demo"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    """``cytolake demo --directory cytolake-demo``, as a user runs it (about a minute); once for all processes of a test run."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, told = shared / "demo-run", shared / "demo-run.json"
+    with (shared / "demo-run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            folder.mkdir()
+            command = [str(Path(sys.executable).with_name("cytolake")), "demo", "--directory", "cytolake-demo"]
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            )
+            told.write_text(
+                json.dumps({"output": done.stdout, "errors": done.stderr, "exit_code": done.returncode}),
+                encoding="utf-8",
+            )
     return DemoRun(
-        command="cytolake demo --directory demo",
-        folder=folder,
-        output=done.stdout,
-        errors=done.stderr,
-        exit_code=done.returncode,
+        command="cytolake demo --directory cytolake-demo", folder=folder, **json.loads(told.read_text(encoding="utf-8"))
     )
 
 

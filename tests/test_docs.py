@@ -23,7 +23,6 @@ def everything_written() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_the_page_shows_is_what_happens(page: Path, tmp_path: Path, demo_run: DemoRun) -> None:
     for step in docs_runner.steps(page.read_text(encoding="utf-8")):

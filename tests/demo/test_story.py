@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_the_answer_is_the_truth_put_in(demo_run: DemoRun) -> None:
     assert demo_run.exit_code == 0, demo_run.errors
-    lake = cytolake.open_lake(demo_run.folder / "demo" / "lake")
+    lake = cytolake.open_lake(demo_run.folder / "cytolake-demo" / "lake")
     rows = lake.sql(story.SQL).to_arrow().to_pylist()
     assert [row["study_id"] for row in rows] == ["boston", "heidelberg"]
     for row in rows:
@@ -31,9 +30,8 @@ def test_the_answer_is_the_truth_put_in(demo_run: DemoRun) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_the_lost_field_is_recorded(demo_run: DemoRun) -> None:
-    lake = cytolake.open_lake(demo_run.folder / "demo" / "lake")
+    lake = cytolake.open_lake(demo_run.folder / "cytolake-demo" / "lake")
     lost = lake.sql(
         "SELECT plate_id, well_id, field_id, n_missing_planes FROM images WHERE n_missing_planes > 0"
     ).fetchall()
@@ -43,9 +41,8 @@ def test_the_lost_field_is_recorded(demo_run: DemoRun) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 def test_both_studies_have_the_same_columns(demo_run: DemoRun) -> None:
-    lake = cytolake.open_lake(demo_run.folder / "demo" / "lake")
+    lake = cytolake.open_lake(demo_run.folder / "cytolake-demo" / "lake")
     asked = "SELECT study_id, avg(Cells_Intensity_MeanIntensity_ER) IS NOT NULL FROM cells GROUP BY 1 ORDER BY 1"
     assert lake.sql(asked).fetchall() == [("boston", True), ("heidelberg", True)]
 
