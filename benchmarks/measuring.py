@@ -53,6 +53,14 @@ def extra_memory_mb(run: Callable[[], object]) -> float | None:
         return None
 
 
+def peak_memory_mb() -> float:
+    """Megabytes of the largest resident size of this process so far, libraries included (Linux).
+
+    Not ``ru_maxrss``: that keeps the size of the process that started this one.
+    """
+    return round(_status_mb("VmHWM"), 1)
+
+
 def _status_mb(field: str) -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):

@@ -13,12 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ..errors import SourceFileError
 from ..schemas.identifiers import parse_well
 from ..schemas.tables import SCHEMA_VERSION
 from ..store.commit import Commit
+from ..store.images import layout
 from ..store.images.model import AcquisitionSpec, PlateSpec
 from ..store.images.model import FieldKey as FieldKeyOfPlate
 from ..store.images.plate import open_plate
@@ -36,6 +38,9 @@ Progress = Callable[[int, int], None]
 
 #: Tables that describe a plate; all of them change in the same commit.
 _PLATE_TABLES = ("wells", "acquisitions", "channels", "images", "plates")
+
+#: Pixels under way per core. A thread needs about two and a half times the pixels of its shard.
+_BYTES_PER_CORE = 40 * 2**20
 
 
 def ingest_export(
@@ -63,7 +68,8 @@ def ingest_export(
         What to do when the lake holds the plate already: ``error``, ``skip`` (only if it came from the same files),
         ``replace`` or ``extend`` (add the fields and measurements it does not have yet).
     workers
-        Threads that convert fields; one per core when None.
+        Threads that convert fields. One per core when None, fewer where fields are so large that their buffers would
+        be most of the memory; compression uses all cores anyway.
     dry_run
         Say what would happen and write nothing.
     progress
@@ -121,7 +127,7 @@ def ingest_export(
         run=run,
         receipts=receipts,
         path=path,
-        warnings=_warnings(export, receipts),
+        warnings=run.warnings,
         seconds=time.monotonic() - started,
     )
 
@@ -134,7 +140,8 @@ def _convert(
     receipts = {key: receipt for key in fields if (receipt := workplace.receipt(key)) is not None}
     if workplace.is_published and len(receipts) == len(fields):
         return [receipts[key] for key in fields]
-    converter = FieldConverter(plan.export, root.storage, workplace.path, pixel_types(plan.export))
+    types = pixel_types(plan.export)
+    converter = FieldConverter(plan.export, root.storage, workplace.path, types)
 
     def convert(key: FieldKey) -> FieldReceipt:
         receipt = converter.convert(key, fields[key])
@@ -142,7 +149,7 @@ def _convert(
         return receipt
 
     todo = [key for key in fields if key not in receipts]
-    for key, receipt in _in_threads(convert, todo, workers or available_cores()):
+    for key, receipt in _in_threads(convert, todo, workers or _fields_at_once(plan.export, types)):
         receipts[key] = receipt
         if progress is not None:
             progress(len(receipts), len(fields))
@@ -154,6 +161,20 @@ def _convert(
         )
     _finish_plate(root, plan, workplace, ordered)
     return ordered
+
+
+def _fields_at_once(export: PlateExport, types: Mapping[int, np.dtype[Any]]) -> int:
+    """Say how many fields to convert at the same time, so that memory depends on the machine and not on the plate."""
+    cores = available_cores()
+    n_z = 1 + max(export.planes["z"].to_pylist())
+    largest = 1
+    for acquisition in export.acquisitions:
+        dtype = types[acquisition.acquisition_id]
+        channels = sum(c.acquisition_id == acquisition.acquisition_id for c in export.channels)
+        shape = (1, channels, n_z, acquisition.height, acquisition.width)
+        pixels = channels * layout.shard_depth(shape, dtype.name) * acquisition.height * acquisition.width
+        largest = max(largest, pixels * dtype.itemsize)
+    return max(1, min(cores, cores * _BYTES_PER_CORE // largest))
 
 
 def _in_threads(
@@ -246,6 +267,8 @@ def _commit(
         export, fresh["images"], identity, path=path, fingerprint=plan.fingerprint, status=status
     )
     app_id = f"ingest/{plan.study_id}/{plan.plate_id}"
+    if plan.action == "replace" and _has_features(root, key):
+        run.warn("the features of this plate were computed from images that are gone, and went with them: transform it")
     with Commit(root, run_id=run.run_id, app_id=app_id) as commit:
         # A study is known by its id until somebody annotates it.
         study = rows.table_of("studies", [{"study_id": plan.study_id, "title": plan.study_id, "run_id": run.run_id}])
@@ -259,6 +282,11 @@ def _commit(
                     commit.delete(name, key)
         commit.append("runs", run.record(status))
         commit.commit()
+
+
+def _has_features(root: LakeRoot, key: Mapping[str, str]) -> bool:
+    names = (name for name in root.tables.names() if name.startswith("features/"))
+    return any(root.tables.read(name, columns=["plate_id"], where=key).num_rows for name in names)
 
 
 def _keep(old: pa.Table, new: pa.Table, on: tuple[str, ...]) -> pa.Table:

@@ -93,10 +93,12 @@ class SourceFile:
             raise self._refuse(f"{doing}: {error or type(error).__name__}") from error
 
     def _page(self, number: int) -> tifffile.TiffPage:
-        with self._guard(f"is no readable TIFF ({len(self.data)} bytes)"):
-            pages = tifffile.TiffFile(io.BytesIO(self.data)).pages
-        with self._guard(f"has no page {number}"):
-            page = pages[number]
+        # Files and pages of tifffile refer to each other in circles: what is not closed keeps its bytes for a while.
+        with io.BytesIO(self.data) as file:
+            with self._guard(f"is no readable TIFF ({len(self.data)} bytes)"):
+                pages = tifffile.TiffFile(file).pages
+            with self._guard(f"has no page {number}"):
+                page = pages[number]
         if not isinstance(page, tifffile.TiffPage):
             raise self._refuse(f"has no page {number}")
         return page
@@ -121,7 +123,7 @@ class SourceFile:
                 f"{' or '.join(PIXEL_TYPES)}",
                 hint="Computed images (phase, for example) cannot stand among camera images; export the raw channels.",
             )
-        if len(page.shape) != 2:
+        if len(page.shape) != 2 or not all(isinstance(side, (int, np.integer)) for side in page.shape):
             raise self._refuse(f"page {number} has the shape {page.shape}; a plane is rows × columns")
         return (int(page.shape[0]), int(page.shape[1])), dtype
 

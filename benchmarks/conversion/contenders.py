@@ -1,0 +1,180 @@
+"""Who converts: each a function of an export and a target folder, all of its imports done when it is made.
+
+All write NGFF 0.5 with three levels, inner chunks of one plane and half a side, one shard per field and level, blosc
+zstd-1 with shuffle. The peers get their fastest documented way that averages 2 × 2 pixels (tried: with and without
+shards, NumPy and Dask input, every way of their own to make levels); they neither hash nor sync, nor write plate
+metadata or rows, which cytolake does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from benchmarks.exports import fields_of
+
+Convert = Callable[[Path, Path], None]
+
+LEVELS = 3
+
+
+def cytolake() -> Convert:
+    """The whole of ``cytolake ingest`` into a new lake: metadata, fingerprint, pixels, receipts, rows, commit."""
+    from cytolake import open_lake
+
+    def convert(export: Path, target: Path) -> None:
+        report = open_lake(target).ingest(export, study="bench")
+        if report["status"] != "ok":
+            raise RuntimeError(str(report))
+
+    return convert
+
+
+def make_target(name: str, target: Path) -> None:
+    """Make what a contender expects to be there, before the clock starts."""
+    if name == "cytolake":
+        from cytolake import init_lake
+
+        init_lake(target)
+
+
+def bare_tensorstore() -> Convert:
+    """The least that writes such a plate: one thread per core and field, hashed, buffers reused, all files synced."""
+    import tensorstore as ts
+    from cytolake.store.images import layout
+    from cytolake.store.images.pyramid import halve
+
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
+
+    def convert_field(folder: Path, paths: list[Path], blocks: list[np.ndarray]) -> list[str]:
+        hashes = []
+        for channel, path in enumerate(paths):
+            data = path.read_bytes()
+            hashes.append(hashlib.sha256(data).hexdigest())
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                tiff.pages[0].asarray(out=blocks[0][0, channel, 0])
+        for fine, coarse in pairwise(blocks):
+            halve(fine[0, :, 0], coarse[0, :, 0])
+        writes = []
+        for level, block in enumerate(blocks):
+            metadata = layout.array_document(block.shape, block.dtype.name, depth=1)
+            del metadata["attributes"]
+            spec = {
+                "driver": "zarr3",
+                "kvstore": {"driver": "file", "path": f"{folder}/{level}/"},
+                "metadata": metadata,
+                "store_data_equal_to_fill_value": True,
+            }
+            array = ts.open(spec, create=True, context=context).result()
+            writes.append(array.write(block, can_reference_source_data_indefinitely=True))
+        for write in writes:
+            write.result()
+        for where, _, names in os.walk(folder, topdown=False):
+            for name in [*names, "."]:
+                handle = os.open(f"{where}/{name}", os.O_RDONLY)
+                os.fsync(handle)
+                os.close(handle)
+        return hashes
+
+    def convert(export: Path, target: Path) -> None:
+        fields = list(fields_of(export).items())
+        shape = tifffile.imread(fields[0][1][0]).shape
+        whole = (1, len(fields[0][1]), 1, *shape)
+
+        def share(some: list[Any]) -> None:
+            blocks = [np.empty(s, np.uint16) for s in layout.level_shapes(whole, LEVELS)]
+            for (well, field), paths in some:
+                convert_field(target / well / field, paths, blocks)
+
+        cores = os.cpu_count() or 1
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(share, [fields[i::cores] for i in range(cores)]))
+
+    return convert
+
+
+def ome_zarr_py() -> Convert:
+    """``write_image`` of one field after the other: Dask input of one block, sharded, local mean."""
+    import dask.array as da
+    import zarr
+    from ome_zarr.scale import Methods
+    from ome_zarr.writer import write_image
+
+    def convert(export: Path, target: Path) -> None:
+        plate = zarr.open_group(str(target), mode="w", zarr_format=3)
+        for (well, field), paths in fields_of(export).items():
+            image = _stack(paths)
+            write_image(
+                da.from_array(image, chunks=image.shape),
+                plate.require_group(f"{well}/{field}"),
+                axes="tczyx",
+                scale={"y": 0.598, "x": 0.598},
+                scale_factors=[2**level for level in range(1, LEVELS)],
+                method=Methods.LOCAL_MEAN,
+                storage_options=[_zarr_options(image.shape, level) for level in range(LEVELS)],
+            )
+
+    return convert
+
+
+def ngio() -> Convert:
+    """``create_ome_zarr_from_array`` of one field after the other: sharded, levels made in memory."""
+    from ngio import create_ome_zarr_from_array
+
+    def convert(export: Path, target: Path) -> None:
+        for (well, field), paths in fields_of(export).items():
+            image = _stack(paths)
+            create_ome_zarr_from_array(
+                str(target / well / field),
+                image,
+                pixelsize=0.598,
+                levels=LEVELS,
+                axes_names="tczyx",
+                ngff_version="0.5",
+                consolidation_mode="numpy",
+                **_zarr_options(image.shape, 0),
+            )
+
+    return convert
+
+
+def _stack(paths: list[Path]) -> np.ndarray:
+    return np.stack([tifffile.imread(path) for path in paths])[None, :, None]
+
+
+def _zarr_options(shape: tuple[int, ...], level: int) -> dict[str, Any]:
+    from cytolake.store.images.layout import chunk_length
+    from zarr.codecs import BloscCodec
+
+    _, c, _, y, x = (*shape[:3], *(math.ceil(side / 2**level) for side in shape[3:]))
+    chunk = (1, 1, 1, chunk_length(y), chunk_length(x))
+    return {
+        "chunks": chunk,
+        "shards": (1, c, 1, math.ceil(y / chunk[3]) * chunk[3], math.ceil(x / chunk[4]) * chunk[4]),
+        "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=2),
+    }
+
+
+CONTENDERS: Mapping[str, Callable[[], Convert]] = {
+    "cytolake": cytolake,
+    "bare tensorstore loop": bare_tensorstore,
+    "ome-zarr-py": ome_zarr_py,
+    "ngio": ngio,
+}
+
+
+def contender(name: str) -> Convert:
+    """Import what a contender needs and give it."""
+    warnings.simplefilter("ignore")
+    return CONTENDERS[name]()

@@ -1,0 +1,34 @@
+"""One contender in a process of its own: converts once for each line that it is sent, and says what that took.
+
+python -m benchmarks.conversion.worker CONTENDER EXPORT TARGET < lines
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.conversion.contenders import contender, make_target
+from benchmarks.measuring import peak_memory_mb
+
+
+def main() -> None:
+    name, export, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    convert = contender(name)
+    for _ in sys.stdin:
+        shutil.rmtree(target, ignore_errors=True)
+        make_target(name, target)
+        gc.collect()
+        cpu, wall = time.process_time(), time.perf_counter()
+        convert(export, target)
+        facts = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+        print(json.dumps({**facts, "peak_memory_mb": peak_memory_mb()}), flush=True)
+    shutil.rmtree(target, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
