@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,7 @@ def annotate(
         keep_unknown=keep_unknown,
         run_id=run.run_id,
     )
+    result = replace_fields(result, warnings=(*result.warnings, *_without_images(root, result)))
     if result.errors and not (accept_valid and result.annotations):
         return _report(None, "failed", 0, result)
     return _write(root, run, result, replace=replace)
@@ -151,6 +153,7 @@ def annotate_export(
     if files:
         result = read_annotation(files, study_id=study_id, plates=[place], plate_id=place.plate_id, run_id=run.run_id)
         _refuse(result)
+        result = replace_fields(result, warnings=(*result.warnings, *_without_images(root, result)))
     elif export.annotation.num_rows:
         result = _from_layout(export, place, study_id=study_id, run_id=run.run_id)
     else:
@@ -162,6 +165,22 @@ def annotate_export(
             raise
         warnings = [f"the assay layout is not used: {error.message}"]
         return {"run_id": None, "status": "skipped", "rows": 0, "errors": [], "warnings": warnings}
+
+
+def _without_images(root: LakeRoot, result: AnnotationResult) -> list[str]:
+    """Warn of annotated wells that the plate has no image of: more often a shifted map than a well left out."""
+    warnings = []
+    for plate in dict.fromkeys(a.plate_id for a in result.annotations):
+        where = {"study_id": result.study_id, "plate_id": plate}
+        imaged = set(root.tables.read("images", columns=["well_id"], where=where)["well_id"].to_pylist())
+        empty = [a.well_id for a in result.annotations if a.plate_id == plate and a.well_id not in imaged]
+        if imaged and empty:
+            more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+            warnings.append(
+                f"plate {plate}: the sheets speak of {len(empty)} well(s) that have no images: "
+                f"{', '.join(empty[:_SHOWN])}{more}"
+            )
+    return warnings
 
 
 def _report(run_id: str | None, status: str, rows: int, result: AnnotationResult) -> dict[str, Any]:

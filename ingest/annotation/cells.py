@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InvalidDataError
@@ -71,7 +71,9 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
         return None, CellFault(rule, _told(error))
 
 
-def read_quantity(text: str, unit: str | None) -> tuple[Quantity | None, CellFault | None]:
+def read_quantity(
+    text: str, unit: str | None, *, written: str | None = None
+) -> tuple[Quantity | None, CellFault | None]:
     """Return a dose.
 
     Parameters
@@ -80,6 +82,8 @@ def read_quantity(text: str, unit: str | None) -> tuple[Quantity | None, CellFau
         The cell: a number, with its unit or without.
     unit
         The unit (UCUM) that the header or the cell beside it says.
+    written
+        The unit as it stands in the header; a bare number is remembered with it.
     """
     try:
         quantity = parse_quantity(text, unit)
@@ -91,7 +95,17 @@ def read_quantity(text: str, unit: str | None) -> tuple[Quantity | None, CellFau
         return None, CellFault("unit", f"{text!r} is a time, not a concentration")
     if quantity.value < 0:
         return None, CellFault("range", f"{text!r} is below 0")
+    if written is not None and _is_bare(text):
+        quantity = replace(quantity, text=f"{text} {written}")
     return quantity, None
+
+
+def _is_bare(text: str) -> bool:
+    try:
+        parse_number(text)
+    except InvalidDataError:
+        return False
+    return True
 
 
 def _told(error: InvalidDataError) -> str:

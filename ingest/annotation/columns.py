@@ -92,13 +92,17 @@ _MILLIMOLAR = {"mmolesperliter": "mM", "mmoleperliter": "mM", "mgperml": "mg/mL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a sheet: its header, the slot that it fills, which perturbation it is about, and its unit."""
+    """A column of a sheet: its header, the slot that it fills, which perturbation it is about, and its unit.
+
+    ``unit`` is UCUM, ``unit_text`` what the header calls it.
+    """
 
     header: str
     position: int
     slot: Slot
     number: int = 1
     unit: str | None = None
+    unit_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +194,10 @@ def _known(header: str, position: int) -> Column | None:
         if slot.kind not in ("quantity", "hours"):
             continue
         try:
-            return Column(header=header, position=position, slot=slot, number=number, unit=parse_unit(unit))
+            known = parse_unit(unit)
         except InvalidDataError:
             continue
+        return Column(header=header, position=position, slot=slot, number=number, unit=known, unit_text=unit)
     return None
 
 

@@ -101,6 +101,8 @@ def _merge_values(
                 f"{annotation.file} says {value}"
             )
         updates[slot] = value
+    if updates.get("excluded") is False and not annotation.values.get("exclusion_reason") and row["exclusion_reason"]:
+        updates["exclusion_reason"] = None
     attributes = dict(row.get("attributes") or {})
     for name, text in annotation.attributes.items():
         old = attributes.get(name)

@@ -133,6 +133,8 @@ class _Reading:
         for line, count in sheet.uneven:
             message = f"the row has {count} cells, the header has {len(sheet.headers)}"
             self.fault(sheet, line, "", "", "row-length", message)
+        if not sheet.rows and not sheet.uneven:
+            self.fault(sheet, _HEADER, "", "", "no-rows", "the sheet has a header and no rows")
         self.headers |= {(sheet.name, c.slot.name, c.number): c.header for c in columns}
         place = {c.slot.name: c for c in columns if c.slot.target == "place"}
         if "well" not in place and not {"row", "column"} <= place.keys():
@@ -153,8 +155,10 @@ class _Reading:
                 others += 1
                 continue
             well_id = self._well_of(sheet, row, place, plate)
+            # A row without a place is read all the same: its other faults are told with the first.
+            annotation = self._read_row(sheet, row, columns, plate.plate_id, well_id or "")
             if well_id is not None:
-                self._add_row(sheet, row, columns, plate.plate_id, well_id)
+                self.annotations.append(annotation)
         if others and self.plate_id is not None:
             self.warnings.append(f"{sheet.name}: {others} rows are about other plates than {self.plate_id}")
             if others == len(sheet.rows):
@@ -221,7 +225,9 @@ class _Reading:
             return None
         return well_id
 
-    def _add_row(self, sheet: Sheet, row: SheetRow, columns: Sequence[Column], plate_id: str, well_id: str) -> None:
+    def _read_row(
+        self, sheet: Sheet, row: SheetRow, columns: Sequence[Column], plate_id: str, well_id: str
+    ) -> WellAnnotation:
         values: dict[str, Any] = {}
         attributes: dict[str, str] = {}
         parts: dict[int, dict[str, Any]] = {}
@@ -251,17 +257,15 @@ class _Reading:
             values.setdefault("biosample_id", None)
             values["biosample_id"] = values["biosample_id"] or slug(cell_line)
         self._settle_control(sheet, values, treatments, parts)
-        self.annotations.append(
-            WellAnnotation(
-                plate_id=plate_id,
-                well_id=well_id,
-                values=values,
-                attributes=attributes,
-                treatments=treatments,
-                cell_line=cell_line,
-                file=sheet.name,
-                line=row.line,
-            )
+        return WellAnnotation(
+            plate_id=plate_id,
+            well_id=well_id,
+            values=values,
+            attributes=attributes,
+            treatments=treatments,
+            cell_line=cell_line,
+            file=sheet.name,
+            line=row.line,
         )
 
     def _add_doses(
@@ -273,7 +277,7 @@ class _Reading:
             if column.slot.kind != "quantity" or is_nothing(text):
                 continue
             beside = parts[column.number].get("concentration_unit") or parts.get(1, {}).get("concentration_unit")
-            quantity, fault = read_quantity(text, column.unit or beside)
+            quantity, fault = read_quantity(text, column.unit or beside, written=column.unit_text)
             if fault:
                 self.fault(sheet, row.line, column.header, text, fault.rule, fault.message)
             parts[column.number]["concentration"] = quantity
@@ -310,6 +314,10 @@ class _Reading:
         kinds = {t.perturbation["type"] for t in treatments or ()}
         if values.get("control_type") == NEGATIVE:
             values["control_type"] = "negative_non_targeting" if kinds & GENETIC else "negative_vehicle"
+            self.warnings.append(
+                f"{sheet.name}: wells called negative are taken as {values['control_type']}; "
+                "a column control_type that says it in full overrules"
+            )
         if "control_type" in values or treatments is None:
             return
         names = {t.perturbation["name"].casefold() for t in treatments}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +51,13 @@ def read_sheet(path: Path | str) -> Sheet:
     StorageError
         It cannot be read.
     InvalidDataError
-        It is no text table: a workbook, binary, empty, too large, or without a header.
+        It is no text table: a folder, a workbook, binary, empty, too large, without a header, or a quote is not
+        closed in its line. A line break inside a cell is refused, because an unclosed quote looks the same and would
+        swallow the rows below it.
     """
     place = Path(path)
+    if place.is_dir():
+        raise InvalidDataError(f"{place} is a folder, not a sheet", hint="Name the CSV or TSV file in it.")
     if not place.is_file():
         raise NotFoundError(f"there is no file {place}")
     if place.stat().st_size > _MAX_BYTES:
@@ -87,8 +90,9 @@ def parse_sheet(data: bytes, name: str) -> Sheet:
     line = header_at + 1
     try:
         delimiter = delimiter or _find_delimiter(lines[header_at:])
-        reader = csv.reader(io.StringIO("\n".join(lines[header_at:])), delimiter=delimiter, skipinitialspace=True)
-        for cells in reader:
+        # A line at a time: a cell must end in the line it began in.
+        for line, text in enumerate(lines[header_at:], start=header_at + 1):
+            cells = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True), [])
             row = tuple(cell.strip() for cell in cells)
             if not headers:
                 headers = _trim(row)
@@ -98,9 +102,13 @@ def parse_sheet(data: bytes, name: str) -> Sheet:
                     uneven.append((line, len(row)))
                 else:
                     rows.append(SheetRow(line, row))
-            line = header_at + reader.line_num + 1
     except csv.Error as error:
-        raise InvalidDataError(f"{name}, line {line}: {error}") from error
+        if "unexpected end of data" not in str(error):
+            raise InvalidDataError(f"{name}, line {line}: {error}") from error
+        raise InvalidDataError(
+            f"{name}, line {line}: a quote opens here and is not closed in this line",
+            hint="Close the quote, or take the line break out of the cell.",
+        ) from error
     return Sheet(
         name=name,
         headers=headers,

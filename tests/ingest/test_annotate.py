@@ -168,6 +168,28 @@ def test_exclusion_stays_until_somebody_overrules_it(root: LakeRoot, tmp_path: P
     assert wells(root)["A01"]["excluded"] is False
 
 
+def test_a_well_that_is_included_again_has_no_reason_to_be_excluded(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,excluded,exclusion_reason\nA1,yes,bubble\n")
+    apply(root, tmp_path, "well,excluded\nA1,no\n", replace=True)
+    found = wells(root)["A01"]
+    assert (found["excluded"], found["exclusion_reason"]) == (False, None)
+
+
+def test_wells_without_images_are_told(root: LakeRoot, tmp_path: Path) -> None:
+    key = {"study_id": "pilot", "plate_id": "P1"}
+    facts = {"acquisition_id": 1, "field_id": 1, "n_timepoints": 1, "n_channels": 1, "n_z_planes": 1, "height": 1,
+             "width": 1, "dtype": "uint16", "pixel_size_x_um": 1.0, "pixel_size_y_um": 1.0, "n_planes": 1,
+             "n_missing_planes": 0, "n_corrupt_planes": 0, "run_id": "ingest-1", "source_files": []}  # fmt: skip
+    with Commit(root, run_id="ingest-2", app_id="test") as commit:
+        commit.replace("images", key, table_of("images", [{**key, **facts, "well_id": w} for w in ("A01", "B03")]))
+        commit.commit()
+    report = apply(root, tmp_path, MAP)
+    assert [w for w in report["warnings"] if "images" in w] == [
+        "plate P1: the sheets speak of 1 well(s) that have no images: H12"
+    ]
+    assert "H12" in wells(root)
+
+
 def test_all_rows_or_none(root: LakeRoot, tmp_path: Path) -> None:
     before = files(root)
     report = apply(root, tmp_path, "well,compound\nA1,X\nZ1,Y\n")

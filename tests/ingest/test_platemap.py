@@ -80,6 +80,11 @@ def test_another_encoding_is_read_with_a_warning(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\n\n,,\n", "is empty"),
         (b'well,x\nA1,"' + b"x" * 200_000, "field larger than field limit"),
+        (b'well,x\nA1,y\nA2,"Asp\nB1,z\nB2,z\n', "line 3: a quote opens here and is not closed"),
+        (b'well,x\nA1,y\nA2,"Asp\nB1,"z"\nB2,z\n', "line 3: a quote opens here and is not closed"),
+        (b'well,x\nA1,"two\nlines"\n', "line 2: a quote opens here and is not closed"),
+        (b'well,"x\nA1,y\n', "line 1: a quote opens here and is not closed"),
+        (b'well,x\nA1,"a"b\n', "line 2: ',' expected after"),
     ],
 )
 def test_what_is_no_text_table(tmp_path: Path, data: bytes, said: str) -> None:
@@ -92,8 +97,20 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_annotation([tmp_path / "none.csv"], study_id="s", run_id="r", plates=[P1])
 
 
+def test_a_folder_is_no_sheet(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataError, match="is a folder"):
+        read_annotation([tmp_path], study_id="s", run_id="r", plates=[P1])
+
+
+def test_a_header_alone_is_an_error(tmp_path: Path) -> None:
+    assert (fault(read(tmp_path, "well,compound\n\n,\n")).rule, fault(read(tmp_path, "well,compound")).row) == (
+        "no-rows",
+        1,
+    )
+
+
 def test_rows_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
-    result = read(tmp_path, 'well,compound\nA1,"two\nlines"\n\nZ1,x\nA2,y,z\n')
+    result = read(tmp_path, 'well,compound\n\nA1,"two words"\n\nZ1,x\nA2,y,z\n')
     assert [(e.row, e.rule) for e in result.errors] == [(6, "row-length"), (5, "outside-plate")]
 
 
@@ -145,7 +162,7 @@ def test_doses_with_their_units(tmp_path: Path, headers: str, cells: str, expect
     (dose,) = read(tmp_path, f"well,{headers}\nA1,{cells}\n").well_perturbations.to_pylist()
     assert (dose["concentration"], dose["concentration_unit"]) == expected[:2]
     assert dose["concentration_um"] == (None if expected[2] is None else pytest.approx(expected[2]))
-    assert dose["concentration_text"] == cells.split(",")[1]
+    assert dose["concentration_text"].startswith(cells.split(",")[1])
 
 
 def test_all_kinds_of_values(tmp_path: Path) -> None:
@@ -197,9 +214,8 @@ def test_all_kinds_of_values(tmp_path: Path) -> None:
 def test_controls(tmp_path: Path, headers: str, cells: str, expected: str | None) -> None:
     result = read(tmp_path, f"well,{headers}\nA1,{cells}\n")
     assert wells(result)["A01"]["control_type"] == expected
-    assert any("taken as negative_vehicle" in w for w in result.warnings) == (
-        "control" not in headers and bool(expected)
-    )
+    is_inferred = ("control" not in headers and bool(expected)) or "neg" in cells.lower()
+    assert any("are taken as" in w for w in result.warnings) == is_inferred
 
 
 def test_combinations_stand_in_one_row(tmp_path: Path) -> None:
@@ -302,6 +318,41 @@ def test_a_wrong_cell_is_told_with_its_place(tmp_path: Path, case: str) -> None:
     error = fault(read(tmp_path, text))
     assert (error.file, error.row, error.rule) == ("map.csv", row, rule)
     assert said in error.message
+
+
+def test_all_faults_of_a_row_are_told_at_once(tmp_path: Path) -> None:
+    result = read(tmp_path, "well,compound,concentration,replicate\nZ9,X,5 um,two\nA1,X,1 uM,1\nA1,X,5 parsec,1\n")
+    assert sorted((e.row, e.rule) for e in result.errors) == [
+        (2, "outside-plate"), (2, "type"), (2, "unit"), (4, "duplicate-well"), (4, "unit"),
+    ]  # fmt: skip
+    assert [a.well_id for a in result.annotations] == ["A01"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "cells", "text"),
+    [
+        ("dose_nM", "100", "100 nM"),
+        ("dose [µg/mL]", "0,5", "0,5 µg/mL"),
+        ("dose [nM]", "100 nM", "100 nM"),
+        ("dose", "1 uM", "1 uM"),
+    ],
+)
+def test_a_dose_is_remembered_as_it_was_written(tmp_path: Path, headers: str, cells: str, text: str) -> None:
+    result = read(tmp_path, f"well;compound;{headers}\nA1;X;{cells}\n")
+    assert result.errors == ()
+    assert result.well_perturbations["concentration_text"].to_pylist() == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("well,compound\nA1,DMSO\n", "wells of the vehicle alone are taken as negative_vehicle"),
+        ("well,compound,control\nA1,DMSO,negative\n", "wells called negative are taken as negative_vehicle"),
+        ("well,gene,perturbation_type,control\nA1,NT,crispr_ko,neg\n", "are taken as negative_non_targeting"),
+    ],
+)
+def test_a_control_that_is_inferred_is_always_told(tmp_path: Path, text: str, said: str) -> None:
+    assert any(said in warning for warning in read(tmp_path, text).warnings)
 
 
 def test_every_fault_is_told_and_valid_rows_are_kept_apart(tmp_path: Path) -> None:
