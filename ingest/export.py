@@ -62,6 +62,8 @@ class ChannelInfo:
     """One channel of one acquisition, as the microscope describes it.
 
     ``role`` is what the stain shows (``DNA``, ``Mito`` ...), NULL where :mod:`.channels` could not tell.
+    ``z_offset_um`` is the height of the channel's first plane above the focus that all channels share, where it is
+    the same in all fields.
     ``flatfield`` is the vendor's illumination profile, parsed to plain JSON types, never applied here.
     """
 
@@ -80,6 +82,7 @@ class ChannelInfo:
     binning: int | None = None
     color: str | None = None
     max_intensity: int | None = None
+    z_offset_um: float | None = None
     flatfield: Mapping[str, Any] | None = None
 
 

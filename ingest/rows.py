@@ -69,6 +69,7 @@ def channel_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Table:
                 "acquisition_mode",
                 "color",
                 "max_intensity",
+                "z_offset_um",
             )
         }
         row["flatfield"] = json.dumps(channel.flatfield, sort_keys=True) if channel.flatfield else None

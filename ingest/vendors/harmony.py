@@ -113,7 +113,7 @@ def _read_measurement(index_path: Path) -> PlateExport:
     found = read_planes(index, plate, layout, name, warnings)
     layouts, profiles = layout.companions()
     flatfields = _flatfields(index, profiles, layout, warnings)
-    channels = channel_infos(index, found.channel_ids, flatfields, name, warnings)
+    channels = channel_infos(index, found.channel_ids, flatfields, found.z_offsets_um, name, warnings)
     acquisition = acquisition_info(
         index,
         plate,

@@ -10,23 +10,29 @@ from typing import Any
 from ...errors import InvalidDataError
 from ..export import AcquisitionInfo, ChannelInfo
 from .harmony_index import HarmonyIndex
-from .harmony_planes import METRES_TO_UM, moment, scale
+from .harmony_planes import DAMAGED, LARGEST, METRES_TO_UM, moment, scale
 
 _SECONDS_TO_MS = {"s": 1e3, "ms": 1.0}
 _MODELS = {"phenix": "Opera Phenix", "sonata": "Operetta CLS", "operetta": "Operetta"}
 _CONTRAST = {"fluorescence": "fluorescence", "brightfield": "brightfield", "digitalphasecontrast": "digital_phase"}
 _MODALITY = {"nonconfocal": "widefield", "nipkowconfocal": "spinning_disk_confocal", "confocal": "confocal"}
+#: Beyond these an index is damaged: pixels binned into one, counts of a camera, pixels along a side and in a plane.
+_LARGEST_BINNING = 1024
+_LARGEST_INTENSITY = 2**31 - 1
+_LARGEST_SIDE = 65_536
+_LARGEST_PLANE = 2**28
+_PIXEL_SIZES_UM = (1e-4, 1e4)
 #: Sizes and resolutions of one plate may differ by this much: rounding, not optics.
 _SAME = 1e-3
 
 
-def number(facts: Mapping[str, str], tag: str, where: str) -> float | None:
+def number(facts: Mapping[str, str], tag: str, where: str, *, most: float = LARGEST) -> float | None:
     """Return a fact as a number; ``None`` where it is absent or not finite.
 
     Raises
     ------
     InvalidDataError
-        It is no number.
+        It is no number, or one beyond ``most``.
     """
     text = facts.get(tag)
     if text is None:
@@ -35,13 +41,18 @@ def number(facts: Mapping[str, str], tag: str, where: str) -> float | None:
         value = float(text)
     except ValueError as error:
         raise InvalidDataError(f"{where}: {tag} is {text!r}, no number") from error
-    return value if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    if abs(value) > most:
+        raise InvalidDataError(f"{where}: {tag} is {text}, beyond the {most:g} that is plausible", hint=DAMAGED)
+    return value
 
 
 def channel_infos(
     index: HarmonyIndex,
     channel_ids: Sequence[str],
     flatfields: Mapping[str, Mapping[str, Any]],
+    z_offsets_um: Mapping[int, float],
     name: str,
     warnings: list[str],
 ) -> tuple[ChannelInfo, ...]:
@@ -50,7 +61,7 @@ def channel_infos(
     Raises
     ------
     InvalidDataError
-        A fact that should be a number is none.
+        A fact that should be a number is none, or none that can be.
     """
     to_ms = scale(index, "ExposureTime", _SECONDS_TO_MS, "s", name)
     found = []
@@ -58,7 +69,8 @@ def channel_infos(
         facts = index.channels.get(channel_id, {})
         where = f"{name}: channel {channel_id}"
         exposure = number(facts, "ExposureTime", where)
-        binning, maximum = number(facts, "BinningX", where), number(facts, "MaxIntensity", where)
+        binning = number(facts, "BinningX", where, most=_LARGEST_BINNING)
+        maximum = number(facts, "MaxIntensity", where, most=_LARGEST_INTENSITY)
         kind = facts.get("ChannelType")
         found.append(
             ChannelInfo(
@@ -76,6 +88,7 @@ def channel_infos(
                 binning=int(binning) if binning and binning >= 1 else None,
                 max_intensity=int(maximum) if maximum and maximum >= 1 else None,
                 flatfield=flatfields.get(channel_id),
+                z_offset_um=z_offsets_um.get(position),
             )
         )
     for (channel, tag), conflict in index.conflicts.items():
@@ -119,14 +132,17 @@ def acquisition_info(
         text = common(tag)
         return number({tag: text}, tag, name) or None if text else None
 
+    height, width = (int(_agreed(index, facts, tag, name, most=_LARGEST_SIDE)) for tag in ("ImageSizeY", "ImageSizeX"))
+    if height * width > _LARGEST_PLANE:
+        raise InvalidDataError(f"{name}: ImageSizeX × ImageSizeY is {width} × {height}, no camera's", hint=DAMAGED)
     started_at, zoned = moment(plate.get("MeasurementStartTime"))
     if not zoned:
         warnings.append("the start of the measurement names no time zone; it is taken as UTC")
     instrument = index.header.get("InstrumentType")
     return AcquisitionInfo(
         acquisition_id=1,
-        height=int(_agreed(index, facts, "ImageSizeY", name)),
-        width=int(_agreed(index, facts, "ImageSizeX", name)),
+        height=height,
+        width=width,
         pixel_size_x_um=_pixel_size(index, facts, "ImageResolutionX", name),
         pixel_size_y_um=_pixel_size(index, facts, "ImageResolutionY", name),
         z_step_um=z_step_um,
@@ -146,13 +162,15 @@ def acquisition_info(
     )
 
 
-def _agreed(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:
+def _agreed(
+    index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str, *, most: float = LARGEST
+) -> float:
     """Return a positive number that every channel and image must share."""
-    values = {f"channel {c}": number(f, tag, f"{name}: channel {c}") for c, f in facts.items()}
+    values = {f"channel {c}": number(f, tag, f"{name}: channel {c}", most=most) for c, f in facts.items()}
     for (channel, of), conflict in index.conflicts.items():
         if of == tag and channel in facts:
             where = f"image {conflict.image_id}"
-            values[where] = number({tag: conflict.other}, tag, f"{name}: {where}")
+            values[where] = number({tag: conflict.other}, tag, f"{name}: {where}", most=most)
     known = {where: value for where, value in values.items() if value is not None}
     if not known or min(known.values()) <= 0:
         raise InvalidDataError(f"{name} says no {tag} above 0 for its channels")
@@ -166,7 +184,11 @@ def _agreed(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: st
 
 
 def _pixel_size(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:
-    return _agreed(index, facts, tag, name) * scale(index, tag, METRES_TO_UM, "m", name)
+    size = _agreed(index, facts, tag, name) * scale(index, tag, METRES_TO_UM, "m", name)
+    least, most = _PIXEL_SIZES_UM
+    if not least <= size <= most:
+        raise InvalidDataError(f"{name}: {tag} is {size:g} µm a pixel, no microscope's", hint=DAMAGED)
+    return size
 
 
 def _modality(facts: Mapping[str, Mapping[str, str]]) -> str | None:

@@ -25,8 +25,15 @@ from .harmony_index import HarmonyIndex
 METRES_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 #: Plate formats, smallest first, for an index that does not say its own.
 _PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
-#: More planes or time points than this is a damaged number: arrays are made as long as the largest one.
-_MOST = 100_000
+#: Arrays are made as long as the largest plane or time point: one far from all others, or starting beyond this, is a
+#: damaged number.
+_LATEST_START = 10_000
+#: No number of an index is larger, whatever its unit.
+LARGEST = 1e10
+_FARTHEST_UM = 1e7
+DAMAGED = "The index is damaged; copy it again from the microscope's export."
+#: Heights that differ by less are one (µm).
+_SAME_HEIGHT_UM = 0.01
 _SLOW_KINETIC = re.compile(r"sk(\d+)")
 _LIST_AT_MOST = 3
 
@@ -39,7 +46,8 @@ class Planes:
     """The planes of one measurement, sorted by row, column, field, time point, channel and depth.
 
     ``planes`` and ``fields`` follow the schemas of :mod:`cytolake.ingest.export` for acquisition 1. ``channel_ids``
-    are the vendor's numbers of the acquired channels, in the order of ``channel_index``.
+    are the vendor's numbers of the acquired channels, in the order of ``channel_index``, by which ``z_offsets_um`` are
+    known where a channel has one height in all fields.
     """
 
     n_rows: int
@@ -49,6 +57,7 @@ class Planes:
     fields: pa.Table
     z_step_um: float | None
     time_interval_s: float | None
+    z_offsets_um: Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ def read_planes(
         fields=pa.table(field_columns, schema=FIELDS_SCHEMA),
         z_step_um=_z_step(at, channel, z_um, new_field, warnings),
         time_interval_s=_time_interval(index, at, order, new_field, name),
+        z_offsets_um=_z_offsets(at, channel, z_um),
     )
 
 
@@ -203,16 +213,27 @@ def _numbers_of(index: HarmonyIndex, name: str) -> _Images:
     def from_zero(tag: str, base: int) -> _Ints:
         numbers = whole(tag, base)
         numbers = numbers - (0 if (numbers == 0).any() else base)
-        bad = (numbers < 0) | (numbers >= _MOST)
-        if bad.any():
-            at = int(np.argmax(bad))
-            raise InvalidDataError(f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}")
+        distinct = np.unique(numbers)
+        first, last = int(distinct[0]), int(distinct[-1])
+        if last - first > 4 * len(distinct) + 16:
+            middle = float(np.median(numbers))
+            refuse(tag, numbers == (last if last - middle > middle - first else first), "far from all others")
+        refuse(tag, (numbers < 0) | (first > _LATEST_START), "no number that counts")
         return numbers
 
+    def refuse(tag: str, bad: npt.NDArray[np.bool_], why: str) -> None:
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise InvalidDataError(
+                f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, {why}", hint=DAMAGED
+            )
+
+    fields = whole("FieldID")
+    refuse("FieldID", fields < 0, "below 0")
     return _Images(
         row=whole("Row"),
         column=whole("Col"),
-        field=whole("FieldID"),
+        field=fields,
         timepoint=from_zero("TimepointID", _first_timepoint(index)),
         plane=from_zero("PlaneID", 1),
         channel=whole("ChannelID"),
@@ -287,8 +308,26 @@ def _lengths(index: HarmonyIndex, tag: str, name: str) -> _Floats:
     values = _column(index, tag, pa.float64(), name)
     if values is None:
         return np.full(len(index.images["id"]), np.nan)
+    to_um = scale(index, tag, METRES_TO_UM, "m", name)
     values = np.where(np.isfinite(values), values, np.nan)
-    return np.round(values * scale(index, tag, METRES_TO_UM, "m", name), 6)
+    far = np.abs(values) > _FARTHEST_UM / to_um
+    if far.any():
+        at = int(np.argmax(far))
+        raise InvalidDataError(
+            f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, more than 10 m away", hint=DAMAGED
+        )
+    return np.round(values * to_um, 6)
+
+
+def _z_offsets(at: _Images, channel: _Ints, z_um: _Floats) -> dict[int, float]:
+    """Return the height of the first plane of each channel that has the same one wherever it was imaged, µm."""
+    found: dict[int, float] = {}
+    for number in np.unique(channel):
+        own = channel == number
+        heights = z_um[own & (at.plane == at.plane[own].min())]
+        if np.isfinite(heights).all() and float(np.ptp(heights)) <= _SAME_HEIGHT_UM:
+            found[int(number)] = float(heights[0])
+    return found
 
 
 def _z_step(
@@ -315,6 +354,7 @@ def _time_interval(
     offset = _column(index, "MeasurementTimeOffset", pa.float64(), name)
     if offset is None:
         return None
+    offset = np.where(np.abs(offset) < LARGEST, offset, np.nan)
     starts = np.flatnonzero(new_field | np.append(True, np.diff(at.timepoint) != 0))
     follows = (np.diff(at.timepoint[starts]) == 1) & ~new_field[starts][1:]
     steps = np.diff(offset[order][starts])[follows]

@@ -193,6 +193,20 @@ def test_a_stack_in_one_channel_only(tmp_path: Path) -> None:
     assert (counts.count(0), counts.count(1)) == (16, 4)
 
 
+def test_the_height_of_a_channel_is_kept_where_it_is_one(tmp_path: Path) -> None:
+    images = grid(channels=[1, 3], planes=2)
+    export = written(tmp_path / "a", channels=(DAPI, BRIGHT), images=images)
+    assert [c.z_offset_um for c in export.channels] == [0.0, 4.0]
+    moved = '<ChannelID>1</ChannelID>.*?<PositionZ Unit="m">'
+    export = written(
+        tmp_path / "b",
+        channels=(DAPI, BRIGHT),
+        images=images,
+        tweak=lambda t: re.sub(f"({moved})0<", r"\g<1>5e-06<", t, count=1, flags=re.DOTALL),
+    )
+    assert [c.z_offset_um for c in export.channels] == [None, 4.0]
+
+
 def test_channels_of_one_name_are_told_apart_by_id(tmp_path: Path) -> None:
     twice = (Chan(id=1, name="DAPI"), Chan(id=4, name="DAPI"))
     export = written(tmp_path, channels=twice, images=grid(channels=[1, 4]))
@@ -403,7 +417,67 @@ BROKEN: dict[str, tuple[dict[str, Any], type[CytolakeError], str]] = {
     "an endless time": (
         {"tweak": lambda t: t.replace("<TimepointID>0<", "<TimepointID>2000000000<", 1)},
         InvalidDataError,
-        "TimepointID of image 0101K1F1P1R1 is 2000000000",
+        "TimepointID of image 0101K1F1P1R1 is 2000000000, far from all others",
+    ),
+    "a time far off": (
+        {"tweak": lambda t: t.replace("<TimepointID>0<", "<TimepointID>90000<", 1)},
+        InvalidDataError,
+        "TimepointID of image 0101K1F1P1R1 is 90000, far from all others",
+    ),
+    "all times far off": (
+        {"tweak": lambda t: t.replace("<TimepointID>0<", "<TimepointID>90000<")},
+        InvalidDataError,
+        "TimepointID of image 0101K1F1P1R1 is 90000, no number that counts",
+    ),
+    "a plane far off": (
+        {"tweak": lambda t: t.replace("<PlaneID>1<", "<PlaneID>90000<", 1)},
+        InvalidDataError,
+        "PlaneID of image 0101K1F1P1R1 is 90000, far from all others",
+    ),
+    "a field below 0": (
+        {"tweak": lambda t: t.replace("<FieldID>2<", "<FieldID>-2<", 1)},
+        InvalidDataError,
+        "FieldID of image 0101K1F2P1R1 is -2, below 0",
+    ),
+    "binning": (
+        {"tweak": lambda t: t.replace("<BinningX>2<", "<BinningX>99999999999<")},
+        InvalidDataError,
+        "channel 1: BinningX is 99999999999, beyond",
+    ),
+    "intensity": (
+        {"tweak": lambda t: t.replace(">65535<", ">1e30<")},
+        InvalidDataError,
+        "channel 1: MaxIntensity is 1e30, beyond",
+    ),
+    "exposure": (
+        {"tweak": lambda t: t.replace(">0.02<", ">1e308<")},
+        InvalidDataError,
+        "channel 1: ExposureTime is 1e308, beyond",
+    ),
+    "a side too long": (
+        {"tweak": lambda t: t.replace("<ImageSizeX>8<", "<ImageSizeX>25600000000000<")},
+        InvalidDataError,
+        "channel 1: ImageSizeX is 25600000000000, beyond the 65536",
+    ),
+    "a plane too large": (
+        {"tweak": lambda t: t.replace("SizeX>8<", "SizeX>65000<").replace("SizeY>6<", "SizeY>65000<")},
+        InvalidDataError,
+        "is 65000 × 65000",
+    ),
+    "far away": (
+        {"tweak": lambda t: re.sub(r"(<PositionX[^>]*>)[^<]*", r"\g<1>1e305", t, count=1)},
+        InvalidDataError,
+        "PositionX of image 0101K1F1P1R1 is 1e305, more than 10 m away",
+    ),
+    "a resolution too coarse": (
+        {"tweak": lambda t: t.replace("2.5E-07", "1e308")},
+        InvalidDataError,
+        "ImageResolutionX is 1e308, beyond",
+    ),
+    "a resolution too fine": (
+        {"tweak": lambda t: t.replace("2.5E-07", "2.5E-12")},
+        InvalidDataError,
+        "ImageResolutionX is 2.5e-06 µm a pixel",
     ),
     "an unknown unit": (
         {"tweak": lambda t: t.replace('PositionX Unit="m"', 'PositionX Unit="inch"')},
