@@ -115,7 +115,8 @@ class Lake:
         plate_map
             Annotation of the wells; checked whole before a pixel is converted.
         roles
-            Channel name to role (``{"Alexa 488": "ER"}``), over what was recognised.
+            Channel name to role (``{"Alexa 488": "ER"}``), over what was recognised, and over what the lake says of
+            a plate that is there.
         existing
             What to do with a plate that is there: ``error``, ``skip``, ``replace``, ``extend``.
         workers
@@ -136,6 +137,7 @@ class Lake:
         from .ingest.channels import apply_roles
         from .ingest.convert import ingest_export
         from .ingest.readers import read_export
+        from .ingest.roles import change_roles
 
         exports = [apply_roles(one, roles or {}) for one in read_export(export, reader)]
         if plate is not None and len(exports) > 1:
@@ -158,10 +160,15 @@ class Lake:
                 dry_run=dry_run,
                 progress=progress,
             )
+            name, action = report["plates"][0]["plate_id"], report["plates"][0]["action"]
+            if roles and action in ("skip", "extend"):
+                # What was there before kept its rows, roles and all.
+                renamed = change_roles(self.root, roles, study_id=study, plate_id=name, dry_run=dry_run)
+                report["warnings"] += renamed["warnings"]
+                if report["status"] == "skipped" and renamed["run_id"]:
+                    report |= {"status": "ok", "run_id": renamed["run_id"]}
             if not dry_run:
-                annotated = annotate_export(
-                    self.root, one, maps, study_id=study, plate_id=report["plates"][0]["plate_id"]
-                )
+                annotated = annotate_export(self.root, one, maps, study_id=study, plate_id=name)
                 report["warnings"] += annotated["warnings"]
             reports.append(report)
         return _together(reports)

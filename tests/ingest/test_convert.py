@@ -11,7 +11,7 @@ import cytolake
 import numpy as np
 import pytest
 import tifffile
-from cytolake.errors import AlreadyExistsError, ConflictError, SourceFileError, StorageError
+from cytolake.errors import AlreadyExistsError, ConflictError, RecipeError, SourceFileError, StorageError
 from cytolake.lake import Lake
 
 
@@ -52,6 +52,17 @@ def test_the_pixels_are_the_files_pixels(lake: Lake, export: Path) -> None:
             assert np.array_equal(pixels[source["channel_index"], source["z"]], tifffile.imread(file))
             compared += 1
     assert compared == report["plates"][0]["planes"] == 12
+
+
+def test_the_height_of_each_channel_is_a_column(lake: Lake, export: Path) -> None:
+    index = next(export.rglob("Index.idx.xml"))
+    text = index.read_text(encoding="utf-8-sig")
+    image = r"(<ChannelID>2</ChannelID>(?:(?!</Image>).)*<PositionZ[^>]*>)[^<]*"
+    index.write_text(re.sub(image, r"\g<1>3e-06", text, flags=re.DOTALL), encoding="utf-8")
+    lake.ingest(export, study="pilot")
+    heights = {channel["vendor_id"]: channel["z_offset_um"] for channel in rows(lake, "channels")}
+    assert heights["2"] == 3.0
+    assert heights["1"] != 3.0
 
 
 def test_every_plane_is_remembered_with_its_hash(lake: Lake, export: Path) -> None:
@@ -169,6 +180,30 @@ def test_replace_keeps_annotation_and_drops_what_was_computed_from_the_old_pixel
     assert [w["compound"] for w in rows(lake, "wells")] == ["DMSO", "inflatin"]
     pixels = lake.plate("pilot", report["plates"][0]["plate_id"]).field("A01", 1).read()
     assert (pixels == 7).all(axis=(1, 2, 3)).any()
+
+
+@pytest.mark.parametrize("existing", ["skip", "extend"])
+def test_a_role_may_be_named_later(lake: Lake, export: Path, existing: Any) -> None:
+    lake.ingest(export, study="pilot", roles={"HOECHST 33342": "Other"})
+    study = {"study": "pilot", "recipe": "nuclei", "device": "cpu", "workers": 1}
+    with pytest.raises(RecipeError, match="DNA"):
+        lake.transform(**study)
+    before = files_of(lake)
+    renamed = {"HOECHST 33342": "dna"}
+    report = lake.ingest(export, study="pilot", existing=existing, roles=renamed, dry_run=True)
+    assert any("is now DNA" in warning for warning in report["warnings"])
+    assert files_of(lake) == before
+    report = lake.ingest(export, study="pilot", existing=existing, roles=renamed)
+    assert (report["status"], report["plates"][0]["action"]) == ("ok", "skip")
+    assert "role of HOECHST 33342 is now DNA, no longer Other; features" in "".join(report["warnings"])
+    channels = {channel["name"]: channel for channel in rows(lake, "channels")}
+    assert len(channels) == 3
+    assert (channels["HOECHST 33342"]["role"], channels["HOECHST 33342"]["run_id"]) == ("DNA", report["run_id"])
+    assert max(run["run_id"] for run in rows(lake, "runs", verb="ingest")) == report["run_id"]
+    before = files_of(lake)
+    assert lake.ingest(export, study="pilot", existing=existing, roles=renamed)["status"] == "skipped"
+    assert files_of(lake) == before
+    assert lake.transform(**study)["status"] == "ok"
 
 
 def test_extend_adds_the_fields_that_came_later(lake: Lake, tiny_export: Path, tmp_path: Path) -> None:
