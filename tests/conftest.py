@@ -77,7 +77,7 @@ class DemoRun:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """``cytolake demo --directory cytolake-demo``, as a user runs it (about a minute); once for all processes of a test run."""
+    """``cytolake demo``, as a user runs it (about a minute); once for all processes of a test run."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
