@@ -10,6 +10,7 @@ import duckdb
 
 from . import listing
 from .binding import Binder, column_kinds, open_connection
+from .interruption import interruptible
 from .messages import cleaned
 from .moment import Moment, parse_moment
 from .planner import constraints
@@ -63,6 +64,12 @@ class Catalog:
     def _prepare(self, query: str, at: datetime | None) -> Prepared:
         moment = Moment(self.root, at)
         connection = open_connection(moment)
+        cursor = connection.cursor()
+        return interruptible(lambda: self._bound(query, moment, connection, cursor), [connection, cursor])
+
+    def _bound(
+        self, query: str, moment: Moment, connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
+    ) -> Prepared:
         statement = read_statement(connection, query)
         relations = Relations(moment)
         used = {}
@@ -78,7 +85,7 @@ class Catalog:
         binder.lock()
         columns = [column for relation in used.values() for column in relation.schema.names]
         try:
-            shape = connection.cursor().sql(query)
+            shape = cursor.sql(query)
             names, types = list(shape.columns), [str(kind) for kind in shape.types]
         except duckdb.Error as error:
             raise cleaned(error, query, columns=columns, paths=binder.paths) from error

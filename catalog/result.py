@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import CytolakeError, MissingExtraError, QueryError
+from .interruption import interruptible
 from .messages import FileIsGoneError, cleaned
 from .writers import as_html, as_text, known_format, write_file, write_stream
 
@@ -227,7 +228,7 @@ class Result:
         # A cursor of its own: an unfinished stream owns its connection.
         cursor = self._prepared.connection.cursor()
         try:
-            reader = cursor.sql(self.query).to_arrow_reader(_BATCH)
+            reader = interruptible(lambda: cursor.sql(self.query).to_arrow_reader(_BATCH), [cursor])
         except duckdb.Error as error:
             raise self._ours(error) from error
         wide = [kind in _WIDE_INTEGERS for kind in self._prepared.types]
@@ -240,7 +241,7 @@ class Result:
 
         def flow() -> Iterator[pa.RecordBatch]:
             try:
-                for batch in reader:
+                while (batch := interruptible(lambda: next(reader, None), [cursor])) is not None:
                     yield _conformed(batch, schema)
             except (duckdb.Error, OSError) as error:  # Arrow reports the engine's errors as OSError
                 raise self._ours(error) from error
