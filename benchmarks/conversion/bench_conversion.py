@@ -4,7 +4,7 @@
 
 The plate has 12 wells of 4 fields of 5 channels of 1080 x 1080 uint16, its files in the page cache. Every contender
 runs in a process of its own, once to warm up (that run gives the peak memory, imports included) and then in turn with
-the others. Megabytes are 10^6 bytes of the decoded pixels.
+the others; cytolake's lake is made before the clock starts. Megabytes are 10^6 bytes of the decoded pixels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def measure(compression: str, rounds: int, names: Sequence[str]) -> dict[str, An
 
     def run(name: str) -> dict[str, float]:
         pipes = workers[name]
-        assert pipes.stdin is not None and pipes.stdout is not None
+        assert pipes.stdin is not None
+        assert pipes.stdout is not None
         print("run", file=pipes.stdin, flush=True)
         line = pipes.stdout.readline()
         if not line:

@@ -30,7 +30,7 @@ LEVELS = 3
 
 
 def cytolake() -> Convert:
-    """The whole of ``cytolake ingest`` into a new lake: metadata, fingerprint, pixels, receipts, rows, commit."""
+    """Do the whole of ``cytolake ingest`` into a new lake: metadata, fingerprint, pixels, receipts, rows, commit."""
     from cytolake import open_lake
 
     def convert(export: Path, target: Path) -> None:
@@ -50,7 +50,7 @@ def make_target(name: str, target: Path) -> None:
 
 
 def bare_tensorstore() -> Convert:
-    """The least that writes such a plate: one thread per core and field, hashed, buffers reused, all files synced."""
+    """Do the least that writes such a plate: a thread per core, files hashed and synced, buffers reused."""
     import tensorstore as ts
     from cytolake.store.images import layout
     from cytolake.store.images.pyramid import halve
@@ -105,7 +105,7 @@ def bare_tensorstore() -> Convert:
 
 
 def ome_zarr_py() -> Convert:
-    """``write_image`` of one field after the other: Dask input of one block, sharded, local mean."""
+    """Call ``write_image`` for one field after the other: Dask input of one block, sharded, local mean."""
     import dask.array as da
     import zarr
     from ome_zarr.scale import Methods
@@ -129,7 +129,7 @@ def ome_zarr_py() -> Convert:
 
 
 def ngio() -> Convert:
-    """``create_ome_zarr_from_array`` of one field after the other: sharded, levels made in memory."""
+    """Call ``create_ome_zarr_from_array`` for one field after the other: sharded, levels made in memory."""
     from ngio import create_ome_zarr_from_array
 
     def convert(export: Path, target: Path) -> None:

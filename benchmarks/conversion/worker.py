@@ -1,6 +1,6 @@
 """One contender in a process of its own: converts once for each line that it is sent, and says what that took.
 
-python -m benchmarks.conversion.worker CONTENDER EXPORT TARGET < lines
+Run as ``python -m benchmarks.conversion.worker CONTENDER EXPORT TARGET``, the lines on its standard input.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from benchmarks.exports import SCRATCH, export_of
 from benchmarks.measuring import machine, markdown_table, peak_memory_mb, write_result
 
 #: (wells, fields of each, channels, side in pixels)
-INGESTED = ((12, 4, 5, 1080), (100, 4, 5, 1080), (2, 4, 5, 2160), (12, 4, 5, 2160), (100, 4, 5, 540), (200, 10, 1, 96))
+INGESTED = ((12, 4, 5, 1080), (4, 4, 5, 2160), (12, 4, 5, 540), (100, 4, 5, 540), (200, 10, 1, 96))
 TRANSFORMED = ((50, 4, 1, 96), (200, 10, 1, 96))
 INGEST_LIMIT_MB = 500
 TRANSFORM_GROWTH_LIMIT_MB = 50
@@ -96,9 +96,8 @@ def main() -> None:
     if arguments.part != "transform":
         result["ingest"] = ingested()
         result["ingest_limit_mb"] = INGEST_LIMIT_MB
-        rows = [
-            (row["fields"], row["channels"], row["size"], row["gb"], row["peak_memory_mb"]) for row in result["ingest"]
-        ]
+        columns = ("fields", "channels", "size", "gb", "peak_memory_mb")
+        rows = [[row[name] for name in columns] for row in result["ingest"]]
         print(markdown_table(("ingest, fields", "channels", "side", "GB of files", "peak MB"), rows) + "\n")
         missed += [f"{INGEST_LIMIT_MB} MB of ingest" for row in rows if row[-1] >= INGEST_LIMIT_MB][:1]
     if arguments.part != "ingest":
