@@ -166,11 +166,12 @@ def _convert(
 def _fields_at_once(export: PlateExport, types: Mapping[int, np.dtype[Any]]) -> int:
     """Say how many fields to convert at the same time, so that memory depends on the machine and not on the plate."""
     cores = available_cores()
-    n_z = 1 + max(export.planes["z"].to_pylist())
+    extent = rows.acquisition_extent(export)
     largest = 1
     for acquisition in export.acquisitions:
         dtype = types[acquisition.acquisition_id]
         channels = sum(c.acquisition_id == acquisition.acquisition_id for c in export.channels)
+        _, n_z = extent[acquisition.acquisition_id]
         shape = (1, channels, n_z, acquisition.height, acquisition.width)
         pixels = channels * layout.shard_depth(shape, dtype.name) * acquisition.height * acquisition.width
         largest = max(largest, pixels * dtype.itemsize)
