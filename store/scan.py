@@ -138,16 +138,27 @@ class Scan:
         path = file.uri.removeprefix("s3://")
         try:
             return pq.ParquetFile(path, filesystem=self._filesystem, coerce_int96_timestamp_unit="us")
-        except OSError as error:
+        except FileNotFoundError as error:
             raise StorageError(
-                f"{self.table}: {file.uri} is named by the table's log but cannot be read ({error})",
+                f"{self.table}: {file.uri} is named by the table's log but is not there",
                 hint="run `cytolake validate`; the file may have been removed by hand or by a vacuum",
             ) from error
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(file, error) from error
+
+    def _damaged(self, file: ScanFile, error: BaseException) -> StorageError:
+        return StorageError(
+            f"{self.table}: {file.uri} is damaged ({_first_line(error)})",
+            hint="run `cytolake validate --deep` to see what else is; then write its plate again, or restore the file",
+        )
 
     def _read_file(self, file: ScanFile, schema: pa.Schema) -> pa.Table:
         with self._open(file) as parquet:
             stored = set(parquet.schema_arrow.names)
-            body = parquet.read(columns=[n for n in schema.names if n in stored and n not in file.partition])
+            try:
+                body = parquet.read(columns=[n for n in schema.names if n in stored and n not in file.partition])
+            except (OSError, pa.ArrowException) as error:
+                raise self._damaged(file, error) from error
             rows = parquet.metadata.num_rows
         columns = []
         for one in schema:

@@ -6,6 +6,7 @@ Writing is :mod:`.commit`'s business alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,8 @@ class Tables:
         ------
         NotFoundError
             Nothing was ever written to a table of that name, or it has no such version.
+        StorageError
+            Its log cannot be read, or its last entry is empty; says which file is damaged.
         """
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -68,13 +71,44 @@ class Tables:
         if not self.exists(name):
             raise NotFoundError(f"{self.storage.url}: there is no table {name!r}")
         try:
-            return DeltaTable(uri, version=version, storage_options=self.storage.delta_options() or None)
+            table = DeltaTable(uri, version=version, storage_options=self.storage.delta_options() or None)
         except TableNotFoundError as error:
             raise NotFoundError(f"{self.storage.url}: there is no table {name!r}") from error
         except (DeltaError, OSError) as error:
             if version is not None and version > self.version(name):
                 raise NotFoundError(f"{self.storage.url}: table {name!r} has no version {version}") from error
+            damaged = self._damaged_log_file(name)
+            if damaged is not None:
+                raise _damaged(name, damaged) from error
             raise storage_error(f"opening table {uri}", error) from error
+        # deltalake takes an empty entry for a commit of nothing: the rows would silently be missing.
+        last = self._log_file(name, table.version())
+        if self._is_empty(last):
+            raise _damaged(name, self.storage.uri(last))
+        return table
+
+    def _log_file(self, name: str, version: int) -> str:
+        return f"{table_path(name)}/{_LOG}/{version:020}.json"
+
+    def _is_empty(self, path: str) -> bool:
+        try:
+            return self.storage.size(path) == 0
+        except NotFoundError:  # cleaned away behind a checkpoint
+            return False
+
+    def _damaged_log_file(self, name: str) -> str | None:
+        """Return where the newest entry of a table's log lies that is not JSON; None where all are."""
+        folder = f"{table_path(name)}/{_LOG}"
+        for entry in sorted(self.storage.children(folder), reverse=True):
+            if entry.endswith(".json"):
+                try:
+                    lines = self.storage.read(f"{folder}/{entry}").decode().splitlines()
+                    sound = bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+                except ValueError:
+                    sound = False
+                if not sound:
+                    return self.storage.uri(f"{folder}/{entry}")
+        return None
 
     def version(self, name: str) -> int:
         """Return the number of a table's newest version; ``NotFoundError`` where there is none."""
@@ -147,7 +181,7 @@ class Tables:
 
     def sync_log(self, name: str, version: int) -> None:
         """Make the log entry of ``version`` survive a power cut: delta-rs itself never syncs."""
-        self.storage.sync([f"{table_path(name)}/{_LOG}/{version:020}.json"])
+        self.storage.sync([self._log_file(name, version)])
 
     def read(
         self,
@@ -182,6 +216,13 @@ class Tables:
             for column, value in (where or {}).items()
         ]
         return scan(self.storage, name, filters, version=version).read(columns)
+
+
+def _damaged(name: str, file: str) -> StorageError:
+    return StorageError(
+        f"table {name} cannot be opened: {file} of its log is damaged",
+        hint="restore that file from a backup; `cytolake validate` checks the other tables",
+    )
 
 
 def delta_schema(table: DeltaTable) -> pa.Schema:

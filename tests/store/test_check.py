@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from cytolake.errors import NotFoundError
+from cytolake.errors import NotFoundError, StorageError
 from cytolake.lake import Lake, init_lake, open_lake
 from cytolake.schemas.tables import arrow_schema, feature_table_schema
 from cytolake.store.check import validate
@@ -74,7 +74,9 @@ def codes(lake: Lake, **options: Any) -> set[str]:
 
 
 def data_file(lake: Lake, table: str) -> Path:
-    return next((Path(lake.url) / "tables" / table).rglob("*.parquet"))
+    """A file that the log names: replaced ones lie beside it."""
+    name = next(name for name in lake.root.tables.names() if name.split("/")[0] == table)
+    return Path(lake.root.tables.open(name).file_uris()[0])
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -118,6 +120,19 @@ def test_a_log_that_cannot_be_read(lake: Lake) -> None:
     for path in (Path(lake.url) / "tables" / "channels" / "_delta_log").iterdir():
         path.write_bytes(b"{")
     assert codes(lake) == {"table-unreadable"}
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other"])
+def test_the_damaged_file_of_a_log_is_named(lake: Lake, damage: str) -> None:
+    """deltalake takes an empty entry for a commit of nothing, and its rows would silently be missing."""
+    entry = max((Path(lake.url) / "tables" / "wells" / "_delta_log").glob("*.json"))
+    entry.write_bytes({"empty": b"", "cut": entry.read_bytes()[:-9], "other": b"hello\n"}[damage])
+    with pytest.raises(StorageError) as caught:
+        lake.root.tables.open("wells")
+    assert caught.value.message == f"table wells cannot be opened: {entry} of its log is damaged"
+    assert "validate" in (caught.value.hint or "")
+    errors = validate(lake.root)["errors"]
+    assert ("table-unreadable", "tables/wells", caught.value.message) in [tuple(error.values()) for error in errors]
 
 
 def test_a_lost_plate(lake: Lake) -> None:

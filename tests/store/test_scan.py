@@ -227,3 +227,17 @@ def test_pruning_never_loses_a_row(mixed: tuple[LakeRoot, list[dict[str, Any]]],
     expected = [row for row in rows if all(holds(row, one) for one in filters)]
     found = scan(lake, FEATURES, filters).read()
     assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected))
+
+
+def test_a_data_file_that_was_cut_off(tmp_path: Path) -> None:
+    lake = init_root(tmp_path / "lab")
+    fill(lake, FEATURES, [objects_of(0)])
+    file = next((tmp_path / "lab").rglob("*.parquet"))
+    whole = file.read_bytes()
+    # The footer is gone; the footer is there and the pages are not.
+    for damaged in (whole[:-20], b"PAR1" + bytes(len(whole) // 2) + whole[len(whole) // 2 + 4 :]):
+        file.write_bytes(damaged)
+        with pytest.raises(StorageError, match="damaged") as caught:
+            lake.tables.read(FEATURES)
+        assert str(file) in caught.value.message
+        assert "cytolake validate" in (caught.value.hint or "")
