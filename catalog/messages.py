@@ -78,12 +78,10 @@ def cleaned(
 
 
 def _candidates(message: str) -> tuple[str, list[str]]:
-    head, marker, tail = message.partition("Candidate bindings:")
-    if marker:
-        return head, re.findall(r'"([^"]+)"', tail)
-    head, marker, tail = message.partition("Did you mean ")
-    if marker:
-        return head, re.findall(r'"([^"]+)"', tail)
+    for introduction in ("Candidate bindings:", "Candidate tables:", "Did you mean"):
+        head, marker, tail = message.partition(introduction)
+        if marker:
+            return head, re.findall(r'"([^"]+)"', tail)
     # The list of every overload of a function hides the sentence that matters.
     return message.partition("Candidate functions:")[0].partition("\tCandidate")[0], []
 

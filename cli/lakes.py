@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ def init(path: str, name: str | None, json_: bool) -> None:
     result = {"lake": made.url, "name": made.name, "format_version": made.root.config.format_version}
     report(result, json_=json_, readable=lambda _: f"lake {made.name!r} at {made.url}")
     if not json_:
-        say(f"next: cytolake --lake {path} ingest EXPORT --study STUDY")
+        say(f"next: cytolake --lake {shlex.quote(path)} ingest EXPORT --study STUDY")
 
 
 @click.command()
@@ -52,7 +53,7 @@ def _validated(result: Mapping[str, Any]) -> str:
     looked_at = ", ".join(counted(count, what.removesuffix("s")) for what, count in result["checked"].items())
     lines.append(f"checked {looked_at or 'an empty lake'}")
     errors = result["errors"]
-    lines.append(counted(len(errors), "error") if errors else "everything is whole")
+    lines.append(counted(len(errors), "error") if errors else "no errors found")
     return "\n".join(lines)
 
 

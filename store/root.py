@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -148,7 +149,7 @@ def _read_config(storage: Storage) -> LakeConfig:
     except NotFoundError:
         raise NotFoundError(
             f"{storage.url} is no lake: it has no {LAKE_FILE}",
-            hint=f"make one with `cytolake init {storage.url}`, or name another with --lake",
+            hint=f"make one with `cytolake init {shlex.quote(storage.url)}`, or name another with --lake",
         ) from None
     return LakeConfig.parse(data, where=storage.uri(LAKE_FILE))
 

@@ -230,7 +230,7 @@ def test_validate(run: Any, noted: Any) -> None:
     noted.answers["validate"] = whole
     ran = run("--lake", "lab", "validate", "P.ome.zarr")
     assert (ran.code, noted.last[1]) == (0, (["P.ome.zarr"],))
-    assert ran.out == "checked 12 tables, 1 plate\neverything is whole\n"
+    assert ran.out == "checked 12 tables, 1 plate\nno errors found\n"
     assert ran.err == "warning: left over\n"
 
 
