@@ -21,7 +21,7 @@ import duckdb
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
 from .messages import cleaned
 from .moment import Moment
-from .relations import WELL_COLUMNS, WELL_KEY, ObjectView, Relation
+from .relations import FEATURE_SET, IMAGE_KEY, PIXEL_COLUMNS, WELL_COLUMNS, WELL_KEY, ObjectView, Relation
 from .result import TableScan
 
 if TYPE_CHECKING:
@@ -80,10 +80,14 @@ class Binder:
         self.paths: list[str] = []
         self._made = 0
 
-    def bind(self, relation: Relation, constraint: Constraint) -> None:
-        """Make ``relation`` a view over the files that may hold rows satisfying ``constraint``."""
+    def bind(self, relation: Relation, constraint: Constraint, *, pixel_sizes: bool = True) -> None:
+        """Make ``relation`` a view over the files that may hold rows satisfying ``constraint``.
+
+        Without ``pixel_sizes`` a view of objects lacks these columns, and ``images`` is not read: joining it costs, and
+        DuckDB does not see that the join changes nothing where its columns are not asked for.
+        """
         if isinstance(relation, ObjectView):
-            body = self._objects(relation, constraint)
+            body = self._objects(relation, constraint, pixel_sizes=pixel_sizes)
         else:
             body = self._table(relation.name, relation.schema, constraint, label=relation.name)
         self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
@@ -98,7 +102,7 @@ class Binder:
         ):
             self.connection.execute(f"SET GLOBAL {setting}").fetchall()
 
-    def _objects(self, view: ObjectView, constraint: Constraint) -> str:
+    def _objects(self, view: ObjectView, constraint: Constraint, *, pixel_sizes: bool) -> str:
         on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}
         on_wells = {name: bound for name, bound in constraint.items() if name in WELL_COLUMNS}
         wells_schema = self.moment.schema("wells")
@@ -108,19 +112,23 @@ class Binder:
         for table, studies in view.members.items():
             schema = self.moment.schema(table)
             here = both(constraint, {"study_id": equal_to(studies)})
-            parts.append(self._table(table, schema, here, label=table))
+            rows = self._table(table, schema, here, label=table)
+            parts.append(f"SELECT *, {text(view.labels[table])} AS {FEATURE_SET} FROM ({rows})")
         columns = []
         for name in view.schema.names:
             if name == "excluded":
                 columns.append("coalesce(w.excluded, false) AS excluded")
-            else:
+            elif name not in PIXEL_COLUMNS:
                 columns.append(f"{'w' if name in WELL_COLUMNS else 'f'}.{quoted(name)}")
-        objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_without_wells(view.schema))
-        on = " AND ".join(f"f.{name} = w.{name}" for name in WELL_KEY)
-        return (
-            f"SELECT {', '.join(columns)} FROM ({objects}) f LEFT JOIN ({wells}) w ON {on} "
-            "WHERE NOT coalesce(w.excluded, false)"
-        )
+            elif pixel_sizes:
+                columns.append(f"i.{quoted(name)}")
+        objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_own_columns(view.schema))
+        joins = [f"LEFT JOIN ({wells}) w ON {_equal('w', WELL_KEY)}"]
+        if pixel_sizes:
+            on_image = {name: bound for name, bound in constraint.items() if name in IMAGE_KEY}
+            images = self._table("images", self.moment.schema("images"), on_image, label=f"images of {view.name}")
+            joins.append(f"LEFT JOIN ({images}) i ON {_equal('i', IMAGE_KEY)}")
+        return f"SELECT {', '.join(columns)} FROM ({objects}) f {' '.join(joins)} WHERE NOT coalesce(w.excluded, false)"
 
     def _plates_of_wells(self, wells: str, constraint: Constraint) -> Constraint:
         """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first."""
@@ -232,10 +240,15 @@ class Binder:
         return f"cytolake:{self._made}"
 
 
-def _without_wells(schema: pa.Schema) -> pa.Schema:
+def _own_columns(schema: pa.Schema) -> pa.Schema:
+    """Return the columns of a view that are not joined to its objects."""
     import pyarrow as pa
 
-    return pa.schema([field for field in schema if field.name not in WELL_COLUMNS])
+    return pa.schema([field for field in schema if field.name not in {*WELL_COLUMNS, *PIXEL_COLUMNS}])
+
+
+def _equal(alias: str, key: Sequence[str]) -> str:
+    return " AND ".join(f"f.{name} = {alias}.{name}" for name in key)
 
 
 def _is_hive(file: ScanFile, root: str) -> bool:

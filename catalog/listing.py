@@ -10,9 +10,11 @@ from ..errors import NotFoundError, QueryError
 from ..schemas.tables import TABLES, arrow_schema
 from .binding import open_connection, quoted
 from .moment import Moment
-from .relations import FEATURES, ObjectView, Relations
+from .relations import FEATURE_SET, FEATURES, PIXEL_COLUMNS, WELL_COLUMNS, ObjectView, Relations
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ..store.root import LakeRoot
 
 
@@ -79,7 +81,7 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
     result = []
     for name in names:
         relation = relations.get(name)
-        described = {field.name: field for field in arrow_schema("wells")} if isinstance(relation, ObjectView) else {}
+        described = _joined_columns() if isinstance(relation, ObjectView) else {}
         if relation.name in TABLES:
             described = {field.name: field for field in arrow_schema(relation.name)}
         connection.register("cytolake:shape", relation.schema.empty_table())
@@ -109,7 +111,8 @@ def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
     result = []
     for entry in moment.rows("feature_dictionary"):
         aliases = entry.get("aliases") or []
-        texts = (entry["column"], entry["object_set"], entry["family"], entry["operator"], entry["channel_role"])
+        own = ("column", "object_set", "family", "operator", "channel_role", "second_channel_role")
+        texts = (*(entry[name] for name in own), sets.get(entry["feature_set_hash"]))
         searched = " ".join(str(text) for text in (*texts, entry["definition"], *aliases) if text).lower()
         if all(word in searched for word in words):
             result.append(
@@ -129,6 +132,13 @@ def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
                 }
             )
     return sorted(result, key=lambda entry: (entry["object_set"], entry["column"], entry["feature_set"] or ""))
+
+
+def _joined_columns() -> dict[str, pa.Field[Any]]:
+    """Return the columns that a view of objects adds to those of its feature tables, with their descriptions."""
+    found = {name: arrow_schema("wells").field(name) for name in WELL_COLUMNS}
+    found[FEATURE_SET] = arrow_schema("quality").field(FEATURE_SET)
+    return found | {name: arrow_schema("images").field(name) for name in PIXEL_COLUMNS}
 
 
 def _feature_meanings(moment: Moment) -> dict[str, dict[str, Any]]:

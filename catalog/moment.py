@@ -73,11 +73,21 @@ class Moment:
             return None
         return scan(self.root, table, filters, version=self.version(table))
 
-    def partitions(self, table: str, column: str) -> set[str]:
-        """Return the values of a partition column that a table has files for."""
+    def newest(self, table: str, partition: str, column: str) -> dict[str, str]:
+        """Return, for each value of a partition column, the largest text in another column, as the log says it.
+
+        Where the log does not say it, for files of other writers, that is the empty text.
+        """
+        from ..store.scan import live_files
+
         if not self.exists(table):
-            return set()
-        return {str(part[column]) for part in self.root.tables.open(table, version=self.version(table)).partitions()}
+            return {}
+        found: dict[str, str] = {}
+        for file in live_files(self.root.tables.open(table, version=self.version(table))):
+            value = str(file.partition_values[partition])
+            _, largest, _ = file.stats.get(column, (None, None, None))
+            found[value] = max(found.get(value, ""), str(largest or ""))
+        return found
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table."""

@@ -14,7 +14,7 @@ from .interruption import interruptible
 from .messages import cleaned
 from .moment import Moment, parse_moment
 from .planner import constraints
-from .relations import Relations
+from .relations import PIXEL_COLUMNS, Relations
 from .result import Prepared, Result
 from .statement import read_statement
 
@@ -81,7 +81,7 @@ class Catalog:
         limits = constraints(statement.tree, kinds)
         binder = Binder(connection, moment)
         for name, relation in used.items():
-            binder.bind(relation, limits[name])
+            binder.bind(relation, limits[name], pixel_sizes=statement.may_name(PIXEL_COLUMNS))
         binder.lock()
         columns = [column for relation in used.values() for column in relation.schema.names]
         try:

@@ -2,7 +2,7 @@
 
 ``wells``, ``plates`` and so on are tables; ``"features/<name>/<hash8>/<object set>"`` is one feature table; ``nuclei``,
 ``cells`` and every other object set is a view: for each study the rows of its current feature set, joined to the
-well that each object lies in, without the objects of excluded wells.
+well that each object lies in and to its image's pixel size, without the objects of excluded wells.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ WELL_COLUMNS = (
     "replicate",
     "excluded",
 )
+#: What the views take from ``images``: areas in pixels become µm² by it.
+PIXEL_COLUMNS = ("pixel_size_x_um", "pixel_size_y_um")
+#: The column of a view that says by which definition a row was made: ``name@version``.
+FEATURE_SET = "feature_set"
+#: The columns by which an object finds its image.
+IMAGE_KEY = ("study_id", "plate_id", "acquisition_id", "well_id", "field_id")
 #: The columns by which an object finds its well.
 WELL_KEY = ("study_id", "plate_id", "well_id")
 #: Object sets that the shipped recipes make; named in hints before any of them exists.
@@ -54,6 +60,8 @@ class ObjectView:
     ----------
     members
         Feature table → the studies whose current feature set it holds.
+    labels
+        Feature table → ``name@version`` of its feature set.
     feature_sets
         Study → ``name@version`` of its current feature set.
     """
@@ -61,6 +69,7 @@ class ObjectView:
     name: str
     schema: pa.Schema
     members: dict[str, frozenset[str]]
+    labels: dict[str, str]
     feature_sets: dict[str, str]
 
 
@@ -127,14 +136,18 @@ class Relations:
     def current(self, object_set: str) -> dict[str, FeatureSet]:
         """Return, for an object set, study → the feature set that its view shows.
 
-        That is the highest version that the study has rows of; where it has feature sets of several names, the one
-        that entered the registry last. It is one feature set per study: two would show every object twice.
+        That is the one whose rows of that study the newest run wrote, so that a recipe that is run once more is shown
+        again; run identifiers sort by time, and the log has their bounds. It is one feature set per study: two would
+        show every object twice.
         """
-        shown: dict[str, FeatureSet] = {}
-        for one in self._registered():  # oldest first
-            if object_set in one.object_sets:
-                shown.update(dict.fromkeys(self.moment.partitions(one.table(object_set), "study_id"), one))
-        return shown
+        shown: dict[str, tuple[str, FeatureSet]] = {}
+        for one in self._registered():  # oldest first: among equals the one that was registered last
+            if object_set not in one.object_sets:
+                continue
+            for study, run in self.moment.newest(one.table(object_set), "study_id", "run_id").items():
+                if study not in shown or run >= shown[study][0]:
+                    shown[study] = (run, one)
+        return {study: one for study, (_, one) in shown.items()}
 
     def _registered(self) -> list[FeatureSet]:
         if self._sets is None:
@@ -146,13 +159,16 @@ class Relations:
 
         members: dict[str, set[str]] = {}
         labels = {}
-        for study, one in self.current(object_set).items():
+        current = self.current(object_set)
+        for study, one in current.items():
             members.setdefault(one.table(object_set), set()).add(study)
-            labels[study] = one.label
-        wells = self.moment.schema("wells")
+            labels[one.table(object_set)] = one.label
+        wells, images = self.moment.schema("wells"), self.moment.schema("images")
         identity = class_schema("ObjectRow")
         fields = {field.name: field for field in identity if field.name != "run_id"}
         fields.update((name, wells.field(name)) for name in WELL_COLUMNS)
+        fields[FEATURE_SET] = pa.field(FEATURE_SET, pa.string())
+        fields.update((name, images.field(name)) for name in PIXEL_COLUMNS)
         fields["run_id"] = identity.field("run_id")
         for table in members:
             for field in self.moment.schema(table):
@@ -162,4 +178,5 @@ class Relations:
             pa.schema(list(fields.values())),
             {table: frozenset(studies) for table, studies in members.items()},
             labels,
+            {study: one.label for study, one in current.items()},
         )

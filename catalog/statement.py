@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,27 @@ class Statement:
     ctes: frozenset[str]
     tree: exp.Expression | None
 
+    def may_name(self, columns: Collection[str]) -> bool:
+        """Whether the question may use one of these columns: by name, with ``*``, or in a way that is not understood.
+
+        Parameters
+        ----------
+        columns
+            Names in lower case.
+        """
+        tree = self.tree
+        if not isinstance(tree, exp.Query) or tree.find(exp.Columns, exp.Pivot):
+            return True
+        if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
+            return True
+        if any(join.method for join in tree.find_all(exp.Join)):  # NATURAL joins by every name
+            return True
+        # A table's name or alias used like a column means its whole row.
+        rows = {table.alias_or_name.lower() for table in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
+        if any(column.name.lower() in rows for column in tree.find_all(exp.Column)):
+            return True
+        return any(name.name.lower() in columns for name in tree.find_all(exp.Identifier))
+
 
 def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Statement:
     """Return the one reading statement that ``query`` holds.
@@ -78,6 +99,8 @@ def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Stateme
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
         raise cleaned(error, query) from error
+    if not statements:
+        raise QueryError("the question is empty", hint="ask for example `SELECT * FROM plates`")
     if len(statements) != 1:
         raise QueryError(
             f"a question is one statement, this text has {len(statements)}", hint="ask one after the other"

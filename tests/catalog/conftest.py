@@ -75,7 +75,7 @@ class TableLake:
     ) -> str:
         """Commit the objects of one plate, well → features of each object; return the table's name."""
         self.commits += 1
-        run = f"r{self.commits}"
+        run = f"r{self.commits:04}"  # sorts by time, as run identifiers do
         whole = {"objects": {object_set: {}}, **(definition or {})}
         registration = register(self.root, name, whole, recipe_text=None, run_id=run)
         table = registration.feature_set.table(object_set)

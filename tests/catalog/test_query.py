@@ -137,6 +137,67 @@ def test_the_current_feature_set_is_the_newest_that_a_study_has(lake: Any) -> No
     assert ask(lake, "SELECT count(*) FROM nuclei WHERE plate_id = 'P2'") == [(0,)]
 
 
+def test_the_feature_set_that_was_computed_last_is_current(lake: Any) -> None:
+    lake.features("one", "P1", {"A01": [{AREA: 1.0}]}, definition={"threshold": 2})
+    lake.features("one", "P1", {"A01": [{AREA: 2.0}]}, definition={"threshold": 3})
+    assert ask(lake, f"SELECT feature_set, {AREA} FROM nuclei WHERE study_id = 'one'") == [("nuclei@3", 2.0)]
+    lake.features("one", "P1", {"A01": [{AREA: 3.0}]}, definition={"threshold": 2})
+    assert ask(lake, f"SELECT feature_set, {AREA} FROM nuclei WHERE study_id = 'one'") == [("nuclei@2", 3.0)]
+
+
+def test_a_row_says_its_feature_set(lake: Any) -> None:
+    lake.features("two", "P1", {"A01": [{AREA: 7.0}]}, definition={"threshold": 2})
+    question = "SELECT DISTINCT study_id, feature_set FROM nuclei ORDER BY ALL"
+    assert ask(lake, question) == [("one", "nuclei@1"), ("two", "nuclei@2")]
+    assert ask(lake, "SELECT study_id FROM nuclei WHERE feature_set = 'nuclei@2'") == [("two",)]
+
+
+def test_areas_in_pixels_become_areas(lake: Any) -> None:
+    image = {"study_id": "one", "plate_id": "P1", "acquisition_id": 1, "well_id": "A01", "field_id": 1}
+    shape = {"n_timepoints": 1, "n_channels": 1, "n_z_planes": 1, "height": 9, "width": 9, "dtype": "uint16"}
+    size = {
+        "pixel_size_x_um": 0.5,
+        "pixel_size_y_um": 0.25,
+        "n_planes": 1,
+        "n_missing_planes": 0,
+        "n_corrupt_planes": 0,
+    }
+    lake.put("images", {**image, **shape, **size, "source_files": []})
+    result = lake.catalog.sql(
+        f"""SELECT well_id, {AREA} * pixel_size_x_um * pixel_size_y_um AS um2 FROM nuclei
+            WHERE study_id = 'one' AND plate_id = 'P1' ORDER BY ALL"""
+    )
+    # A field without a row in images: its objects are shown all the same.
+    assert result.fetchall() == [("A01", 12.5), ("A01", 13.75), ("A02", None), ("H12", None)]
+    assert opened(result)["images of nuclei"] == (1, 1)
+    assert opened(lake.catalog.sql("FROM nuclei WHERE plate_id = 'P2'"))["images of nuclei"] == (1, 0)
+    described = {entry["column"]: entry for entry in lake.catalog.columns("nuclei")}
+    assert described["pixel_size_x_um"]["unit"] == "um"
+    assert described["feature_set"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("question", "read"),
+    [
+        ("SELECT well_id, count(*) FROM nuclei GROUP BY 1", False),
+        ("SELECT n.well_id FROM nuclei n JOIN wells USING (study_id, plate_id, well_id)", False),
+        ("SELECT count(PIXEL_SIZE_X_UM) FROM nuclei", True),
+        ("SELECT well_id FROM (FROM nuclei)", True),
+        ("SELECT n.* FROM nuclei n", True),
+        ("SELECT n FROM nuclei n", True),
+        ("SELECT max(COLUMNS('pixel.*')) FROM nuclei", True),
+        ("SELECT count(*) FROM nuclei NATURAL JOIN wells", True),
+        ("DESCRIBE nuclei", True),
+        ("SUMMARIZE nuclei", True),
+        ("SELECT 1 FROM nuclei ORDER BY pixel_size_y_um", True),
+    ],
+)  # fmt: skip
+def test_images_are_read_only_where_pixel_sizes_may_be_meant(shared_lake: Any, question: str, read: bool) -> None:
+    result = shared_lake.catalog.sql(question)
+    result.fetchall()
+    assert ("images of nuclei" in opened(result)) == read
+
+
 def test_object_sets_of_other_names_have_views(lake: Any) -> None:
     lake.features("one", "P1", {"A01": [{"Spots_AreaShape_Area": 3.0}]}, object_set="spots", name="spots")
     assert ask(lake, "SELECT study_id, Spots_AreaShape_Area FROM spots") == [("one", 3.0)]
@@ -184,6 +245,8 @@ def test_as_of_a_release_that_is_not_there(shared_lake: Any) -> None:
         ("FROM wels", "there is no table 'wels'", "did you mean 'wells'?"),
         ("FROM cells", "there is no table 'cells' yet", "compute them with `cytolake transform`"),
         ("FROM something_else", "there is no table 'something_else'", "list tables with `cytolake catalog tables`"),
+        ("SELECT nuclie.plate_id FROM nuclei", 'Referenced table "nuclie" not found', "did you mean 'nuclei'?"),
+        (" ;", "the question is empty", "ask for example `SELECT * FROM plates`"),
         ("SELECT medain(row) FROM wells", "medain", "did you mean 'median'?"),
         ("SELECT * FROM wells WHERE row = 'x'", "Could not convert string 'x' to INT32", None),
     ],
@@ -193,6 +256,8 @@ def test_errors_say_what_was_meant(shared_lake: Any, question: str, message: str
         shared_lake.catalog.sql(question).fetchall()
     assert message in caught.value.message
     assert caught.value.hint == hint
+    assert str(caught.value).lower().count("did you mean") == str(hint).count("did you mean")
+    assert "Candidate" not in caught.value.message
     assert "LINE" not in caught.value.message
     assert "Error" not in caught.value.message
 
@@ -285,4 +350,5 @@ def test_listing_of_features(shared_lake: Any) -> None:
     assert found[0]["feature_set"] == "nuclei@1"
     assert [entry["column"] for entry in shared_lake.catalog.features("intensity dna")] == [found[0]["column"]]
     assert shared_lake.catalog.features("no such thing") == []
+    assert [entry["column"] for entry in shared_lake.catalog.features("nuclei@1 area nuclei")] == [AREA]
     assert len(shared_lake.catalog.features()) == 2
