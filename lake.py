@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import UsageError
+from .schemas.identifiers import format_well, parse_well
 from .store.root import LakeRoot, init_root, open_root
 
 if TYPE_CHECKING:
@@ -69,6 +70,42 @@ def inspect_picture(export: PathLike, *, reader: str | None = None) -> bytes:
     from .ingest.readers import read_export
 
     return draw(read_export(export, reader))
+
+
+def recipes() -> list[dict[str, Any]]:
+    """List the recipes that come with cytolake: ``name``, ``description``, ``objects``, ``families``, ``text``."""
+    from .transforms.recipe import shipped_recipes
+
+    return [recipe(name) for name in shipped_recipes()]
+
+
+def recipe(name: PathLike) -> dict[str, Any]:
+    """Describe one recipe, shipped or a file, with the same keys as :func:`recipes`.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    RecipeError
+        It is not a recipe.
+    """
+    from .transforms.recipe import load_recipe
+
+    found = load_recipe(str(name))
+    return {
+        "name": found.name,
+        "description": " ".join(found.description.split()),
+        "objects": [one.name for one in found.objects],
+        "families": [use.family for use in found.features],
+        "text": found.text,
+    }
+
+
+def roles() -> list[dict[str, Any]]:
+    """List the roles that a channel may have: ``role``, and its ``aliases``; any other short name may be given too."""
+    from .schemas.ontology import enum_aliases
+
+    return [{"role": role, "aliases": list(aliases)} for role, aliases in enum_aliases("ChannelRole").items()]
 
 
 class Lake:
@@ -275,6 +312,8 @@ class Lake:
         if not 2 <= len(parts) <= len(names) or not all(parts):
             raise UsageError(f"{row!r} names no row", hint="Write study/plate[/well[/field[/object_set[/object_id]]]].")
         known: dict[str, Any] = dict(zip(names, parts, strict=False))
+        if "well_id" in known:
+            known["well_id"] = format_well(*parse_well(known["well_id"]))
         for name in ("field_id", "object_id"):
             if name in known:
                 try:

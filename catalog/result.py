@@ -195,9 +195,9 @@ class Result:
             taken.append(batch)
         return pa.Table.from_batches(taken, schema=schema).slice(0, rows)
 
-    def to_text(self, rows: int = SHOWN_ROWS) -> str:
-        """Return the first rows as a table to look at."""
-        return as_text(self.head(rows + 1), shown=rows)
+    def to_text(self, rows: int = SHOWN_ROWS, *, width: int | None = None) -> str:
+        """Return the first rows as a table to look at, at most ``width`` signs wide if it is given."""
+        return as_text(self.head(rows + 1), shown=rows, width=width)
 
     def __repr__(self) -> str:
         return self.to_text()

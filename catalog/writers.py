@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import json
 import math
 import os
@@ -203,27 +204,43 @@ def cell(value: Any) -> str:
     return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
-def as_text(table: pa.Table, *, shown: int) -> str:
-    """Return the first rows aligned in columns; numbers to the right."""
-    rows = [[cell(value) for value in row] for row in _rows(table.slice(0, shown))]
+def as_text(table: pa.Table, *, shown: int, width: int | None = None) -> str:
+    """Return the first rows aligned in columns; numbers to the right.
+
+    Parameters
+    ----------
+    width
+        Signs that a line may have: columns that do not fit are left out and counted. None shows them all.
+    """
     names = table.column_names
+    rows = [[cell(value) for value in row] for row in _rows(table.slice(0, shown))]
     widths = [max([len(name), *(len(row[index]) for row in rows)]) for index, name in enumerate(names)]
     right = [
         pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in table.schema
     ]
+    fitting = len(names) if width is None else max(1, _fitting(widths, width))
 
     def line(values: list[str]) -> str:
+        cells = list(zip(values, widths, right, strict=True))[:fitting]
         return "  ".join(
-            value.rjust(width) if is_number else value.ljust(width)
-            for value, width, is_number in zip(values, widths, right, strict=True)
+            value.rjust(width) if is_number else value.ljust(width) for value, width, is_number in cells
         ).rstrip()
 
     lines = [line(names), line(["─" * width for width in widths]), *(line(row) for row in rows)]
     if table.num_rows > shown:
-        lines.append(f"… more than {shown} rows")
+        lines.append(f"… more than {shown} rows: write them all with --output FILE or --format csv")
     elif not rows:
         lines.append("no rows")
+    if fitting < len(names):
+        left = len(names) - fitting
+        lines.append(f"… {left} more column{'s' if left > 1 else ''}: --format csv, or name the columns")
     return "\n".join(lines)
+
+
+def _fitting(widths: list[int], width: int) -> int:
+    """Return how many columns, two blanks between them, fit into a width."""
+    ends = itertools.accumulate(widths, lambda end, one: end + 2 + one)
+    return sum(end <= width for end in ends)
 
 
 def as_html(table: pa.Table, *, shown: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -60,12 +61,12 @@ def sql(
 
 
 def _print_table(result: Result, output: str | None) -> None:
-    text = result.to_text(_SHOWN)
     if output is None:
-        click.echo(text)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(result.to_text(_SHOWN, width=width))
         return
     with click.open_file(output, "w", encoding="utf-8", atomic=True) as file:
-        file.write(f"{text}\n")
+        file.write(f"{result.to_text(_SHOWN)}\n")
     say(f"a table in {output}")
 
 
@@ -130,6 +131,42 @@ def _features(result: Mapping[str, Any]) -> str:
 def _first_sentence(text: str | None) -> str | None:
     """Return what a feature is; --json has the small print."""
     return text and text.split(". ")[0].rstrip(".")
+
+
+@catalog.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@common
+def recipes(name: str | None, json_: bool) -> None:
+    """List the recipes that come with cytolake, or print the TOML of NAME, to change it."""
+    from .. import lake
+
+    if name is None:
+        report({"recipes": [_described(one) for one in lake.recipes()]}, json_=json_, readable=_recipes)
+        return
+    found = lake.recipe(name)
+    report({**_described(found), "text": found["text"]}, json_=json_, readable=lambda one: str(one["text"]).rstrip())
+
+
+def _described(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recipe.items() if key != "text"}
+
+
+def _recipes(result: Mapping[str, Any]) -> str:
+    names = ("name", "objects", "families", "description")
+    return table([[entry[name] for name in names] for entry in result["recipes"]], names)
+
+
+@catalog.command()
+@common
+def roles(json_: bool) -> None:
+    """List the roles that a channel may have: what --role and recipes call the stains."""
+    from .. import lake
+
+    report({"roles": lake.roles()}, json_=json_, readable=_roles)
+
+
+def _roles(result: Mapping[str, Any]) -> str:
+    return table([(entry["role"], ", ".join(entry["aliases"])) for entry in result["roles"]], ("role", "also called"))
 
 
 @click.command()

@@ -64,6 +64,11 @@ def enum_value(enum: str, text: str) -> str | None:
     return None
 
 
+def enum_aliases(enum: str) -> dict[str, tuple[str, ...]]:
+    """Return what each value of an enumeration may also be called."""
+    return {value: tuple(aliases) for value, aliases in _values(enum).items()}
+
+
 def _folded(text: str) -> str:
     return " ".join(text.replace("_", " ").replace("-", " ").lower().split())
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NotFoundError, StorageError, UsageError
+from ...schemas.identifiers import format_well, parse_well
+from ...wording import did_you_mean
 from . import engine, layout, ngff
 from .model import AcquisitionSpec, ChannelSpec, FieldKey, Plane
 
@@ -86,13 +88,16 @@ class Plate:
         return list(self._spec.images)
 
     def field(self, well_id: str, field_id: int, acquisition_id: int = 1) -> Field:
-        """One field.
+        """One field; the well may be written as people do: ``A1``.
 
         Raises
         ------
+        InvalidDataError
+            That is no name of a well.
         NotFoundError
             The plate has no such field.
         """
+        well_id = format_well(*parse_well(well_id))
         key = FieldKey(well_id, acquisition_id, field_id)
         if key not in self._known:
             own = [k.field_id for k in self._spec.images if k[:2] == key[:2]]
@@ -234,7 +239,7 @@ class Field:
 
     def read(
         self,
-        channels: Sequence[int] | None = None,
+        channels: Sequence[int | str] | None = None,
         *,
         t: int = 0,
         z: int | None = None,
@@ -246,7 +251,7 @@ class Field:
         Parameters
         ----------
         channels
-            Indices of the channels wanted, in the order wanted; all by default.
+            Indices, roles or names of the channels wanted, in the order wanted; all by default.
         z
             One z plane (the axis stays, with length 1); all by default.
         out
@@ -256,12 +261,14 @@ class Field:
         ------
         UsageError
             There is no such channel, time point, plane or level, or ``out`` does not fit.
+        NotFoundError
+            No channel has that role or name.
         StorageError
             Pixels that should be there are lost or damaged.
         """
         array = self._level(level)
         n_t, n_c, n_z, height, width = array.shape
-        wanted = range(n_c) if channels is None else list(channels)
+        wanted = range(n_c) if channels is None else [self._channel(one) for one in channels]
         depth = range(n_z) if z is None else [z]
         if not 0 <= t < n_t or not all(0 <= c < n_c for c in wanted) or not all(0 <= i < n_z for i in depth):
             raise UsageError(f"{self}: shape {self.shape} has no t={t}, z={z}, channels={list(wanted)}")
@@ -286,6 +293,18 @@ class Field:
                         parts.append((array[t, c, plane], out[i, j]))
         self._fetch(parts, f"level {level}")
         return out
+
+    def _channel(self, wanted: int | str) -> int:
+        """Return the index of a channel: by its role, else by the microscope's name for it."""
+        if isinstance(wanted, int):
+            return wanted
+        for names in ([one.role for one in self.channels], [one.name for one in self.channels]):
+            if wanted in names:
+                return names.index(wanted)
+        known = list(dict.fromkeys(name for one in self.channels for name in (one.role, one.name) if name))
+        raise NotFoundError(
+            f"{self} has no channel {wanted!r}{did_you_mean(wanted, known)}", hint=f"it has {', '.join(known)}"
+        )
 
     def _fetch(self, parts: Sequence[tuple[ts.TensorStore, NDArray[Any]]], what: str) -> None:
         import tensorstore as ts

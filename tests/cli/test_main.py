@@ -47,7 +47,7 @@ def test_every_verb_is_there_with_its_options() -> None:
         assert promised <= options, name
     catalog = commands()["catalog"]
     assert isinstance(catalog, click.Group)
-    assert set(catalog.commands) == {"tables", "columns", "features"}
+    assert set(catalog.commands) == {"tables", "columns", "features", "recipes", "roles"}
 
 
 def test_every_option_and_verb_has_help(run: Any) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+LONG = "… more than 100 rows: write them all with --output FILE or --format csv"
 ROWS = "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(n, text)"
 
 
@@ -75,7 +76,7 @@ def test_a_question_from_stdin(ask: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_long_answer_is_cut_in_a_table_only(ask: Any) -> None:
-    assert ask("sql", "FROM range(500)").out.splitlines()[-1] == "… more than 100 rows"
+    assert ask("sql", "FROM range(500)").out.splitlines()[-1] == LONG
     assert len(ask("sql", "FROM range(500)", "--format", "csv").out.splitlines()) == 501
 
 
@@ -102,3 +103,33 @@ def test_listings(ask: Any) -> None:
     assert ask("catalog", "columns", "welsl").code == 5
     assert ask("catalog", "features", "area", "--json").json == {"features": []}
     assert ask("catalog", "features").out == "no feature matches\n"
+
+
+def test_a_wide_answer_on_a_terminal_is_cut_at_its_edge(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = "SELECT " + ", ".join(f"'{number:08}' AS column_{number}" for number in range(20))
+    assert len(ask("sql", wide).out.splitlines()[0].split()) == 20  # not a terminal: everything
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = ask("sql", wide).out.splitlines()
+    assert lines[0].split() == ["column_0", "column_1", "column_2", "column_3"]
+    assert max(len(line) for line in lines[:3]) <= 40
+    assert lines[-1] == "… 16 more columns: --format csv, or name the columns"
+
+
+def test_recipes_can_be_listed_and_copied(run: Any, tmp_path: Path) -> None:
+    listed = {entry["name"]: entry for entry in run("catalog", "recipes", "--json").json["recipes"]}
+    assert set(listed) == {"nuclei", "nuclei-and-cells", "cell-painting"}
+    assert listed["cell-painting"]["objects"] == ["nuclei", "cells", "cytoplasm"]
+    assert "AreaShape" in listed["nuclei"]["families"]
+    assert "nuclei-and-cells" in run("catalog", "recipes").out
+    text = run("catalog", "recipes", "nuclei").out
+    (tmp_path / "mine.toml").write_text(text)
+    assert "[objects.nuclei]" in text
+    assert run("catalog", "recipes", "mine.toml", "--json").json["text"].rstrip() == text.rstrip()
+    assert "did you mean 'nuclei'" in run("catalog", "recipes", "nuclie").err
+
+
+def test_roles_can_be_listed(run: Any) -> None:
+    listed = {entry["role"]: entry["aliases"] for entry in run("catalog", "roles", "--json").json["roles"]}
+    assert "mitochondria" in listed["Mito"]
+    assert "DNA" in run("catalog", "roles").out

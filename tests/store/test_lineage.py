@@ -9,7 +9,8 @@ from typing import Any
 import cytolake
 import pyarrow as pa
 import pytest
-from cytolake.errors import NotFoundError
+from cytolake.errors import InvalidDataError, NotFoundError
+from cytolake.lake import Lake
 from cytolake.schemas.tables import SCHEMA_VERSION, arrow_schema
 from cytolake.store.commit import Commit
 from cytolake.store.lineage import Run, trace
@@ -140,3 +141,10 @@ def test_coarser_rows_can_be_asked_for_too(traced: LakeRoot) -> None:
 def test_what_is_not_there_is_named(traced: LakeRoot, where: dict[str, Any], named: str) -> None:
     with pytest.raises(NotFoundError, match=named):
         trace(traced, **{**PLATE, **where})
+
+
+def test_a_lake_takes_well_names_as_people_write_them(traced: LakeRoot) -> None:
+    well = trace(traced, **PLATE, well_id="A01")
+    assert Lake(traced).lineage(f"{PLATE['study_id']}/{PLATE['plate_id']}/a1") == well
+    with pytest.raises(InvalidDataError, match="not a well name"):
+        Lake(traced).lineage(f"{PLATE['study_id']}/{PLATE['plate_id']}/first")

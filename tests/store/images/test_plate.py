@@ -219,6 +219,22 @@ def test_what_is_not_there_is_named(made):
         open_plate(made.storage, "images/none")
 
 
+def test_channels_and_wells_are_named_as_people_do(made):
+    plate = open_plate(made.storage, made.path)
+    key = plate.fields()[0]
+    field = plate.field(key.well_id, key.field_id, key.acquisition_id)
+    unpadded = key.well_id[0].lower() + key.well_id[1:].lstrip("0")
+    assert plate.field(unpadded, key.field_id, key.acquisition_id).key == key
+    for index, channel in enumerate(field.channels):
+        np.testing.assert_array_equal(field.read([channel.name]), field.read([index]))
+        if channel.role:
+            np.testing.assert_array_equal(field.read([channel.role]), field.read([index]))
+    with pytest.raises(NotFoundError, match=f"did you mean '{field.channels[0].name}'"):
+        field.read([field.channels[0].name + "x"])
+    with pytest.raises(InvalidDataError, match="not a well name"):
+        plate.field("first", 1)
+
+
 def test_damaged_metadata_is_named(spoilt):
     (spoilt.folder / "A/01/a1f3/zarr.json").write_text("{")
     with pytest.raises(StorageError, match=r"a1f3/zarr.json is damaged"):
