@@ -1,16 +1,15 @@
 """Who converts: each a function of an export and a target folder, all of its imports done when it is made.
 
 All write NGFF 0.5 with three levels, inner chunks of one plane and half a side, one shard per field and level, blosc
-zstd-1 with shuffle. The peers get their fastest documented way that averages 2 × 2 pixels (tried: with and without
-shards, NumPy and Dask input, every way of their own to make levels); they neither hash nor sync, nor write plate
-metadata or rows, which cytolake does.
+zstd-1 with shuffle and the same block size. The peers get their fastest documented way that averages 2 × 2 pixels
+(tried: with and without shards, NumPy and Dask input, every way of their own to make levels); they neither hash nor
+sync, nor write plate metadata or rows, which cytolake does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -154,15 +153,16 @@ def _stack(paths: list[Path]) -> np.ndarray:
 
 
 def _zarr_options(shape: tuple[int, ...], level: int) -> dict[str, Any]:
-    from cytolake.store.images.layout import chunk_length
+    """Say for zarr-python what cytolake's own metadata says."""
+    from cytolake.store.images.layout import array_document, level_shapes
     from zarr.codecs import BloscCodec
 
-    _, c, _, y, x = (*shape[:3], *(math.ceil(side / 2**level) for side in shape[3:]))
-    chunk = (1, 1, 1, chunk_length(y), chunk_length(x))
+    document = array_document(level_shapes(shape, LEVELS)[level], "uint16", depth=shape[2])
+    sharding = document["codecs"][0]["configuration"]
     return {
-        "chunks": chunk,
-        "shards": (1, c, 1, math.ceil(y / chunk[3]) * chunk[3], math.ceil(x / chunk[4]) * chunk[4]),
-        "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=2),
+        "chunks": tuple(sharding["chunk_shape"]),
+        "shards": tuple(document["chunk_grid"]["configuration"]["chunk_shape"]),
+        "compressors": BloscCodec(**sharding["codecs"][1]["configuration"]),
     }
 
 
