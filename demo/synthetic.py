@@ -33,6 +33,7 @@ from .harmony_files import (
     index_xml,
 )
 from .scene import VIGNETTING, CellShapes, Labels, Pattern, draw_shapes, expose, light
+from .truth_table import measure, objects_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -242,7 +243,7 @@ def make_export(folder: str | Path, spec: PlateSpec, *, progress: Callable[[int,
         spec=spec,
         export=folder,
         plate_map=_write_plate_map(folder / "platemap.csv", spec),
-        objects=_objects_table(tables),
+        objects=objects_table(tables),
     )
 
 
@@ -360,50 +361,7 @@ def _write_field(images: Path, spec: PlateSpec, planes: list[PlaneFacts]) -> dic
             resolutionunit="CENTIMETER",
         )
     (truth,) = made.values()
-    return {"well_id": well_id, "field_id": field_id, **_measure(truth)}
-
-
-def _measure(truth: FieldTruth) -> dict[str, npt.NDArray[Any]]:
-    nuclei = truth.nuclei
-    size = nuclei.shape[0]
-    top = int(nuclei.max(initial=0)) + 1
-    where = np.flatnonzero(nuclei)
-    owner = nuclei.ravel()[where]
-    area = np.bincount(owner, minlength=top)
-    ids = np.flatnonzero(area)
-    y = np.bincount(owner, weights=where // size, minlength=top)[ids] / area[ids]
-    x = np.bincount(owner, weights=where % size, minlength=top)[ids] / area[ids]
-    border = np.unique(np.concatenate([nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]]))
-    return {
-        "object_id": ids.astype(np.int32),
-        "x_px": x,
-        "y_px": y,
-        "nucleus_area_px": area[ids].astype(np.int32),
-        "cell_area_px": np.bincount(truth.cells.ravel(), minlength=top)[ids].astype(np.int32),
-        "touches_border": np.isin(ids, border),
-    }
-
-
-def _objects_table(tables: list[dict[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    columns: list[pa.Field[Any]] = [
-        pa.field("well_id", pa.string()),
-        pa.field("field_id", pa.int32()),
-        pa.field("object_id", pa.int32()),
-        pa.field("x_px", pa.float64()),
-        pa.field("y_px", pa.float64()),
-        pa.field("nucleus_area_px", pa.int32()),
-        pa.field("cell_area_px", pa.int32()),
-        pa.field("touches_border", pa.bool_()),
-    ]
-    schema = pa.schema(columns)
-    parts = []
-    for table in tables:
-        count = len(table["object_id"])
-        same = {"well_id": [table["well_id"]] * count, "field_id": [table["field_id"]] * count}
-        parts.append(pa.table({**table, **same}, schema=schema))
-    return pa.concat_tables([schema.empty_table(), *parts])
+    return {"well_id": well_id, "field_id": field_id, **measure(truth.nuclei, truth.cells)}
 
 
 def _write_assay_layout(folder: Path, spec: PlateSpec) -> None:
