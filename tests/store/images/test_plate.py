@@ -370,7 +370,10 @@ def test_a_full_disk_is_said_so(lake, images, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_number_of_fields(tmp_path):
-    """Peak memory after 36 large fields is that after twelve, within 25 MB; until then the allocator warms up."""
+    """Peak memory after 36 large fields is that after twelve, within 100 MB; until then the allocator warms up.
+
+    What is written in between is 280 MB of pixels: a writer that kept them would show.
+    """
     code = """
     import os, sys
     os.fsync = lambda handle: None
@@ -395,5 +398,5 @@ def test_memory_does_not_grow_with_the_number_of_fields(tmp_path):
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, check=True
     )
     early, late = map(int, done.stdout.split())
-    assert late - early < 25
+    assert late - early < 100
     assert late < 500
