@@ -74,7 +74,9 @@ class ChannelInfo:
     role: str | None = None
     dye: str | None = None
     excitation_nm: float | None = None
+    excitation_source: str | None = None
     emission_nm: float | None = None
+    emission_filter: str | None = None
     exposure_ms: float | None = None
     excitation_power: float | None = None
     contrast_method: str | None = None
@@ -88,7 +90,11 @@ class ChannelInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcquisitionInfo:
-    """One measurement of a plate. ``height`` × ``width`` pixels a plane, ``pixel_size_*_um`` at the sample."""
+    """One measurement of a plate. ``height`` × ``width`` pixels a plane, ``pixel_size_*_um`` at the sample.
+
+    Where an instrument mixes stacks, projections and single planes, each kind is an acquisition of its own, with its
+    ``z_mode``: ``stack``, ``projection`` or ``plane``; None leaves it to the number of planes.
+    """
 
     acquisition_id: int
     height: int
@@ -96,6 +102,7 @@ class AcquisitionInfo:
     pixel_size_x_um: float
     pixel_size_y_um: float
     z_step_um: float | None = None
+    z_mode: str | None = None
     measurement_id: str | None = None
     name: str | None = None
     started_at: datetime | None = None

@@ -7,8 +7,9 @@ A reader is a small object with a name and two methods; third parties add theirs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -34,6 +35,20 @@ class Evidence:
     confidence: float
     facts: tuple[str, ...]
     index: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderOptions:
+    """What a user may tell a reader that its files do not say.
+
+    ``pattern`` is the name of a preset or a regular expression for file names, ``pixel_size_um`` the side of a pixel
+    at the sample, ``plate_format`` the rows and columns of the plate. A reader that can use any of them has a method
+    ``with_options(options)``, which returns a reader that does.
+    """
+
+    pattern: str | None = None
+    pixel_size_um: float | None = None
+    plate_format: tuple[int, int] | None = None
 
 
 @runtime_checkable
@@ -68,7 +83,7 @@ def readers() -> dict[str, Reader]:
     found: dict[str, Reader] = {}
     for name, (module, cls) in _BUILT_IN.items():
         found[name] = getattr(import_module(module, __package__), cls)()
-    for point in entry_points(group=_GROUP):
+    for point in _plugins():
         if point.name in found:
             continue
         try:
@@ -84,20 +99,40 @@ def readers() -> dict[str, Reader]:
     return found
 
 
-def get_reader(name: str) -> Reader:
-    """Return the reader of that name.
+@cache
+def _plugins() -> tuple[EntryPoint, ...]:
+    # Asking goes through the metadata of every installed package.
+    return tuple(entry_points(group=_GROUP))
+
+
+def get_reader(name: str, options: ReaderOptions | None = None) -> Reader:
+    """Return the reader of that name, told what the options say.
 
     Raises
     ------
     UsageError
-        When there is none; the message lists those there are.
+        When there is none, with those there are; when it takes no options and some are given.
     """
     known = readers()
     if name not in known:
         raise UsageError(
             f"no reader is called {name!r}{did_you_mean(name, known)}", hint=f"Readers are {', '.join(known)}."
         )
-    return known[name]
+    return _with_options(known[name], options)
+
+
+def _with_options(reader: Reader, options: ReaderOptions | None) -> Reader:
+    if options is None or options == ReaderOptions():
+        return reader
+    configure = getattr(reader, "with_options", None)
+    if configure is None:
+        given = [name for name in ReaderOptions.__slots__ if getattr(options, name) is not None]
+        raise UsageError(
+            f"the reader {reader.name} takes everything from the export, not {', '.join(given)}",
+            hint="Leave that option out, or name another reader with --reader.",
+        )
+    told: Reader = configure(options)
+    return told
 
 
 def _existing(path: Path | str) -> Path:
@@ -114,7 +149,7 @@ def _not_an_export(path: Path, looked: list[str], names: list[str]) -> NotAnExpo
     )
 
 
-def detect(path: Path | str, reader: str | None = None) -> Evidence:
+def detect(path: Path | str, reader: str | None = None, options: ReaderOptions | None = None) -> Evidence:
     """Return the evidence of the surest reader.
 
     Parameters
@@ -123,6 +158,8 @@ def detect(path: Path | str, reader: str | None = None) -> Evidence:
         A folder, or the index file of an export.
     reader
         Ask only this one.
+    options
+        What the user says of the files; with a ``pattern`` only readers of file names are asked.
 
     Raises
     ------
@@ -130,18 +167,30 @@ def detect(path: Path | str, reader: str | None = None) -> Evidence:
         When nothing is there.
     NotAnExportError
         When no reader knows it; the message says what each looked at.
+    UsageError
+        When two readers are equally sure.
     """
     place = _existing(path)
-    asked = readers() if reader is None else {reader: get_reader(reader)}
+    if reader is None and options is not None and options.pattern is not None:
+        reader = "pattern"
+    asked = readers() if reader is None else {reader: get_reader(reader, options)}
     answers = {name: one.detect(place) for name, one in asked.items()}
-    best = max((e for e in answers.values() if e is not None), key=lambda e: e.confidence, default=None)
-    if best is not None and best.confidence > 0:
-        return best
-    looked = [f"{name}: {', '.join(e.facts) if e else 'no index file of its kind'}" for name, e in answers.items()]
-    raise _not_an_export(place, looked, list(asked))
+    sure = sorted((e for e in answers.values() if e is not None and e.confidence > 0), key=lambda e: -e.confidence)
+    if len(sure) > 1 and sure[0].confidence == sure[1].confidence:
+        told = "; ".join(f"{e.reader}: {', '.join(e.facts)}" for e in sure if e.confidence == sure[0].confidence)
+        raise UsageError(
+            f"{place} may be read in more than one way ({told})",
+            hint=f"Say which: --reader {sure[0].reader} or --reader {sure[1].reader}.",
+        )
+    if sure:
+        return sure[0]
+    looked = [f"{name}: {', '.join(e.facts)}" for name, e in answers.items() if e is not None]
+    raise _not_an_export(place, looked or ["no file that any of them knows"], list(asked))
 
 
-def read_export(path: Path | str, reader: str | None = None) -> tuple[PlateExport, ...]:
+def read_export(
+    path: Path | str, reader: str | None = None, options: ReaderOptions | None = None
+) -> tuple[PlateExport, ...]:
     """Return the plates of an export, from metadata alone.
 
     Parameters
@@ -150,6 +199,8 @@ def read_export(path: Path | str, reader: str | None = None) -> tuple[PlateExpor
         A folder, or the index file of an export.
     reader
         The name of a reader; found by content when not given.
+    options
+        What the user says of the files.
 
     Raises
     ------
@@ -161,5 +212,5 @@ def read_export(path: Path | str, reader: str | None = None) -> tuple[PlateExpor
         When the export is known and broken.
     """
     place = _existing(path)
-    name = reader or detect(place).reader
-    return get_reader(name).read(place)
+    name = reader or detect(place, options=options).reader
+    return get_reader(name, options).read(place)

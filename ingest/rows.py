@@ -61,6 +61,8 @@ def channel_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Table:
                 "role",
                 "dye",
                 "excitation_nm",
+                "excitation_source",
+                "emission_filter",
                 "emission_nm",
                 "exposure_ms",
                 "excitation_power",
@@ -95,7 +97,7 @@ def acquisition_rows(export: PlateExport, identity: Mapping[str, str]) -> pa.Tab
                 "format_version": export.format_version,
                 "reader": export.reader,
                 "sites_per_well": max(sites.values(), default=0),
-                "z_mode": "stack" if n_z > 1 else "plane",
+                "z_mode": acquisition.z_mode or ("stack" if n_z > 1 else "plane"),
                 "n_z_planes": n_z,
                 "n_timepoints": n_timepoints,
             }

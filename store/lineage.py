@@ -57,7 +57,7 @@ class Run:
         """Begin a run now. ``parameters`` are plain JSON values: everything that was asked for."""
         now = datetime.now(UTC)
         return cls(
-            run_id=f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+            run_id=f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
             verb=verb,
             study_id=study_id,
             plate_ids=tuple(plate_ids),

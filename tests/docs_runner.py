@@ -26,7 +26,7 @@ _STATE = ".docs-state"
 HOME = "/home/me"
 #: What is another at every run, and what stands for it when output is compared.
 _CHANGING = (
-    (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{8}\b"), "<run>"),
+    (re.compile(r"\b\d{8}T\d{12}-[0-9a-f]{6}\b"), "<run>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?"), "<time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
     (re.compile(r"(?<=[/_])[0-9a-f]{8}\b"), "<hash>"),

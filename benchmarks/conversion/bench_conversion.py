@@ -34,7 +34,7 @@ def measure(compression: str, rounds: int, names: Sequence[str]) -> dict[str, An
     file_bytes = in_page_cache(export)
     workers = {}
     for name in names:
-        target = SCRATCH / f"target-{name.replace(' ', '-')}"
+        target = SCRATCH / f"target-{name.replace(',', '').replace(' ', '-')}"
         command = [sys.executable, "-m", "benchmarks.conversion.worker", name, str(export), str(target)]
         workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -1,9 +1,10 @@
 """Who converts: each a function of an export and a target folder, all of its imports done when it is made.
 
 All write NGFF 0.5 with three levels, inner chunks of one plane and half a side, one shard per field and level, blosc
-zstd-1 with shuffle and the same block size. The peers get their fastest documented way that averages 2 × 2 pixels
-(tried: with and without shards, NumPy and Dask input, every way of their own to make levels); they neither hash nor
-sync, nor write plate metadata or rows, which cytolake does.
+zstd-1 with shuffle and the same block size. The peers run twice: with the levels that they make by
+default, and in their fastest documented way that averages 2 × 2 pixels (tried: with and without shards, NumPy and Dask
+input, every way of their own to make levels). They neither hash nor sync, nor write plate metadata or rows, which
+cytolake does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -103,32 +105,34 @@ def bare_tensorstore() -> Convert:
     return convert
 
 
-def ome_zarr_py() -> Convert:
-    """Call ``write_image`` for one field after the other: Dask input of one block, sharded, local mean."""
+def ome_zarr_py(*, tuned: bool) -> Convert:
+    """Call ``write_image`` field by field, sharded; tuned, with Dask input of one block and local mean."""
     import dask.array as da
     import zarr
     from ome_zarr.scale import Methods
     from ome_zarr.writer import write_image
+
+    method: dict[str, Any] = {"method": Methods.LOCAL_MEAN} if tuned else {}
 
     def convert(export: Path, target: Path) -> None:
         plate = zarr.open_group(str(target), mode="w", zarr_format=3)
         for (well, field), paths in fields_of(export).items():
             image = _stack(paths)
             write_image(
-                da.from_array(image, chunks=image.shape),
+                da.from_array(image, chunks=image.shape) if tuned else image,
                 plate.require_group(f"{well}/{field}"),
                 axes="tczyx",
                 scale={"y": 0.598, "x": 0.598},
                 scale_factors=[2**level for level in range(1, LEVELS)],
-                method=Methods.LOCAL_MEAN,
                 storage_options=[_zarr_options(image.shape, level) for level in range(LEVELS)],
+                **method,
             )
 
     return convert
 
 
-def ngio() -> Convert:
-    """Call ``create_ome_zarr_from_array`` for one field after the other: sharded, levels made in memory."""
+def ngio(*, tuned: bool) -> Convert:
+    """Call ``create_ome_zarr_from_array`` for one field after the other, sharded; tuned, levels made in memory."""
     from ngio import create_ome_zarr_from_array
 
     def convert(export: Path, target: Path) -> None:
@@ -141,7 +145,7 @@ def ngio() -> Convert:
                 levels=LEVELS,
                 axes_names="tczyx",
                 ngff_version="0.5",
-                consolidation_mode="numpy",
+                consolidation_mode="numpy" if tuned else None,
                 **_zarr_options(image.shape, 0),
             )
 
@@ -169,8 +173,10 @@ def _zarr_options(shape: tuple[int, ...], level: int) -> dict[str, Any]:
 CONTENDERS: Mapping[str, Callable[[], Convert]] = {
     "cytolake": cytolake,
     "bare tensorstore loop": bare_tensorstore,
-    "ome-zarr-py": ome_zarr_py,
-    "ngio": ngio,
+    "ome-zarr-py": partial(ome_zarr_py, tuned=False),
+    "ome-zarr-py, tuned": partial(ome_zarr_py, tuned=True),
+    "ngio": partial(ngio, tuned=False),
+    "ngio, tuned": partial(ngio, tuned=True),
 }
 
 

@@ -21,7 +21,7 @@ PLATE = {
 
 
 def ingested(status: str = "ok", **more: Any) -> dict[str, Any]:
-    return {"run_id": "20260102T030405-0a1b2c3d", "status": status, "plates": [PLATE], "warnings": [], **more}
+    return {"run_id": "20260102T030405000000-0a1b2c", "status": status, "plates": [PLATE], "warnings": [], **more}
 
 
 def test_init_makes_a_lake_once(run: Any, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
     }
     assert "warning: a dusty lens" in ran.err
     assert "P1        12      48     240        5        0  112.6 MB     3.25  images/pilot/P1.ome.zarr" in ran.out
-    assert "run 20260102T030405-0a1b2c3d" in ran.out
+    assert "run 20260102T030405000000-0a1b2c" in ran.out
 
 
 def test_ingest_json_is_the_result_alone(run: Any, noted: Any) -> None:

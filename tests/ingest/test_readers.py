@@ -10,7 +10,7 @@ from cytolake.errors import ConfigurationError, NotAnExportError, NotFoundError,
 from cytolake.ingest import readers
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
-from cytolake.ingest.readers import Evidence, detect, get_reader, read_export
+from cytolake.ingest.readers import Evidence, ReaderOptions, detect, get_reader, read_export
 from cytolake.ingest.vendors.harmony import HarmonyReader
 from harmony_xml import BRIGHT, DAPI, FITC, Export, grid
 
@@ -67,7 +67,7 @@ def test_detects_by_content(tmp_path: Path) -> None:
 
 
 def test_says_what_it_looked_at(tmp_path: Path) -> None:
-    with pytest.raises(NotAnExportError, match="harmony: no index file of its kind") as raised:
+    with pytest.raises(NotAnExportError, match="no file that any of them knows") as raised:
         detect(tmp_path)
     assert "Name the measurement folder" in str(raised.value)
     (tmp_path / "Index.xml").write_text('<Catalogue xmlns="urn:books" />')
@@ -100,6 +100,30 @@ class Plugin:
         raise NotAnExportError("not yet")
 
 
+class SureOfEverything(Plugin):
+    name = "sure"
+
+    def detect(self, path: Path) -> Evidence | None:
+        return Evidence(reader="sure", confidence=0.7, facts=("it is a folder",), index=str(path))
+
+
+def test_two_that_are_equally_sure_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    points = {"mine": Plugin, "sure": SureOfEverything}
+    monkeypatch.setattr(
+        readers, "_plugins", lambda: tuple(EntryPoint(n, f"plugin:{n}", "cytolake.readers") for n in points)
+    )
+    monkeypatch.setattr(EntryPoint, "load", lambda self: points[self.name])
+    with pytest.raises(UsageError, match=r"mine: has a mine\.txt; sure: it is a folder") as raised:
+        detect(tmp_path)
+    assert raised.value.hint == "Say which: --reader mine or --reader sure."
+    assert detect(tmp_path, "sure").reader == "sure"
+
+
+def test_options_that_a_reader_cannot_use_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="harmony takes everything from the export, not pixel_size_um"):
+        read_export(tmp_path, "harmony", ReaderOptions(pixel_size_um=0.5))
+
+
 class NotAReader:
     pass
 
@@ -108,7 +132,7 @@ class NotAReader:
 def test_plugins_are_found_and_cannot_replace_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     point = EntryPoint(name=name, value="plugin:Plugin", group="cytolake.readers")
     monkeypatch.setattr(EntryPoint, "load", lambda _: Plugin)
-    monkeypatch.setattr(readers, "entry_points", lambda group: [point])
+    monkeypatch.setattr(readers, "_plugins", lambda: (point,))
     assert isinstance(get_reader("harmony"), HarmonyReader)
     if name == "mine":
         assert detect(tmp_path).facts == ("has a mine.txt",)
@@ -118,6 +142,6 @@ def test_plugins_are_found_and_cannot_replace_ours(monkeypatch: pytest.MonkeyPat
 def test_broken_plugins_are_named(monkeypatch: pytest.MonkeyPatch, target: type | None, said: str) -> None:
     point = EntryPoint(name="mine", value="plugin:Plugin", group="cytolake.readers")
     monkeypatch.setattr(EntryPoint, "load", lambda _: target)
-    monkeypatch.setattr(readers, "entry_points", lambda group: [point])
+    monkeypatch.setattr(readers, "_plugins", lambda: (point,))
     with pytest.raises(ConfigurationError, match=said):
         readers.readers()
