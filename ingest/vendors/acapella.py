@@ -2,23 +2,22 @@
 
 Keys carry no quotes, most words neither, numbers may be ``NaN`` or ``INF``, and names may hold parentheses, quotes
 and, when quoted, commas: ``{Channel: 4, ChannelName: "405ex, 570-630-em)", Background: {…}}``. :func:`parse` reads it,
-:func:`to_json` makes plain JSON types of it, :func:`evaluate` turns a polynomial profile into an image.
+:func:`to_json` makes plain JSON types of it. What a profile means is known to
+:mod:`cytolake.store.images.illumination`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf}
 #: Deeper than any profile seen (5), shallower than Python's stack.
 _MAX_DEPTH = 32
+#: Python refuses to read integers of thousands of digits; none of a microscope has more than these.
+_LONGEST_INTEGER = 18
 
 
 class AcapellaError(ValueError):
@@ -121,7 +120,8 @@ class _Reader:
         if not word:
             raise self.error("a value")
         if _NUMBER.match(word):
-            return float(word) if any(c in word for c in ".eE") else int(word)
+            whole = len(word) <= _LONGEST_INTEGER and not any(c in word for c in ".eE")
+            return int(word) if whole else float(word)
         return _NOT_FINITE.get(word.lower(), word)
 
 
@@ -156,69 +156,3 @@ def to_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("INF" if value > 0 else "-INF")
     return value
-
-
-def evaluate(profile: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Return the illumination that a ``Profile`` block describes, one value a pixel.
-
-    Row ``k`` of ``Coefficients`` holds the terms of total degree ``k``, ``x^(k-j) · y^j`` for ``j = 0 … k``, with
-    ``x = (column - Origin[0]) · Scale[0]`` and ``y = (row - Origin[1]) · Scale[1]``. The order is inferred from the
-    row lengths 1, 2, 3 …, and agrees better with the background of real Opera Phenix and Operetta CLS images than the
-    transposed and the rectangular reading do.
-
-    Parameters
-    ----------
-    profile
-        ``{Type: Polynomial, Coefficients, Origin, Scale, Dims}`` or ``{Type: Identity}``.
-    shape
-        Rows and columns of the image. ``Dims`` (columns, rows) is the grid that the coefficients were fitted on; an
-        image of another size (binned) is the same field of view, so its pixel centres are scaled onto that grid.
-
-    Returns
-    -------
-    ndarray
-        float64, ``shape``; all ones for ``Identity``.
-
-    Raises
-    ------
-    AcapellaError
-        When the block lacks a part, or a part is no finite number.
-    """
-    kind = profile.get("Type")
-    if kind == "Identity":
-        return np.ones(shape, np.float64)
-    if kind != "Polynomial":
-        raise AcapellaError(f"profile of type {kind!r}; known are Polynomial and Identity")
-    x0, y0 = _pair(profile, "Origin")
-    sx, sy = _pair(profile, "Scale")
-    columns, rows = _pair(profile, "Dims") if "Dims" in profile else (float(shape[1]), float(shape[0]))
-    x = (_centres(shape[1], columns) - x0) * sx
-    y = (_centres(shape[0], rows) - y0) * sy
-    coefficients = profile.get("Coefficients")
-    if not isinstance(coefficients, list) or not coefficients:
-        raise AcapellaError("a Polynomial profile without Coefficients")
-    image: npt.NDArray[np.float64] = np.zeros(shape, np.float64)
-    for degree, row in enumerate(coefficients):
-        if not isinstance(row, list) or len(row) != degree + 1:
-            raise AcapellaError(f"row {degree} of Coefficients should hold {degree + 1} numbers, holds {row!r}")
-        for j, coefficient in enumerate(_finite(row, "Coefficients")):
-            image += coefficient * np.multiply.outer(y**j, x ** (degree - j))
-    return image
-
-
-def _centres(pixels: int, grid: float) -> npt.NDArray[np.float64]:
-    return (np.arange(pixels, dtype=np.float64) + 0.5) * (grid / pixels) - 0.5
-
-
-def _finite(values: Sequence[Any], what: str) -> list[float]:
-    if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
-        raise AcapellaError(f"{what} should hold finite numbers, holds {list(values)!r}")
-    return [float(v) for v in values]
-
-
-def _pair(profile: Mapping[str, Any], key: str) -> tuple[float, float]:
-    value = profile.get(key)
-    if not isinstance(value, list) or len(value) != 2:
-        raise AcapellaError(f"{key} should hold two numbers, holds {value!r}")
-    first, second = _finite(value, key)
-    return first, second

@@ -74,14 +74,14 @@ def plate_picture(
     from PIL import Image, ImageDraw
 
     cell = min(44, max(20, 1100 // max(n_columns, 1)))
-    small, large = _font(max(9, int(cell * 0.34))), _font(16)
+    small, large = caption_font(max(9, int(cell * 0.34))), caption_font(16)
     left, top = _MARGIN + 26, _MARGIN + (26 if title else 0) + 20
-    legend = 24 + max(72, round(small.getlength(_plain(value_name)))) if values else 0
+    legend = 24 + max(72, round(small.getlength(plain_text(value_name)))) if values else 0
     wide = max(left + n_columns * cell + _MARGIN + legend, 360)
     image = Image.new("RGB", (wide, top + n_rows * cell + 38), _PAPER)
     draw = ImageDraw.Draw(image)
     if title:
-        draw.text((_MARGIN, _MARGIN), _plain(title), fill=_INK, font=large)
+        draw.text((_MARGIN, _MARGIN), plain_text(title), fill=_INK, font=large)
     centres = {}
     for row in range(n_rows):
         y = top + row * cell + cell // 2
@@ -110,7 +110,7 @@ def plate_picture(
     if any((missing or {}).values()):
         notes.append("crossed: planes missing")
     draw.text((_MARGIN, top + n_rows * cell + 18), " · ".join(notes), fill=_INK, font=small, anchor="lm")
-    return _png(image)
+    return to_png(image)
 
 
 def _well_colour(
@@ -122,7 +122,7 @@ def _well_colour(
     high: float,
 ) -> tuple[int, int, int] | None:
     if well in known:
-        return _ramp((known[well] - low) / (high - low) if high > low else 0.5)
+        return ramp((known[well] - low) / (high - low) if high > low else 0.5)
     if well in fields:
         return _PAPER if values else _PLAIN
     return None
@@ -168,9 +168,9 @@ def _legend(
     font: Any,
 ) -> None:
     low, high = limits
-    draw.text((x, y - 12), _plain(name), fill=_INK, font=font, anchor="lb")
+    draw.text((x, y - 12), plain_text(name), fill=_INK, font=font, anchor="lb")
     for i in range(height):
-        draw.line((x, y + i, x + 14, y + i), fill=_ramp(1 - i / max(1, height - 1)))
+        draw.line((x, y + i, x + 14, y + i), fill=ramp(1 - i / max(1, height - 1)))
     draw.rectangle((x, y, x + 14, y + height), outline=_INK)
     for share in (0.0, 0.5, 1.0):
         value = low + (high - low) * share
@@ -178,7 +178,7 @@ def _legend(
         draw.text((x + 20, y + height * (1 - share)), text, fill=_INK, font=font, anchor="lm")
 
 
-def _ramp(share: float) -> tuple[int, int, int]:
+def ramp(share: float) -> tuple[int, int, int]:
     position = np.linspace(0, 1, len(_RAMP))
     r, g, b = (round(float(np.interp(share, position, _RAMP[:, i]))) for i in range(3))
     return r, g, b
@@ -237,7 +237,7 @@ def field_picture(
         colour = _OUTLINES[n % len(_OUTLINES)]
         pixels[outlines(objects)] = colour
         marks.append((name, colour))
-    font = _font(14)
+    font = caption_font(14)
     captions = [(name, _rgb(color)) for name, color in zip(names or (), colors, strict=False)]
     bottom = 26 if captions or marks else 0
     top = 26 if title else 0
@@ -245,18 +245,18 @@ def field_picture(
     picture.paste(Image.fromarray(pixels), (0, top))
     draw = ImageDraw.Draw(picture)
     if title:
-        draw.text((8, 13), _plain(title), fill=_PAPER, font=font, anchor="lm")
+        draw.text((8, 13), plain_text(title), fill=_PAPER, font=font, anchor="lm")
     if pixel_size_um:
-        _scale_bar(draw, width, top + height, pixel_size_um, font)
+        scale_bar(draw, width, top + height, pixel_size_um, font)
     x = 8.0
     y = top + height + 13
     for text, colour, shape in [(n, c, "disc") for n, c in captions] + [(n, c, "ring") for n, c in marks]:
-        text = _plain(text)
+        text = plain_text(text)
         box = (x, y - 5, x + 10, y + 5)
         draw.ellipse(box, fill=colour if shape == "disc" else None, outline=colour, width=2)
         draw.text((x + 15, y), text, fill=_PAPER, font=font, anchor="lm")
         x += 15 + draw.textlength(text, font=font) + 16
-    return _png(picture)
+    return to_png(picture)
 
 
 def as_html(png: bytes, *, alt: str) -> str:
@@ -286,7 +286,7 @@ def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray
     return shown.clip(0, 1)
 
 
-def _scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:
+def scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:
     """Draw a bar of a round length, about a fifth of the width, in the lower right corner."""
     most = width * pixel_size_um / 5
     unit = 10.0 ** math.floor(math.log10(most))
@@ -297,7 +297,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um
     draw.rectangle((x0, y1 - 4, x1, y1), fill=_PAPER)
     draw.text(
         ((x0 + x1) / 2, y1 - 9),
-        _plain(f"{length:g} µm"),
+        plain_text(f"{length:g} µm"),
         fill=_PAPER,
         font=font,
         anchor="mb",
@@ -314,19 +314,19 @@ def _rgb(color: str) -> tuple[int, int, int]:
     return r, g, b
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Write what Pillow's own font has no glyph for in letters that it has: µ as u, é as e, ² as 2."""
     parts = unicodedata.normalize("NFKD", text).translate(_PLAIN_LETTERS)
     return "".join(part for part in parts if not unicodedata.combining(part))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def caption_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
 
 
-def _png(image: Image.Image) -> bytes:
+def to_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
