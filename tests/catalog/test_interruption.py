@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ LONG = {
     "aggregate": "SELECT sum(a.range * b.range % 7) FROM range(100000000) a, range(100000000) b",
     "sort": "SELECT hash(range) AS h FROM range(100000000) ORDER BY h",
 }
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("question", LONG.values(), ids=LONG)
