@@ -64,12 +64,23 @@ def inspect(export: PathLike, *, reader: str | None = None) -> dict[str, Any]:
     return summarize(detect(export, reader), read_export(export, reader))
 
 
-def inspect_picture(export: PathLike, *, reader: str | None = None) -> bytes:
-    """Draw the plates of an export, from its metadata alone: wells with data, fields per well, missing fields. PNG."""
-    from .ingest.inspect import draw
+def inspect_picture(export: PathLike, *, reader: str | None = None, well: str | None = None) -> bytes:
+    """Draw the plates of an export, as PNG: wells with data, fields per well, missing planes; one well's fields.
+
+    ``well`` is drawn with its fields where the stage took them, with pixels where their files are there; it is the
+    first well with the most fields when None.
+
+    Raises
+    ------
+    NotAnExportError
+        No reader knows it; the message says what was looked at.
+    NotFoundError
+        The export has no image of that well.
+    """
+    from .ingest.picture import draw
     from .ingest.readers import read_export
 
-    return draw(read_export(export, reader))
+    return draw(read_export(export, reader), well=well)
 
 
 def recipes() -> list[dict[str, Any]]:

@@ -16,14 +16,15 @@ from .output import counted, exit_code, facts, progress_bar, report, say, size, 
 @click.argument("export", type=click.Path())
 @click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given.")
 @click.option("--picture", metavar="FILE", type=click.Path(dir_okay=False), help="Draw the plate as PNG.")
+@click.option("--well", metavar="WELL", help="Whose fields to draw; else those of the well with the most.")
 @common
-def inspect(export: str, reader: str | None, picture: str | None, json_: bool) -> None:
+def inspect(export: str, reader: str | None, picture: str | None, well: str | None, json_: bool) -> None:
     """Say what a vendor export is, without reading pixels."""
     from .. import lake
 
     result = lake.inspect(export, reader=reader)
     if picture is not None:
-        drawn = lake.inspect_picture(export, reader=reader)
+        drawn = lake.inspect_picture(export, reader=reader, well=well)
         _write(Path(picture), drawn)
         say(f"wrote {picture}")
     report(result, json_=json_, readable=_inspected)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,45 +84,3 @@ def _plate(export: PlateExport) -> dict[str, Any]:
 def _extent(planes: pa.Table, column: str) -> int:
     last: int | None = pc.max(planes[column]).as_py()
     return 0 if last is None else last + 1
-
-
-def draw(exports: Sequence[PlateExport]) -> bytes:
-    """Draw the plates of an export: wells with data, fields per well, wells that lack planes.
-
-    Returns
-    -------
-    bytes
-        A PNG, the plates below one another.
-    """
-    pictures = [_draw_plate(export) for export in exports]
-    if len(pictures) == 1:
-        return pictures[0]
-    from PIL import Image
-
-    images = [Image.open(io.BytesIO(picture)) for picture in pictures]
-    sheet = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
-    top = 0
-    for image in images:
-        sheet.paste(image, (0, top))
-        top += image.height
-    out = io.BytesIO()
-    sheet.save(out, "PNG")
-    return out.getvalue()
-
-
-def _draw_plate(export: PlateExport) -> bytes:
-    from ..store.images.picture import plate_picture
-
-    missing = export.planes.filter(pc.is_null(export.planes["size"]))
-    return plate_picture(
-        export.n_rows,
-        export.n_columns,
-        fields=_per_well(export.fields),
-        missing=_per_well(missing),
-        title=f"{export.plate_id} ({export.vendor} {export.format_version})",
-    )
-
-
-def _per_well(table: pa.Table) -> Counter[str]:
-    wells: list[Any] = table["well_id"].to_pylist()
-    return Counter(wells)

@@ -179,6 +179,7 @@ def _legend(
 
 
 def ramp(share: float) -> tuple[int, int, int]:
+    """Give the colour at a share, 0 to 1, of the ramp from dark to bright."""
     position = np.linspace(0, 1, len(_RAMP))
     r, g, b = (round(float(np.interp(share, position, _RAMP[:, i]))) for i in range(3))
     return r, g, b
@@ -287,7 +288,7 @@ def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray
 
 
 def scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:
-    """Draw a bar of a round length, about a fifth of the width, in the lower right corner."""
+    """Draw a bar of a round length, at most a fifth of the width, in the lower right corner."""
     most = width * pixel_size_um / 5
     unit = 10.0 ** math.floor(math.log10(most))
     length = max(step * unit for step in (1, 2, 5) if step * unit <= most)
@@ -321,12 +322,14 @@ def plain_text(text: str) -> str:
 
 
 def caption_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Give Pillow's own font, in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
 
 
 def to_png(image: Image.Image) -> bytes:
+    """Give the bytes of a picture as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
-from cytolake.ingest.inspect import draw, summarize
+from cytolake.ingest.inspect import summarize
 from cytolake.ingest.readers import detect, read_export
 from harmony_xml import Export, changed, grid
-from PIL import Image
 
 KEYS = {
     "plate", "barcode", "rows", "columns", "wells", "fields", "channels", "timepoints", "z_planes", "pixel_size_um",
@@ -34,15 +32,6 @@ def test_counts_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert plate["pixel_size_um"] == pytest.approx(0.25)
     assert [(c["name"], c["role"]) for c in plate["channels"]] == [("HOECHST 33342", "DNA"), ("Alexa 488", None)]
     assert any("Alexa 488" in w for w in summary["warnings"])
-
-
-def test_draws_one_picture_of_all_plates(tmp_path: Path) -> None:
-    for number in (1, 2):
-        Export(images=changed(grid(), 0, write=False), plate_id=f"P{number}").write(tmp_path / "E" / f"M{number}")
-    exports = read_export(tmp_path / "E")
-    one, both = (Image.open(io.BytesIO(draw(some))) for some in (exports[:1], exports))
-    assert (one.format, both.format) == ("PNG", "PNG")
-    assert both.height == 2 * one.height
 
 
 @pytest.mark.parametrize(

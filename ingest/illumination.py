@@ -1,0 +1,76 @@
+"""What a vendor says of a channel's light, in whatever form, as one profile.
+
+``ChannelInfo.flatfield`` (and the column ``channels.flatfield``) is either Harmony's polynomial or
+``{"kind": "image", "file": …}``, an image of an even sample that lies in the export. Both are kept as they are and
+never applied on the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidDataError, NotFoundError
+from ..store.images.illumination import Profile, evaluate_harmony, evaluate_image
+from .pixels import SourceFile
+from .planes import safe_path
+
+
+def channel_profile(flatfield: Mapping[str, Any], shape: tuple[int, int], *, folder: Path | str | None) -> Profile:
+    """Return the light of one channel, one value a pixel, 1 on average.
+
+    Parameters
+    ----------
+    flatfield
+        What is kept with the channel.
+    shape
+        Rows and columns of the pixels that it is for.
+    folder
+        The export, in which images of an even sample lie; a lake does not keep them.
+
+    Returns
+    -------
+    ndarray
+        float32, ``shape``.
+
+    Raises
+    ------
+    NotFoundError
+        The profile is an image and no folder is given.
+    InvalidDataError
+        The profile is no profile, or its image is smaller than ``shape``.
+    SourceFileError
+        Its image cannot be read, or lies outside the export.
+    """
+    if flatfield.get("kind") != "image":
+        return evaluate_harmony(flatfield, shape)
+    file = flatfield.get("file")
+    if not isinstance(file, str):
+        raise InvalidDataError("an illumination image without the name of its file")
+    if folder is None:
+        raise NotFoundError(
+            f"the light of this channel is the image {file} of the export, which the lake does not keep",
+            hint="Name the folder of the export.",
+        )
+    source = SourceFile(Path(folder) / safe_path(file, "the illumination of a channel"))
+    size, dtype = source.plane_format()
+    pixels = np.empty(size, dtype)
+    source.read_plane(0, pixels)
+    return evaluate_image(_of_size(pixels, shape, file))
+
+
+def _of_size(image: np.ndarray[Any, Any], shape: tuple[int, int], file: str) -> np.ndarray[Any, Any]:
+    """Average blocks of the image where the pixels are of a binned camera or a coarser level."""
+    from ..store.images.mosaic import shrink
+
+    if image.shape == shape:
+        return image
+    if image.shape[0] < shape[0] or image.shape[1] < shape[1]:
+        raise InvalidDataError(
+            f"the illumination image {file} has {image.shape[0]} × {image.shape[1]} pixels, fewer than the "
+            f"{shape[0]} × {shape[1]} of its channel"
+        )
+    return shrink(image, shape)

@@ -1,0 +1,188 @@
+"""``inspect --picture``: an export for the eye. Its plate, one well as the stage saw it, the light of its channels.
+
+Everything but the pixels in the mosaic comes from metadata. Pixels are those of one plane per field, where the files
+are there and small enough to be read in passing; a file that cannot be read leaves its field plain.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import CytolakeError, NotFoundError
+from ..schemas.identifiers import format_well, parse_well
+from .export import AcquisitionInfo, PlateExport
+from .illumination import channel_profile
+from .pixels import plane_dtype, read_plane
+
+#: The mosaic is drawn without pixels where their files have more bytes than this.
+_MOST_BYTES = 2**29
+#: Pixels of a field are kept at about this size while the others are read.
+_KEPT_SIDE = 640
+_PROFILE_SIDE = 96
+
+
+def draw(exports: Sequence[PlateExport], *, well: str | None = None) -> bytes:
+    """Draw the plates of an export: wells with data and fields per well, one well's fields by stage position.
+
+    Parameters
+    ----------
+    exports
+        The plates.
+    well
+        The well whose fields to show; the first of those with the most fields when None.
+
+    Returns
+    -------
+    bytes
+        A PNG, the plates below one another.
+
+    Raises
+    ------
+    InvalidDataError
+        ``well`` is no name of a well.
+    NotFoundError
+        No plate has images of that well.
+    """
+    well_id = None if well is None else format_well(*parse_well(well))
+    if well_id is not None and not any(well_id in export.fields["well_id"].to_pylist() for export in exports):
+        raise NotFoundError(f"the export has no image of well {well_id}", hint="`cytolake inspect` lists its wells.")
+    return _below_one_another([picture for export in exports for picture in _pictures(export, well_id)])
+
+
+def _below_one_another(pictures: Sequence[bytes]) -> bytes:
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(picture)) for picture in pictures]
+    sheet = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    top = 0
+    for image in images:
+        sheet.paste(image, (0, top))
+        top += image.height
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def _pictures(export: PlateExport, well_id: str | None) -> list[bytes]:
+    from ..store.images.picture import plate_picture
+
+    missing = export.planes.filter(pc.is_null(export.planes["size"]))
+    plate = plate_picture(
+        export.n_rows,
+        export.n_columns,
+        fields=_per_well(export.fields),
+        missing=_per_well(missing),
+        title=f"{export.plate_id} ({export.vendor} {export.format_version})",
+    )
+    return [plate, *_mosaic(export, well_id), *_light(export)]
+
+
+def _per_well(table: pa.Table) -> Counter[str]:
+    wells: list[Any] = table["well_id"].to_pylist()
+    return Counter(wells)
+
+
+def _mosaic(export: PlateExport, well_id: str | None) -> list[bytes]:
+    """Draw the fields of one well in the acquisition that has the most of them."""
+    from ..store.images.mosaic import Tile, well_picture
+
+    counts = Counter(zip(*(export.fields[n].to_pylist() for n in ("well_id", "acquisition_id")), strict=True))
+    own = [key for key in counts if well_id in (None, key[0])]
+    if not own:
+        return []
+    shown, number = min(own, key=lambda key: (-counts[key], parse_well(key[0]), key[1]))
+    acquisition = next(a for a in export.acquisitions if a.acquisition_id == number)
+    is_shown = (pc.field("well_id") == shown) & (pc.field("acquisition_id") == number)
+    fields, planes = export.fields.filter(is_shown).to_pylist(), export.planes.filter(is_shown)
+    promised: list[Any] = planes["field_id"].to_pylist()
+    missing: list[Any] = planes.filter(pc.is_null(planes["size"]))["field_id"].to_pylist()
+    n_promised, n_missing = Counter(promised), Counter(missing)
+    channel, pixels = _pixels(export, acquisition, planes)
+    tiles = [
+        Tile(
+            field_id=f["field_id"],
+            x_um=f["x_um"],
+            y_um=f["y_um"],
+            planes=n_promised[f["field_id"]],
+            missing=n_missing[f["field_id"]],
+            pixels=pixels.get(f["field_id"]),
+        )
+        for f in fields
+    ]
+    of = f" of acquisition {number}" if len(export.acquisitions) > 1 else ""
+    count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}{of}"
+    size = acquisition.width * acquisition.pixel_size_x_um, acquisition.height * acquisition.pixel_size_y_um
+    return [well_picture(tiles, field_um=size, title=", ".join([shown, count, *([channel] if pixels else [])]))]
+
+
+def _pixels(
+    export: PlateExport, acquisition: AcquisitionInfo, planes: pa.Table
+) -> tuple[str, dict[int, npt.NDArray[Any]]]:
+    """Read one plane of each field: the first channel that has files, the first time point, the middle of a stack."""
+    from ..store.images.mosaic import shrink
+
+    there = planes.filter(pc.is_valid(planes["size"]))
+    if not there.num_rows:
+        return "", {}
+    first: int = pc.min(there["channel_index"]).as_py()
+    of_field: dict[int, list[dict[str, Any]]] = {}
+    for plane in there.filter(pc.field("channel_index") == first).sort_by("z").to_pylist():
+        of_field.setdefault(plane["field_id"], []).append(plane)
+    chosen: dict[int, dict[str, Any]] = {}
+    for field_id, own in of_field.items():
+        earliest = min(plane["timepoint"] for plane in own)
+        stack = [plane for plane in own if plane["timepoint"] == earliest]
+        chosen[field_id] = stack[len(stack) // 2]
+    name = next(
+        c.name for c in export.channels if (c.acquisition_id, c.channel_index) == (acquisition.acquisition_id, first)
+    )
+    if sum({plane["file"]: plane["size"] for plane in chosen.values()}.values()) > _MOST_BYTES:
+        return name, {}
+    side = max(2, min(_KEPT_SIDE, 4 * _KEPT_SIDE // round(len(chosen) ** 0.5)))
+    scale = min(1.0, side / max(acquisition.height, acquisition.width))
+    shape = (max(1, round(acquisition.height * scale)), max(1, round(acquisition.width * scale)))
+    buffer: npt.NDArray[Any] | None = None
+    found: dict[int, npt.NDArray[Any]] = {}
+    for field_id, plane in chosen.items():
+        file = Path(export.root) / plane["file"]
+        try:
+            if buffer is None:
+                buffer = np.empty((acquisition.height, acquisition.width), plane_dtype(file, plane["page"]))
+            read_plane(file, plane["page"], buffer)
+        except CytolakeError:
+            # That it cannot be read is for the ingest to say; here its field stays plain.
+            continue
+        found[field_id] = shrink(buffer, shape)
+    return name, found
+
+
+def _light(export: PlateExport) -> list[bytes]:
+    """Draw the illumination profiles of the channels that have any."""
+    from ..store.images.mosaic import profiles_picture
+
+    profiles: dict[str, npt.NDArray[Any]] = {}
+    sizes = {a.acquisition_id: (a.height, a.width) for a in export.acquisitions}
+    for channel in export.channels:
+        if channel.flatfield is None or channel.name in profiles:
+            continue
+        height, width = sizes[channel.acquisition_id]
+        scale = _PROFILE_SIDE / max(height, width)
+        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
+        try:
+            profile = channel_profile(channel.flatfield, shape, folder=export.root)
+        except CytolakeError:
+            continue
+        if np.ptp(profile) > 0:
+            profiles[channel.name] = profile
+    if not profiles:
+        return []
+    return [profiles_picture(profiles, title="Illumination, as the microscope measured it")]
