@@ -15,6 +15,9 @@ from .schemas.identifiers import format_well, parse_well
 from .store.root import LakeRoot, init_root, open_root
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .catalog.query import Catalog
     from .catalog.result import Result
     from .store.images.plate import Plate
@@ -310,6 +313,23 @@ class Lake:
                 hint='See lake.sql("SELECT study_id, plate_id FROM plates").',
             )
         return open_plate(self.root.storage, found["path"][0].as_py())
+
+    def illumination(
+        self, study: str, plate: str, *, acquisition: int = 1, export: PathLike | None = None
+    ) -> list[NDArray[np.float32] | None]:
+        """Give how evenly each channel was lit, as the microscope measured it: (y, x) of mean 1, None where unknown.
+
+        The pixels of a lake are never changed; :func:`cytolake.store.images.correct` divides what was read by these.
+        ``export`` is the folder that the plate came from, for microscopes that keep an image instead of a formula.
+
+        Raises
+        ------
+        NotFoundError
+            The lake has no such plate, or the profile is an image and ``export`` is not given.
+        """
+        from .ingest.illumination import profiles_of_plate
+
+        return profiles_of_plate(self.root, study_id=study, plate_id=plate, acquisition_id=acquisition, folder=export)
 
     def lineage(self, row: str) -> dict[str, Any]:
         """Go from a row back to its pixels, recipe and code.

@@ -7,14 +7,17 @@ never applied on the way in.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ..errors import InvalidDataError, NotFoundError
 from ..store.images.illumination import Profile, evaluate_harmony, evaluate_image
+from ..store.root import LakeRoot
 from .pixels import SourceFile
 from .planes import safe_path
 
@@ -60,6 +63,35 @@ def channel_profile(flatfield: Mapping[str, Any], shape: tuple[int, int], *, fol
     pixels = np.empty(size, dtype)
     source.read_plane(0, pixels)
     return evaluate_image(_of_size(pixels, shape, file))
+
+
+def profiles_of_plate(
+    root: LakeRoot, *, study_id: str, plate_id: str, acquisition_id: int = 1, folder: Path | str | None = None
+) -> list[Profile | None]:
+    """Return the light of each channel of a plate in the lake, in the order of its channels, None where none is known.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such plate or acquisition; a profile is an image and no folder of the export is given.
+    InvalidDataError, SourceFileError
+        As :func:`channel_profile`.
+    """
+    where = {"study_id": study_id, "plate_id": plate_id}
+    own = pc.field("acquisition_id") == acquisition_id
+    sizes = root.tables.read("images", columns=["acquisition_id", "height", "width"], where=where).filter(own)
+    if not sizes.num_rows:
+        raise NotFoundError(
+            f"study {study_id!r} has no plate {plate_id!r} with an acquisition {acquisition_id}",
+            hint="`cytolake sql 'SELECT study_id, plate_id, acquisition_id FROM acquisitions'` lists them.",
+        )
+    shape = (sizes["height"][0].as_py(), sizes["width"][0].as_py())
+    columns = ["acquisition_id", "channel_index", "flatfield"]
+    channels = root.tables.read("channels", columns=columns, where=where).filter(own).sort_by("channel_index")
+    return [
+        channel_profile(json.loads(text), shape, folder=folder) if text else None
+        for text in channels["flatfield"].to_pylist()
+    ]
 
 
 def _of_size(image: np.ndarray[Any, Any], shape: tuple[int, int], file: str) -> np.ndarray[Any, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .check import Problem as Problem
     from .check import check_plate as check_plate
+    from .illumination import correct as correct
     from .labels import label_source as label_source
     from .labels import remove_label as remove_label
     from .labels import write_label as write_label
@@ -46,6 +47,7 @@ _WHERE = {
     "Window": "model",
     "WrittenImage": "model",
     "check_plate": "check",
+    "correct": "illumination",
     "field_picture": "picture",
     "image_path": "ngff",
     "label_source": "labels",

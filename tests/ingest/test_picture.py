@@ -138,3 +138,19 @@ def test_a_light_that_cannot_be_told(
 def test_a_lake_does_not_keep_the_image() -> None:
     with pytest.raises(NotFoundError, match="folder of the export"):
         channel_profile({"kind": "image", "file": "SC.tif"}, (6, 8), folder=None)
+
+
+def test_the_light_of_a_plate_in_the_lake(tmp_path: Path) -> None:
+    from cytolake import init_lake
+    from cytolake.store.images import correct
+
+    export = Export(images=grid(), tweak=lambda t: t.replace("[-0.8, 0.05, -0.4]", "[0, 0, 0]")).write(tmp_path / "M")
+    home = init_lake(tmp_path / "lake")
+    home.ingest(export, study="s")
+    light = home.illumination("s", "P0001")
+    assert [one.shape for one in light if one is not None] == [(6, 8), (6, 8)]
+    pixels = home.plate("s", "P0001").field("A01", 1).read()
+    expected = np.rint(pixels[0, 0] / (1.2 + 0.1 * (np.arange(8) - 3.5) / 8 - 0.2 * (np.arange(6)[:, None] - 2.5) / 8))
+    np.testing.assert_allclose(correct(pixels, light)[0, 0], expected, atol=1)
+    with pytest.raises(NotFoundError):
+        home.illumination("s", "P0001", acquisition=2)
