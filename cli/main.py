@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -106,11 +107,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = given[: given.index("--")] if "--" in given else given
     json_wanted, debug = "--json" in before, "--debug" in before or bool(os.environ.get("CYTOLAKE_DEBUG"))
     try:
-        return _run(given, json_wanted=json_wanted, debug=debug)
+        code = _run(given, json_wanted=json_wanted, debug=debug)
     except (_ClosedPipe, BrokenPipeError):
         # Python would complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
+    if code == _INTERRUPTED and arguments is None:
+        _end_at_once(code)
+    return code
+
+
+def _end_at_once(code: int) -> None:
+    """End the process if a native call is still running, whose thread Python's own way out would make abort."""
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _run(given: list[str], *, json_wanted: bool, debug: bool) -> int:
