@@ -8,6 +8,7 @@ whole plate, and one commit over all tables makes it visible.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -30,8 +31,9 @@ from ..store.machine import available_cores
 from ..store.root import LakeRoot
 from . import rows
 from .export import PlateExport
-from .field_pixels import FieldConverter, FieldKey, FieldReceipt, pixel_types
+from .field_pixels import FieldConverter, FieldKey, FieldReceipt, bytes_of, pixel_types
 from .plan import Existing, IngestPlan, make_plan
+from .sources import PlaneSources
 from .workplace import Workplace
 
 Progress = Callable[[int, int], None]
@@ -110,7 +112,8 @@ def ingest_export(
             parameters={"export": Path(export.root).name, "reader": export.reader, "existing": existing},
         )
         workplace = Workplace(root.storage, plan)
-        receipts = _convert(root, plan, workplace, workers=workers, progress=progress)
+        promised = Counter(export.planes["file"].to_pylist())
+        receipts = _convert(root, plan, workplace, promised, workers=workers, progress=progress)
         path = workplace.publish()
         run.add_input("export", export.barcode or export.plate_id, sha256=plan.fingerprint)
         run.add_output("plate", path)
@@ -133,26 +136,33 @@ def ingest_export(
 
 
 def _convert(
-    root: LakeRoot, plan: IngestPlan, workplace: Workplace, *, workers: int | None, progress: Progress | None
+    root: LakeRoot,
+    plan: IngestPlan,
+    workplace: Workplace,
+    promised: Mapping[str, int],
+    *,
+    workers: int | None,
+    progress: Progress | None,
 ) -> list[FieldReceipt]:
     """Convert the fields that have no receipt yet, and finish the plate; give all receipts in plate order."""
     fields = rows.planes_by_field(plan.export)
     receipts = {key: receipt for key in fields if (receipt := workplace.receipt(key)) is not None}
     if workplace.is_published and len(receipts) == len(fields):
         return [receipts[key] for key in fields]
-    types = pixel_types(plan.export)
-    converter = FieldConverter(plan.export, root.storage, workplace.path, types)
+    with PlaneSources() as files:
+        types = pixel_types(plan.export, files)
+        converter = FieldConverter(plan.export, root.storage, workplace.path, types, files, promised)
 
-    def convert(key: FieldKey) -> FieldReceipt:
-        receipt = converter.convert(key, fields[key])
-        workplace.leave_receipt(key, receipt)
-        return receipt
+        def convert(key: FieldKey) -> FieldReceipt:
+            receipt = converter.convert(key, fields[key])
+            workplace.leave_receipt(key, receipt)
+            return receipt
 
-    todo = [key for key in fields if key not in receipts]
-    for key, receipt in _in_threads(convert, todo, workers or _fields_at_once(plan.export, types)):
-        receipts[key] = receipt
-        if progress is not None:
-            progress(len(receipts), len(fields))
+        todo = [key for key in fields if key not in receipts]
+        for key, receipt in _in_threads(convert, todo, workers or _fields_at_once(plan.export, types)):
+            receipts[key] = receipt
+            if progress is not None:
+                progress(len(receipts), len(fields))
     ordered = [receipts[key] for key in fields]
     if not any(receipt.path for receipt in ordered):
         raise SourceFileError(
@@ -310,6 +320,13 @@ def _warnings(export: PlateExport, receipts: Sequence[FieldReceipt]) -> list[str
                 f"{len(planes)} plane(s) {status}, first well {first.well_id} field {first.field_id} "
                 f"channel {_channel_name(export, first, source)}: {source['file']}: {source['reason']}"
             )
+    surplus = {file: numbers for receipt in receipts for file, numbers in receipt.surplus.items()}
+    if surplus:
+        file, (held, promised) = next(iter(surplus.items()))
+        warnings.append(
+            f"{len(surplus)} file(s) hold more planes than the export names, which were left out, first {file}: "
+            f"{held} planes, {promised} named"
+        )
     return warnings
 
 
@@ -331,8 +348,10 @@ def _promises(export: PlateExport) -> list[FieldReceipt]:
             path=None,
             shape=(0, 0, 0, 0, 0),
             dtype="",
-            sources=tuple({"status": "missing" if p["size"] is None else "ok"} for p in planes),
-            bytes_read=sum(p["size"] or 0 for p in planes),
+            sources=tuple(
+                {"status": "missing" if p["size"] is None else "ok", "file": p["file"], "bytes": p["size"]}
+                for p in planes
+            ),
         )
         for key, planes in rows.planes_by_field(export).items()
     ]
@@ -361,7 +380,7 @@ def _report(
             "planes": sum(len(r.sources) for r in receipts),
             "missing_planes": sum(r.count("missing") for r in receipts),
             "corrupt_planes": sum(r.count("corrupt") for r in receipts),
-            "bytes_read": sum(r.bytes_read for r in receipts),
+            "bytes_read": bytes_of(receipts),
             "seconds": round(seconds, 3),
             "path": path,
         }

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..store.images.model import ChannelSpec, ImageSpec
 from ..store.images.writer import ImageWriter
 from ..store.storage import Storage
 from .export import PlateExport
-from .pixels import plane_dtype, read_plane
+from .sources import PlaneSources
 
 #: How many files are opened to learn an acquisition's pixel type when its index does not say.
 _PEEKED_FILES = 5
@@ -38,7 +38,8 @@ class FieldReceipt:
     """What became of one field: where its image is and what each of its planes was made from.
 
     ``path`` is the image group relative to the plate, None when no plane could be read, in which case nothing was
-    written. ``sources`` are rows of ``images.source_files``; ``acquired_at`` is ISO 8601.
+    written. ``sources`` are rows of ``images.source_files``; ``acquired_at`` is ISO 8601. ``surplus`` tells files that
+    hold more planes than the export speaks of: file -> (planes in it, planes promised).
     """
 
     acquisition_id: int
@@ -48,7 +49,7 @@ class FieldReceipt:
     shape: tuple[int, int, int, int, int]
     dtype: str
     sources: tuple[Mapping[str, Any], ...]
-    bytes_read: int
+    surplus: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def count(self, status: str) -> int:
         """Count the planes with a status (``ok``, ``missing``, ``corrupt``)."""
@@ -61,11 +62,19 @@ class FieldReceipt:
     @classmethod
     def from_json(cls, text: str | bytes) -> FieldReceipt:
         """Read a receipt back."""
-        known = json.loads(text)
-        return cls(**{**known, "shape": tuple(known["shape"]), "sources": tuple(known["sources"])})
+        known = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
+        surplus = {file: tuple(numbers) for file, numbers in known.get("surplus", {}).items()}
+        sources = tuple(known["sources"])
+        return cls(**{**known, "shape": tuple(known["shape"]), "sources": sources, "surplus": surplus})
 
 
-def pixel_types(export: PlateExport) -> dict[int, np.dtype[Any]]:
+def bytes_of(receipts: Iterable[FieldReceipt]) -> int:
+    """Count the bytes of the files that fields were made from; one file may hold the planes of many."""
+    sizes = {source["file"]: source["bytes"] for receipt in receipts for source in receipt.sources}
+    return sum(size or 0 for size in sizes.values())
+
+
+def pixel_types(export: PlateExport, files: PlaneSources) -> dict[int, np.dtype[Any]]:
     """Find the pixel type of each acquisition by looking into a few of its files.
 
     Raises
@@ -84,7 +93,7 @@ def pixel_types(export: PlateExport) -> dict[int, np.dtype[Any]]:
                 continue
             tried += 1
             try:
-                seen[plane_dtype(Path(export.root) / plane["file"], plane["page"])] += 1
+                seen[files.plane_format(Path(export.root) / plane["file"], plane["page"])[1]] += 1
             except SourceFileError as error:
                 last = error
             if seen.total() == _PEEKED_FILES:
@@ -105,10 +114,23 @@ def _promised(export: PlateExport, acquisition_id: int) -> int:
 
 
 class FieldConverter:
-    """Converts the fields of one export into one plate; safe to call from several threads."""
+    """Converts the fields of one export into one plate; safe to call from several threads.
 
-    def __init__(self, export: PlateExport, storage: Storage, path: str, types: Mapping[int, np.dtype[Any]]) -> None:
+    ``promised`` counts the planes that the whole export names in each file.
+    """
+
+    def __init__(
+        self,
+        export: PlateExport,
+        storage: Storage,
+        path: str,
+        types: Mapping[int, np.dtype[Any]],
+        files: PlaneSources,
+        promised: Mapping[str, int],
+    ) -> None:
         self._root = Path(export.root)
+        self._files = files
+        self._promised = promised
         self._storage = storage
         self._path = path
         self._writers = threading.local()
@@ -193,7 +215,7 @@ class FieldConverter:
             shape=shape,
             dtype=dtype.name,
             sources=tuple(sources[position] for position in sorted(promised)),
-            bytes_read=sum(source["bytes"] or 0 for source in sources.values()),
+            surplus=self._surplus(sources.values()),
         )
 
     def _writer(self) -> ImageWriter:
@@ -211,10 +233,15 @@ class FieldConverter:
         if plane["size"] is None:
             return _source(plane, "missing", reason=_NO_FILE)
         try:
-            sha256 = read_plane(self._root / plane["file"], plane["page"], out)
+            sha256 = self._files.read_plane(self._root / plane["file"], plane["page"], out)
         except SourceFileError as error:
             return _source(plane, "corrupt", reason=error.message)
         return _source(plane, "ok", sha256=sha256)
+
+    def _surplus(self, sources: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+        """Give the files that hold more planes than the export names."""
+        held = {source["file"]: self._files.count(self._root / source["file"]) for source in sources}
+        return {file: (n, self._promised[file]) for file, n in held.items() if n > self._promised[file]}
 
 
 def _source(

@@ -288,7 +288,7 @@ def test_extend_refuses_other_channels_in_a_measurement(lake: Lake, tiny_export:
 def test_an_interrupted_ingest_goes_on_where_it_stopped(
     lake: Lake, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cytolake.ingest import field_pixels
+    from cytolake.ingest.sources import PlaneSources
 
     class Stop(BaseException):
         pass
@@ -301,13 +301,13 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped(
         lake.ingest(export, study="pilot", workers=1, progress=stop)
     assert rows(lake, "plates") == []
     read: list[Path] = []
-    real = field_pixels.read_plane
+    real = PlaneSources.read_plane
 
-    def counting(path: Path, *rest: Any) -> str:
+    def counting(self: PlaneSources, path: Path, *rest: Any) -> str:
         read.append(path)
-        return real(path, *rest)
+        return real(self, path, *rest)
 
-    monkeypatch.setattr(field_pixels, "read_plane", counting)
+    monkeypatch.setattr(PlaneSources, "read_plane", counting)
     assert lake.ingest(export, study="pilot")["status"] == "ok"
     assert 0 < len(read) <= 6, "fields that were done are not read again"
     assert lake.validate(deep=True)["errors"] == []

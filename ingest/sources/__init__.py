@@ -1,0 +1,10 @@
+"""Where planes come from: one small protocol over TIFF pages, CZI subblocks, ND2 frames and LIF images.
+
+A file is known by its suffix. Whoever reads many planes asks :class:`PlaneSources`, which opens a file once for all
+threads and hashes it once; whoever reads one asks :func:`open_source`.
+"""
+
+from .base import PIXEL_TYPES, PlaneFormat, PlaneSource
+from .cache import PlaneSources, open_source
+
+__all__ = ["PIXEL_TYPES", "PlaneFormat", "PlaneSource", "PlaneSources", "open_source"]

@@ -1,0 +1,165 @@
+"""What a plane source is, and a file that several threads read piece by piece.
+
+A plane is whole or it is an error. Readers of vendor formats like to fill what is absent or cut off with zeros
+(czifile, nd2 and tifffile all do); zeros that nobody measured would be biology later, so every offset and length is
+checked here against the file before a decoder sees a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import CytolakeError, SourceFileError, StorageError
+
+#: Types of pixels that a plane may have.
+PIXEL_TYPES = ("uint8", "uint16")
+#: Rows and columns, and the type of the pixels.
+PlaneFormat = tuple[tuple[int, int], np.dtype[Any]]
+HINT = "Copy the file again from the microscope's export."
+_CHUNK = 1 << 22
+
+
+class PlaneSource(Protocol):
+    """The planes of one file, numbered from 0; safe to use from several threads.
+
+    ``count`` is the number of planes in the file, ``held_bytes`` what it keeps in memory as long as it is open,
+    ``stamp`` its bytes and time of change when it was opened.
+    """
+
+    path: str
+    stamp: tuple[int, int]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, 64 hexadecimal digits."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many planes there are."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes kept in memory while it is open."""
+        ...
+
+    def plane_format(self, number: int = 0) -> PlaneFormat:
+        """Return shape and type of a plane, from its header; raises SourceFileError when it is none."""
+        ...
+
+    def read_plane(self, number: int, out: npt.NDArray[Any]) -> None:
+        """Decode a plane into ``out``, or raise SourceFileError; ``out`` is then undefined."""
+        ...
+
+    def close(self) -> None:
+        """Give the file back."""
+        ...
+
+
+def refusal(path: str, why: str, *, hint: str = HINT) -> SourceFileError:
+    """Return the error that says what is wrong with a file."""
+    return SourceFileError(f"{path} {why}", hint=hint)
+
+
+@contextmanager
+def guard(path: str, doing: str) -> Iterator[None]:
+    """Turn what libraries raise on damaged bytes, which is anything, into our error."""
+    try:
+        yield
+    except (CytolakeError, MemoryError):
+        raise
+    except Exception as error:
+        raise refusal(path, f"{doing}: {error or type(error).__name__}") from error
+
+
+def check_pixels(path: str, what: str, format_: PlaneFormat, out: npt.NDArray[Any]) -> None:
+    """Refuse a plane that is not of the size and type that the rest of its plate has."""
+    shape, dtype = format_
+    if shape != out.shape or dtype != out.dtype:
+        raise refusal(
+            path,
+            f"{what} is {shape[0]} × {shape[1]} {dtype.name}, not {out.shape[0]} × {out.shape[1]} "
+            f"{out.dtype.name} as the rest of its plate",
+        )
+
+
+class OpenFile:
+    """A file of any size, read piece by piece from any thread.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    SourceFileError
+        When the file is absent.
+    StorageError
+        When it cannot be read (no permission, a disk or network error): that is no property of the file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        try:
+            self._file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115  # Path.open buffers; close() closes
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise refusal(self.path, "is not there") from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size
+        #: Changes when the file does.
+        self.stamp = (status.st_size, status.st_mtime_ns)
+        self._sha256: str | None = None
+        self._hashing = threading.Lock()
+
+    def _unreadable(self, error: OSError) -> StorageError:
+        return StorageError(f"{self.path} cannot be read: {error.strerror or error}")
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return exactly ``count`` bytes.
+
+        Raises
+        ------
+        SourceFileError
+            The file ends before.
+        """
+        if offset < 0 or count < 0 or offset + count > self.size:
+            raise refusal(self.path, f"is cut off: {offset + count} bytes are needed, the file has {self.size}")
+        parts: list[bytes] = []
+        while count:
+            try:
+                part = os.pread(self._file.fileno(), count, offset)
+            except OSError as error:
+                raise self._unreadable(error) from error
+            if not part:
+                raise refusal(self.path, f"became shorter while it was read: it ends at byte {offset}")
+            parts.append(part)
+            offset, count = offset + len(part), count - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, streamed once; other threads wait for the first."""
+        with self._hashing:
+            if self._sha256 is None:
+                digest = hashlib.sha256()
+                for offset in range(0, self.size, _CHUNK):
+                    digest.update(self.read(offset, min(_CHUNK, self.size - offset)))
+                self._sha256 = digest.hexdigest()
+            return self._sha256
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
