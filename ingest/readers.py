@@ -18,7 +18,10 @@ from ..wording import did_you_mean
 from .export import PlateExport
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
-_BUILT_IN = {"harmony": (".vendors.harmony", "HarmonyReader")}
+_BUILT_IN = {
+    "harmony": (".vendors.harmony", "HarmonyReader"),
+    "incell": (".vendors.incell", "InCellReader"),
+}
 _GROUP = "cytolake.readers"
 
 
