@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -198,3 +199,26 @@ def grid(
 def changed(images: Sequence[Img], position: int, **values: object) -> tuple[Img, ...]:
     """The images, with some values of one of them changed."""
     return tuple(replace(i, **values) if n == position else i for n, i in enumerate(images))  # type: ignore[arg-type]
+
+
+def said_once(text: str) -> str:
+    """What an ``Index.ref.xml`` does: positions by field, heights by plane and channel, facts of all in one entry."""
+    entries = []
+    for tag, keys in (
+        ("PositionX", ("FieldID",)),
+        ("PositionY", ("FieldID",)),
+        ("PositionZ", ("PlaneID", "ChannelID")),
+        ("MeasurementTimeOffset", ("TimepointID",)),
+    ):
+        for image in re.findall(r'<Image Version="1">.*?</Image>', text, re.DOTALL):
+            numbers = {key: re.search(rf"<{key}>(\d+)<", image) for key in keys}
+            value = re.search(rf"<{tag} Unit=[^>]*>[^<]*</{tag}>", image)
+            assert value
+            named = " ".join(f'{key}="{found[1]}"' for key, found in numbers.items() if found)
+            entries.append(f"<Entry {named}>{value[0]}</Entry>")
+        text = re.sub(rf"(?<!>)<{tag} Unit=[^>]*>[^<]*</{tag}>|(?<=>)<{tag} Unit=[^>]*>[^<]*</{tag}>", "", text)
+    sizes = re.search(r"<ImageSizeX>\d+</ImageSizeX><ImageSizeY>\d+</ImageSizeY>", text)
+    assert sizes
+    text = text.replace(sizes[0], "")
+    maps = "".join(f"<Map>{entry}</Map>" for entry in dict.fromkeys(entries))
+    return text.replace("</Maps>", f"{maps}<Map><Entry>{sizes[0]}</Entry></Map></Maps>")

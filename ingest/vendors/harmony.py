@@ -40,6 +40,8 @@ from .harmony_planes import read_planes
 
 _MEASUREMENT_NUMBER = re.compile(r"measurement[ _]?(\d+)", re.IGNORECASE)
 _FIRST_BYTES = 1 << 16
+#: Folders that are looked into to see whether they are measurements; other people have thousands.
+_LOOKED_AT = 200
 
 
 class HarmonyReader:
@@ -72,7 +74,7 @@ class HarmonyReader:
         index = find_index(path)
         if index is not None:
             return (_read_measurement(index),)
-        below = find_measurements(path) if path.is_dir() else []
+        below = list(find_measurements(path)) if path.is_dir() else []
         if not below:
             raise NotAnExportError(
                 f"{path} holds no Harmony index",
@@ -88,7 +90,7 @@ def _index_at(path: Path) -> Path | None:
     """Return the index of an export, or the first of several measurements."""
     index = find_index(path)
     if index is None and path.is_dir():
-        return next(iter(find_measurements(path)), None)
+        return next(find_measurements(path, look_at=_LOOKED_AT), None)
     return index
 
 
@@ -171,6 +173,12 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
                 f"{first.root} and {other.root} both measure plate {first.plate_id}, one of {first.n_rows} × "
                 f"{first.n_columns} wells and one of {other.n_rows} × {other.n_columns}"
             )
+    of_id: dict[str, str] = {}
+    copies = []
+    for one in ordered:
+        measurement_id = one.acquisitions[0].measurement_id
+        if measurement_id and of_id.setdefault(measurement_id, one.root) != one.root:
+            copies.append(f"{of_id[measurement_id]} and {one.root} hold the same measurement; both are kept")
     prefixes = [Path(m.root).relative_to(root).as_posix() for m in ordered]
     numbered = list(enumerate(zip(ordered, prefixes, strict=True), start=1))
 
@@ -194,7 +202,7 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
         fields=pa.concat_tables([below(m.fields, n, p) for n, (m, p) in numbered]),
         annotation=next((m.annotation for m in ordered if m.annotation.num_rows), first.annotation),
         metadata_files=tuple(f"{p}/{f}" for _, (m, p) in numbered for f in m.metadata_files),
-        warnings=tuple(f"{p}: {w}" for _, (m, p) in numbered for w in m.warnings),
+        warnings=(*(f"{p}: {w}" for _, (m, p) in numbered for w in m.warnings), *copies),
     )
 
 

@@ -1,8 +1,9 @@
 """Where a Harmony export keeps its files: the index, the images that it names, layouts and flat-field profiles.
 
 The index lies beside the images or one folder above them, its URLs may carry a subdirectory that is there, was
-dropped when the files were copied, or lies beside the index's own folder. Every folder is listed once; no file is
-asked for by itself, since a plate has tens of thousands and the disk is often far away.
+dropped when the files were copied, or lies beside the index's own folder. An archive keeps its measurements one
+folder deeper, its images in a folder per well, and calls the index as it likes. Every folder is listed once; no file
+is asked for by itself, since a plate has tens of thousands and the disk is often far away.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ...errors import SourceFileError, StorageError
@@ -18,11 +21,17 @@ from ...errors import SourceFileError, StorageError
 #: In the order in which they are preferred when a folder holds several.
 INDEX_NAMES = ("index.idx.xml", "index.xml", "index.ref.xml")
 _IMAGE_FOLDERS = ("images", "image")
+#: Beside or below the index: ``flex`` holds images that were exported with their flat field.
+_PIXEL_FOLDERS = (*_IMAGE_FOLDERS, "flex")
 _INDEX_FOLDERS = (*_IMAGE_FOLDERS, "index")
+#: Folders of an archive that hold measurements, each named by its id.
+_ARCHIVE_FOLDERS = ("hs", "archive", *_IMAGE_FOLDERS)
 _LAYOUT_FOLDERS = ("assaylayout", "assaylayouts")
 _PROFILE_FOLDERS = ("ffc_profile", "flatfieldcorrection")
 _DRIVE_OR_SCHEME = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WELL = re.compile(r"(r\d+c\d+)f\d+p", re.IGNORECASE)
+_WELL_FOLDER = re.compile(r"r\d+c\d+", re.IGNORECASE)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -38,6 +47,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _named_index(folder: Path) -> Path | None:
     names = {e.name.lower(): e.name for e in _entries(folder) if e.name.lower() in INDEX_NAMES and e.is_file()}
     return next((folder / names[name] for name in INDEX_NAMES if name in names), None)
+
+
+def _archived_index(folder: Path) -> Path | None:
+    """Return the only XML file of an archive's ``index`` folder, whatever its name."""
+    if folder.name.lower() != "index":
+        return None
+    found = [e.name for e in _entries(folder) if e.name.lower().endswith(".xml") and e.is_file()]
+    return folder / found[0] if len(found) == 1 else None
 
 
 def _subfolders(folder: Path, names: tuple[str, ...]) -> list[Path]:
@@ -56,24 +73,40 @@ def find_index(path: Path) -> Path | None:
     here = _named_index(path)
     if here is not None:
         return here
-    for folder in _subfolders(path, _INDEX_FOLDERS):
-        below = _named_index(folder)
-        if below is not None:
-            return below
-    if path.resolve().name.lower() in _IMAGE_FOLDERS:
-        return _named_index(path.resolve().parent)
-    return None
+    below = _index_below(path, _INDEX_FOLDERS)
+    if below is None and path.resolve().name.lower() in _IMAGE_FOLDERS:
+        above = path.resolve().parent
+        return _named_index(above) or _index_below(above, ("index",))
+    return below
 
 
-def find_measurements(path: Path) -> list[Path]:
-    """Return the indexes of the measurement folders directly below ``path``, by folder name."""
-    found: list[Path] = []
-    for entry in _entries(path):
+def _index_below(path: Path, names: tuple[str, ...]) -> Path | None:
+    found = (_named_index(folder) or _archived_index(folder) for folder in _subfolders(path, names))
+    return next((index for index in found if index is not None), None)
+
+
+def find_measurements(path: Path, look_at: int | None = None) -> Iterator[Path]:
+    """Give the indexes of the measurement folders directly below ``path``, or in an archive there, by folder name.
+
+    Parameters
+    ----------
+    path
+        The folder above the measurements.
+    look_at
+        Give up after so many folders.
+    """
+    for entry in islice((e for e in _entries(path) if e.is_dir()), look_at):
         # A folder that may not be looked into is none of ours.
         with contextlib.suppress(StorageError):
-            index = find_index(Path(entry.path)) if entry.is_dir() else None
-            found += [index] if index is not None else []
-    return found
+            below = Path(entry.path)
+            index = find_index(below)
+            if index is not None:
+                yield index
+            elif entry.name.lower() in _ARCHIVE_FOLDERS:
+                for inner in islice((e for e in _entries(below) if e.is_dir()), look_at):
+                    index = find_index(Path(inner.path))
+                    if index is not None:
+                        yield index
 
 
 def check_url(url: str, index: str, image_id: str) -> None:
@@ -100,6 +133,10 @@ def check_url(url: str, index: str, image_id: str) -> None:
         )
 
 
+def _is_well_folder(entry: os.DirEntry[str]) -> bool:
+    return _WELL_FOLDER.fullmatch(entry.name) is not None and entry.is_dir()
+
+
 @dataclass(slots=True)
 class Layout:
     """The folders of one export. ``root`` is the folder that every path is told relative to."""
@@ -108,6 +145,8 @@ class Layout:
     root: Path
     _listings: dict[Path, dict[str, int]] = field(default_factory=dict)
     _folded: dict[Path, dict[str, str]] = field(default_factory=dict)
+    _wells: dict[Path, dict[str, Path]] = field(default_factory=dict)
+    _prefixes: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, index: Path) -> Layout:
@@ -134,18 +173,22 @@ class Layout:
         return [Path(e.path) for f in found for e in _entries(f) if e.name.lower().endswith(".xml") and e.is_file()]
 
     def _listing(self, folder: Path) -> dict[str, int]:
+        """List a folder, the first time: its files with their bytes, and the folders of wells in it."""
         if folder not in self._listings:
-            self._listings[folder] = {e.name: e.stat().st_size for e in _entries(folder) if e.is_file()}
+            entries = _entries(folder)
+            self._listings[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
             self._folded[folder] = {name.lower(): name for name in self._listings[folder]}
+            self._wells[folder] = {e.name.lower(): folder / e.name for e in entries if _is_well_folder(e)}
+            self._prefixes[folder] = "" if folder == self.root else self.relative(folder) + "/"
         return self._listings[folder]
 
     def _candidates(self, subdirectory: str) -> list[Path]:
         beside = self.index.parent
         places = [beside / subdirectory] if subdirectory else []
-        places += [beside, *_subfolders(beside, _IMAGE_FOLDERS)]
+        places += [beside, *_subfolders(beside, _PIXEL_FOLDERS)]
         if self.root != beside:
             places += [self.root / subdirectory] if subdirectory else []
-            places += _subfolders(self.root, _IMAGE_FOLDERS)
+            places += _subfolders(self.root, _PIXEL_FOLDERS)
         return list(dict.fromkeys(places))
 
     def locate(self, urls: list[str]) -> tuple[list[str], list[int | None]]:
@@ -157,24 +200,32 @@ class Layout:
             Paths relative to the root, and bytes on disk; ``None`` where no candidate folder has the file, with the
             path then being where it belongs.
         """
-        places: dict[str, list[tuple[dict[str, int], dict[str, str], str]]] = {}
+        places: dict[str, list[Path]] = {}
         files: list[str] = []
         sizes: list[int | None] = []
         for url in urls:
             subdirectory, _, name = url.rpartition("/")
             folders = places.get(subdirectory)
             if folders is None:
-                folders = places[subdirectory] = [
-                    (self._listing(f), self._folded[f], "" if f == self.root else self.relative(f) + "/")
-                    for f in self._candidates(subdirectory)
-                ]
-            for listing, folded, prefix in folders:
-                actual = name if name in listing else folded.get(name.lower())
-                if actual is not None:
-                    files.append(prefix + actual)
-                    sizes.append(listing[actual])
-                    break
-            else:
-                files.append(folders[0][2] + name)
-                sizes.append(None)
+                folders = places[subdirectory] = self._candidates(subdirectory)
+            found = self._first_with(folders, name) or self._in_well_folder(folders, name)
+            folder, actual, size = found or (folders[0], name, None)
+            files.append(self._prefixes[folder] + actual)
+            sizes.append(size)
         return files, sizes
+
+    def _first_with(self, folders: list[Path], name: str) -> tuple[Path, str, int | None] | None:
+        for folder in folders:
+            listing = self._listing(folder)
+            actual = name if name in listing else self._folded[folder].get(name.lower())
+            if actual is not None:
+                return folder, actual, listing[actual]
+        return None
+
+    def _in_well_folder(self, folders: list[Path], name: str) -> tuple[Path, str, int | None] | None:
+        """Look where an archive keeps the images of a well: in a folder called ``r01c02``."""
+        well = _WELL.match(name)
+        if well is None:
+            return None
+        below = [self._wells[folder].get(well[1].lower()) for folder in folders]
+        return self._first_with([folder for folder in below if folder is not None], name)

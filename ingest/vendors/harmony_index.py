@@ -2,7 +2,8 @@
 
 One streaming pass over an index of any size (``Index.idx.xml``, ``Index.xml``, ``Index.ref.xml``; namespaces
 HarmonyV5, V6, V7 and their neighbours). V5 repeats every channel fact in every ``<Image>``; V6 and V7 say them once,
-in a ``<Map><Entry ChannelID=…>``. Both end up in :attr:`HarmonyIndex.channels`. Names of fields are the vendor's.
+in a ``<Map><Entry ChannelID=…>`` (:mod:`.harmony_entries`). Both end up in :attr:`HarmonyIndex.channels`. Names of
+fields are the vendor's.
 
 The file comes from outside: entities are not resolved, a document type is refused, libxml2's limits stay on, and
 what is not well-formed raises with the byte where it stops.
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ...errors import NotAnExportError, SourceFileError
+from .harmony_entries import Entries
 
 #: What an ``<Image>`` says about itself, in V5 as in V7.
 IMAGE_TAGS = (
@@ -283,8 +285,7 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
     root = check_index_root(data, name)
     header: dict[str, str] = {}
     plates: list[dict[str, str]] = []
-    channels: dict[str, dict[str, str]] = {}
-    flatfields: dict[str, str] = {}
+    entries = Entries(frozenset(CHANNEL_TAGS))
     images = _ImageColumns()
     promised = 0
     for element in _events(data, name, ("Image", "Entry", "Plate", "User", "InstrumentType")):
@@ -296,29 +297,26 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
                 promised += 1
             _drop(element)
         elif tag == "Entry":
-            channel = (element.get("ChannelID") or "").strip()
-            facts = _children(element)
-            if "FlatfieldProfile" in facts:
-                flatfields.setdefault(channel, facts["FlatfieldProfile"])
+            entries.add({str(k): str(v) for k, v in element.attrib.items()}, _children(element))
             for child in element:
                 images.note_unit(etree.QName(child).localname, child)
-            known = {k: v for k, v in facts.items() if k in CHANNEL_TAGS}
-            channels.setdefault(channel, {}).update(known)
             _drop(element)
         elif tag == "Plate":
             plates.append(_children(element))
         elif element.text and element.text.strip():
             header.setdefault(tag, element.text.strip())
     for channel, facts in images.facts.items():
-        merged = channels.setdefault(channel, {})
+        merged = entries.channels.setdefault(channel, {})
         for key, value in facts.items():
             merged.setdefault(key, value)
+    entries.complete_channels(images.facts)
+    entries.complete_images(images.columns)
     return HarmonyIndex(
         root=root,
         header=header,
         plates=plates,
-        channels=channels,
-        flatfields=flatfields,
+        channels=entries.channels,
+        flatfields=entries.flatfields,
         images=images.columns,
         units=images.units,
         conflicts=images.conflicts,

@@ -34,7 +34,7 @@ _FARTHEST_UM = 1e7
 DAMAGED = "The index is damaged; copy it again from the microscope's export."
 #: Heights that differ by less are one (µm).
 _SAME_HEIGHT_UM = 0.01
-_SLOW_KINETIC = re.compile(r"sk(\d+)")
+_SLOW_KINETIC = re.compile(r"sk([0-9]{1,9})(?![0-9])")
 _LIST_AT_MOST = 3
 
 _Ints = npt.NDArray[np.int64]
@@ -248,7 +248,7 @@ def _first_timepoint(index: HarmonyIndex) -> int:
     """
     for url, timepoint in zip(index.images["URL"], index.images["TimepointID"], strict=True):
         found = _SLOW_KINETIC.search((url or "").rpartition("/")[2])
-        if found and timepoint and timepoint.isdigit():
+        if found and timepoint and timepoint.isdecimal() and len(timepoint) < 10:
             return 0 if int(timepoint) == int(found.group(1)) - 1 else 1
     return 1
 

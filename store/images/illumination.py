@@ -27,8 +27,8 @@ def evaluate_harmony(profile: Mapping[str, Any], shape: tuple[int, int], *, part
 
     Row ``k`` of ``Coefficients`` holds the terms of total degree ``k``, ``x^(k-j) · y^j`` for ``j = 0 … k``, with
     ``x = (column - Origin[0]) · Scale[0]`` and ``y = (row - Origin[1]) · Scale[1]``. The vendor publishes no formula;
-    this one follows from the row lengths 1, 2, 3 … and from what profiles of Opera Phenix and Operetta CLS are under
-    it: their mean over the image is 1 to four digits, and they follow the background of the images.
+    PyPhenix reads the terms in this order. It follows from the row lengths 1, 2, 3 … and from what profiles of Opera
+    Phenix and Operetta CLS are under it: 1 on average to four digits, and like the background of their images.
 
     Parameters
     ----------

@@ -9,14 +9,28 @@ import pytest
 from cytolake.errors import CytolakeError
 from cytolake.ingest.vendors.harmony import HarmonyReader
 from cytolake.ingest.vendors.harmony_index import parse_assay_layout, parse_flatfields, parse_index
-from harmony_xml import Export, grid
+from harmony_xml import Export, grid, said_once
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 SEEDS = [Export(version=v, images=grid(wells=[(1, 1)], times=2), bom=v == "V7").xml() for v in ("V5", "V7")]
+SEEDS.append(Export(version="V6", images=grid(wells=[(1, 1)], times=2), tweak=said_once).xml())
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 #: Replaced by anything that a damaged, foreign or hostile index may hold there.
-WORDS = ["Ok", "1", "0", "2.5E-07", "r01c01f01p01-ch1sk1fk1fl1.tiff", "m", "ChannelID", "Image", "utf-8", "</Row>"]
+WORDS = [
+    "Ok",
+    "1",
+    "0",
+    "2.5E-07",
+    "r01c01f01p01-ch1sk1fk1fl1.tiff",
+    "m",
+    "ChannelID",
+    "Image",
+    "utf-8",
+    "</Row>",
+    "Entry",
+    "FieldID",
+]
 VALUES = ["", "-1", "nan", "1e400", "99999999999", "x" * 50, "&#0;", "<", "&lt;", "µ", "1.5", "../x", "0x10", "Entry"]
 
 damage = st.one_of(
@@ -42,7 +56,7 @@ def damaged(seed: int, changes: list[tuple[str, int, str]]) -> bytes:
 
 
 @FUZZ
-@given(st.integers(0, 1), st.lists(damage, min_size=1, max_size=3))
+@given(st.integers(0, 2), st.lists(damage, min_size=1, max_size=3))
 def test_a_damaged_export(tmp_path: Path, seed: int, changes: list[tuple[str, int, str]]) -> None:
     (tmp_path / "Index.xml").write_bytes(damaged(seed, changes))
     reader = HarmonyReader()
