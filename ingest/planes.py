@@ -106,6 +106,15 @@ class ExportFiles:
                 raise StorageError(f"{self.root} has more than {_MOST_FILES} files", hint="Name the export itself.")
         self._folded = {name.lower(): name for name in self.sizes}
 
+    @classmethod
+    def only(cls, root: Path, names: Iterable[str]) -> ExportFiles:
+        """Give these files of a folder alone; nothing is listed."""
+        files = cls.__new__(cls)
+        files.root = Path(os.path.abspath(root))  # noqa: PTH100  # links stay as the user named them
+        files.sizes = {name: (files.root / name).stat().st_size for name in names if (files.root / name).is_file()}
+        files._folded = {name.lower(): name for name in files.sizes}
+        return files
+
     def __iter__(self) -> Iterator[str]:
         """Give the files' paths, relative to the root, with forward slashes, sorted."""
         return iter(sorted(self.sizes))
