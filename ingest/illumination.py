@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import pyarrow.compute as pc
 from ..errors import InvalidDataError, NotFoundError
 from ..store.images.illumination import Profile, evaluate_harmony, evaluate_image
 from ..store.root import LakeRoot
-from .pixels import SourceFile
 from .planes import safe_path
+from .sources import open_source
 
 
 def channel_profile(flatfield: Mapping[str, Any], shape: tuple[int, int], *, folder: Path | str | None) -> Profile:
@@ -58,10 +59,10 @@ def channel_profile(flatfield: Mapping[str, Any], shape: tuple[int, int], *, fol
             f"the light of this channel is the image {file} of the export, which the lake does not keep",
             hint="Name the folder of the export.",
         )
-    source = SourceFile(Path(folder) / safe_path(file, "the illumination of a channel"))
-    size, dtype = source.plane_format()
-    pixels = np.empty(size, dtype)
-    source.read_plane(0, pixels)
+    with closing(open_source(Path(folder) / safe_path(file, "the illumination of a channel"))) as source:
+        size, dtype = source.plane_format()
+        pixels = np.empty(size, dtype)
+        source.read_plane(0, pixels)
     return evaluate_image(_of_size(pixels, shape, file))
 
 

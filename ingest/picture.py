@@ -1,7 +1,7 @@
 """``inspect --picture``: an export for the eye. Its plate, one well as the stage saw it, the light of its channels.
 
 Everything but the pixels in the mosaic comes from metadata. Pixels are those of one plane per field, where the files
-are there and small enough to be read in passing; a file that cannot be read leaves its field plain.
+are there and few enough to be read in passing; a file that cannot be read leaves its field plain.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from ..errors import CytolakeError, NotFoundError
 from ..schemas.identifiers import format_well, parse_well
 from .export import AcquisitionInfo, PlateExport
 from .illumination import channel_profile
-from .pixels import plane_dtype, read_plane
+from .sources import open_source
 
-#: The mosaic is drawn without pixels where their files have more bytes than this.
-_MOST_BYTES = 2**29
+#: The mosaic is drawn without pixels where that would be more of them.
+_MOST_PIXELS = 2**28
 #: Pixels of a field are kept at about this size while the others are read.
 _KEPT_SIDE = 640
 _PROFILE_SIDE = 96
@@ -145,23 +146,22 @@ def _pixels(
     name = next(
         c.name for c in export.channels if (c.acquisition_id, c.channel_index) == (acquisition.acquisition_id, first)
     )
-    if sum({plane["file"]: plane["size"] for plane in chosen.values()}.values()) > _MOST_BYTES:
+    if len(chosen) * acquisition.height * acquisition.width > _MOST_PIXELS:
         return name, {}
     side = max(2, min(_KEPT_SIDE, 4 * _KEPT_SIDE // round(len(chosen) ** 0.5)))
     scale = min(1.0, side / max(acquisition.height, acquisition.width))
     shape = (max(1, round(acquisition.height * scale)), max(1, round(acquisition.width * scale)))
-    buffer: npt.NDArray[Any] | None = None
     found: dict[int, npt.NDArray[Any]] = {}
+    by_file: dict[str, list[tuple[int, int]]] = {}
     for field_id, plane in chosen.items():
-        file = Path(export.root) / plane["file"]
-        try:
-            if buffer is None:
-                buffer = np.empty((acquisition.height, acquisition.width), plane_dtype(file, plane["page"]))
-            read_plane(file, plane["page"], buffer)
-        except CytolakeError:
-            # That it cannot be read is for the ingest to say; here its field stays plain.
-            continue
-        found[field_id] = shrink(buffer, shape)
+        by_file.setdefault(plane["file"], []).append((field_id, plane["page"]))
+    for file, own_planes in by_file.items():
+        # That a file cannot be read is for the ingest to say; here its fields stay plain.
+        with suppress(CytolakeError), closing(open_source(Path(export.root) / file)) as source:
+            for field_id, page in own_planes:
+                pixels = np.empty((acquisition.height, acquisition.width), source.plane_format(page)[1])
+                source.read_plane(page, pixels)
+                found[field_id] = shrink(pixels, shape)
     return name, found
 
 

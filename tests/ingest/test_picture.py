@@ -13,6 +13,7 @@ from cytolake.errors import InvalidDataError, NotFoundError, SourceFileError
 from cytolake.ingest.illumination import channel_profile
 from cytolake.ingest.picture import draw
 from cytolake.ingest.readers import read_export
+from cytolake.ingest.sources import PlaneSource, open_source
 from harmony_xml import DAPI, Chan, Export, Img, changed, grid
 from PIL import Image
 
@@ -64,24 +65,18 @@ def test_files_of_another_size_than_promised(tmp_path: Path) -> None:
 def test_the_middle_of_a_stack_at_the_first_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cytolake.ingest import picture
 
-    read: list[str] = []
+    opened: list[str] = []
 
-    def spy(path: Path, page: int, out: np.ndarray) -> str:
-        read.append(Path(path).name)
-        out[:] = 1
-        return ""
+    def spy(path: Path) -> PlaneSource:
+        opened.append(path.name)
+        return open_source(path)
 
-    monkeypatch.setattr(picture, "read_plane", spy)
+    monkeypatch.setattr(picture, "open_source", spy)
     lake.inspect_picture(Export(images=grid(planes=3, times=2)).write(tmp_path / "M"))
-    assert read == ["r01c01f01p02-ch1sk1fk1fl1.tiff", "r01c01f02p02-ch1sk1fk1fl1.tiff"]
-
-
-def test_no_pixels_of_an_export_too_large_to_read_in_passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cytolake.ingest import picture
-
-    monkeypatch.setattr(picture, "_MOST_BYTES", 10)
-    monkeypatch.setattr(picture, "read_plane", None)
-    assert image_of(lake.inspect_picture(Export(images=grid()).write(tmp_path / "M")))
+    assert opened == ["r01c01f01p02-ch1sk1fk1fl1.tiff", "r01c01f02p02-ch1sk1fk1fl1.tiff"]
+    monkeypatch.setattr(picture, "_MOST_PIXELS", 10)
+    assert image_of(lake.inspect_picture(tmp_path / "M"))
+    assert len(opened) == 2, "an export too large to be read in passing"
 
 
 def test_profiles_are_part_of_it(tmp_path: Path) -> None:
