@@ -199,10 +199,12 @@ class ReaderContract:
         assert after.planes["size"].null_count > before.planes["size"].null_count
 
     def test_a_cut_off_index_is_refused(self, export_path: Path, tmp_path: Path) -> None:
-        """Raises one of our errors, not another one, wherever the index ends."""
+        """Raises one of our errors, not another one, wherever the index ends; images alone have none to cut off."""
         copy = tmp_path / "copy"
         shutil.copytree(_export_folder(self.reader, export_path), copy)
         index = Path(_evidence(self.reader, copy).index)
+        if index.is_dir():
+            return
         data = index.read_bytes()
         index.chmod(0o600)
         for share in (0.0, 0.01, 0.3, 0.6, 0.9):

@@ -1,0 +1,132 @@
+"""The headers of all images of a plate, read side by side and kept small: a plate has tens of thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ...errors import SourceFileError
+from .imagexpress_names import ImageName
+from .imagexpress_tiff import ImageHeader, read_header
+
+_AT_ONCE, _CHUNK = 8, 128
+_SAID_AT_MOST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneFacts:
+    """What the header of one image says of its plane.
+
+    ``offset_um`` is the middle of the field relative to the middle of its well, ``stage_um`` where the stage was, both
+    x to the right and y down. ``projection`` is the method where the image is a projection. ``identity`` is equal in
+    copies of one plane, ``None`` where the header cannot tell.
+    """
+
+    shape: tuple[int, int]
+    pixel_size_um: tuple[float, float] | None
+    offset_um: tuple[float, float] | None
+    stage_um: tuple[float, float] | None
+    z_um: float | None
+    acquired_at: datetime | None
+    projection: str | None
+    identity: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image on disk: its name, where it lies, time point from 0, Z step as MetaXpress numbers it, its header."""
+
+    name: ImageName
+    file: str
+    timepoint: int
+    step: int | None
+    facts: PlaneFacts | None = None
+
+    @property
+    def wave(self) -> int:
+        """The number of the wave; 1 where there is only one and the name says none."""
+        return 1 if self.name.wave is None else self.name.wave
+
+    @property
+    def site(self) -> int:
+        """The number of the site; 1 where there is only one and the name says none."""
+        return 1 if self.name.site is None else self.name.site
+
+
+def plane_facts(header: ImageHeader) -> PlaneFacts:
+    """Return what a header says of its plane.
+
+    MetaXpress counts sites from the top left of the well, and in its exports ``SiteY`` 1 of several rows lies at a
+    negative ``OffsetFromWellCenterUmY``; row B of a plate has a larger stage y than row A. So y points down, as in
+    the image, and is taken as it is.
+    """
+    properties = header.properties
+    guid = properties.get("plane-guid", "").strip("{}")
+    moment = properties.get("acquisition-time-local", "")
+    projection = properties.get("Z Projection Method") or None
+    identity = (guid, moment, properties.get("z-position", ""), projection or "")
+    return PlaneFacts(
+        shape=(header.height, header.width),
+        pixel_size_um=header.pixel_size_um(),
+        offset_um=_pair(header, "OffsetFromWellCenterUmX", "OffsetFromWellCenterUmY"),
+        stage_um=_pair(header, "stage-position-x", "stage-position-y"),
+        z_um=header.number("z-position"),
+        acquired_at=header.acquired_at(),
+        projection=projection,
+        identity=identity if moment and (guid.strip("0-") or identity[2]) else None,
+    )
+
+
+def _pair(header: ImageHeader, x: str, y: str) -> tuple[float, float] | None:
+    found = header.number(x), header.number(y)
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    """The facts of each file, and one whole header of each wave: ``samples`` by (wave, whether a projection)."""
+
+    facts: Mapping[str, PlaneFacts]
+    samples: Mapping[tuple[int, bool], ImageHeader]
+
+
+def read_headers(root: Path, images: Sequence[Image], warnings: list[str]) -> Headers:
+    """Read the headers of images; one that cannot be read is a warning, its pixels are somebody else's concern."""
+    facts: dict[str, PlaneFacts] = {}
+    samples: dict[tuple[int, bool], ImageHeader] = {}
+    bad: list[str] = []
+    chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
+        for chunk, found in zip(chunks, pool.map(lambda part: list(_read(root, part)), chunks), strict=True):
+            for image, (plane, header, problem) in zip(chunk, found, strict=True):
+                if plane is None:
+                    bad.append(problem)
+                    continue
+                facts[image.file] = plane
+                if header is not None:
+                    samples.setdefault((image.wave, plane.projection is not None), header)
+    if bad:
+        more = f" and {len(bad) - _SAID_AT_MOST} more" if len(bad) > _SAID_AT_MOST else ""
+        warnings.append(f"{len(bad)} images have no readable header: {'; '.join(bad[:_SAID_AT_MOST])}{more}")
+    return Headers(facts=facts, samples=samples)
+
+
+def _read(root: Path, images: Sequence[Image]) -> Iterator[tuple[PlaneFacts | None, ImageHeader | None, str]]:
+    kept: set[tuple[int, bool]] = set()
+    for image in images:
+        try:
+            with (root / image.file).open("rb", buffering=0) as file:
+                header = read_header(file, image.file)
+        except SourceFileError as error:
+            yield None, None, error.message
+            continue
+        except OSError as error:
+            yield None, None, f"{image.file} cannot be read: {error.strerror}"
+            continue
+        facts = plane_facts(header)
+        key = (image.wave, facts.projection is not None)
+        yield facts, None if key in kept else header, ""
+        kept.add(key)
