@@ -17,7 +17,7 @@ INSTALL = $(if $(UV),"$(UV)" pip install --quiet --python $(1)/bin/python,$(PIP_
 OLDER_PYTHONS := $(foreach v,3.12 3.13,$(if $(shell command -v python$(v) 2>/dev/null),$(v)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench schemas docs constraints clean
+.PHONY: help demo test test-all lint format bench fuzz schemas docs constraints clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,9 @@ bench: $(BENCHES:%=bench-%)  ## all benchmarks against their peers; or make benc
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.$*.bench_$* $(ARGS)
+
+fuzz: .venv/.dev  ## damage exports of every reader at random, for MINUTES=60 of processor time
+	.venv/bin/python tests/fuzz.py --minutes $(or $(MINUTES),60) $(ARGS)
 
 schemas: .venv-linkml/.done  ## LinkML to schemas/generated
 	.venv-linkml/bin/python schemas/generate.py

@@ -1,0 +1,29 @@
+"""One or more small exports of every reader, for whatever looks at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import harmony_xml
+from cytolake.ingest.readers import ReaderOptions
+from vendor_exports import incell
+
+#: Makes an export in an empty folder, and returns what a user would name.
+Build = Callable[[Path], Path]
+
+
+def _harmony(version: str) -> Build:
+    def build(folder: Path) -> Path:
+        images = harmony_xml.grid(wells=[(1, 1), (2, 3)], fields=(1, 2), planes=2)
+        tweak = harmony_xml.said_once if version == "V6" else (lambda text: text)
+        return harmony_xml.Export(version=version, images=images, tweak=tweak).write(folder / "plate__Measurement 1")
+
+    return build
+
+
+#: Reader, how to make an export, what to tell the reader.
+SMALL_EXPORTS: tuple[tuple[str, Build, ReaderOptions | None], ...] = (
+    *(("harmony", _harmony(version), None) for version in ("V5", "V6", "V7")),
+    ("incell", lambda folder: incell.Export(images=incell.grid()).write(folder / "plate"), None),
+)
