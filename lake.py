@@ -64,7 +64,8 @@ def inspect(export: PathLike, *, reader: str | None = None) -> dict[str, Any]:
     from .ingest.inspect import summarize
     from .ingest.readers import detect, read_export
 
-    return summarize(detect(export, reader), read_export(export, reader))
+    evidence = detect(export, reader)
+    return summarize(evidence, read_export(export, evidence.reader))
 
 
 def inspect_picture(export: PathLike, *, reader: str | None = None, well: str | None = None) -> bytes:

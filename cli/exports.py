@@ -24,7 +24,7 @@ def inspect(export: str, reader: str | None, picture: str | None, well: str | No
 
     result = lake.inspect(export, reader=reader)
     if picture is not None:
-        drawn = lake.inspect_picture(export, reader=reader, well=well)
+        drawn = lake.inspect_picture(export, reader=result["reader"], well=well)
         _write(Path(picture), drawn)
         say(f"wrote {picture}")
     report(result, json_=json_, readable=_inspected)

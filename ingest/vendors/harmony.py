@@ -28,7 +28,7 @@ from .acapella import AcapellaError
 from .acapella import parse as parse_acapella
 from .acapella import to_json as acapella_to_json
 from .harmony_channels import acquisition_info, channel_infos
-from .harmony_files import Layout, find_index, find_measurements
+from .harmony_files import Folders, Layout
 from .harmony_index import (
     HarmonyIndex,
     check_index_root,
@@ -71,26 +71,28 @@ class HarmonyReader:
 
         Measurements of one plate (same barcode) become acquisitions of one export, in the order of their start.
         """
-        index = find_index(path)
+        folders = Folders()
+        index = folders.find_index(path)
         if index is not None:
-            return (_read_measurement(index),)
-        below = list(find_measurements(path)) if path.is_dir() else []
+            return (_read_measurement(index, folders),)
+        below = list(folders.find_measurements(path)) if path.is_dir() else []
         if not below:
             raise NotAnExportError(
                 f"{path} holds no Harmony index",
                 hint="Name the folder that holds Index.idx.xml or Index.xml, or the one above it.",
             )
         plates: dict[str, list[PlateExport]] = {}
-        for measurement in map(_read_measurement, below):
+        for measurement in (_read_measurement(one, folders) for one in below):
             plates.setdefault(measurement.plate_id, []).append(measurement)
         return tuple(found[0] if len(found) == 1 else _combine(found, path.absolute()) for found in plates.values())
 
 
 def _index_at(path: Path) -> Path | None:
     """Return the index of an export, or the first of several measurements."""
-    index = find_index(path)
+    folders = Folders()
+    index = folders.find_index(path)
     if index is None and path.is_dir():
-        return next(find_measurements(path, look_at=_LOOKED_AT), None)
+        return next(folders.find_measurements(path, look_at=_LOOKED_AT), None)
     return index
 
 
@@ -101,9 +103,9 @@ def _read_bytes(path: Path) -> bytes:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_measurement(index_path: Path) -> PlateExport:
+def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
     """Read one index and what belongs to it."""
-    layout = Layout.of(index_path)
+    layout = Layout.of(index_path, folders)
     name = str(layout.index)
     index = parse_index(_read_bytes(layout.index), name)
     if len(index.plates) != 1:

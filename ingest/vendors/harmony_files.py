@@ -34,79 +34,94 @@ _WELL = re.compile(r"(r\d+c\d+)f\d+p", re.IGNORECASE)
 _WELL_FOLDER = re.compile(r"r\d+c\d+", re.IGNORECASE)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as listing:
-            return sorted(listing, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+def _absolute(path: Path) -> Path:
+    """Return the path from the root; links stay as the user named them."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _named_index(folder: Path) -> Path | None:
-    names = {e.name.lower(): e.name for e in _entries(folder) if e.name.lower() in INDEX_NAMES and e.is_file()}
-    return next((folder / names[name] for name in INDEX_NAMES if name in names), None)
+class Folders:
+    """Folders that were looked into, each listed once, however often it is asked about."""
 
+    def __init__(self) -> None:
+        self._known: dict[Path, list[os.DirEntry[str]]] = {}
 
-def _archived_index(folder: Path) -> Path | None:
-    """Return the only XML file of an archive's ``index`` folder, whatever its name."""
-    if folder.name.lower() != "index":
-        return None
-    found = [e.name for e in _entries(folder) if e.name.lower().endswith(".xml") and e.is_file()]
-    return folder / found[0] if len(found) == 1 else None
+    def entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """List a folder by name; nothing where there is none.
 
+        Raises
+        ------
+        StorageError
+            It cannot be listed.
+        """
+        folder = _absolute(folder)
+        if folder not in self._known:
+            try:
+                with os.scandir(folder) as listing:
+                    self._known[folder] = sorted(listing, key=lambda entry: entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                self._known[folder] = []
+            except OSError as error:
+                raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+        return self._known[folder]
 
-def _subfolders(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    found = {e.name.lower(): e.name for e in _entries(folder) if e.name.lower() in names and e.is_dir()}
-    return [folder / found[name] for name in names if name in found]
+    def subfolders(self, folder: Path, names: tuple[str, ...]) -> list[Path]:
+        """Return the folders of these names (in lower case) that there are, in the order of the names."""
+        found = {e.name.lower(): e.name for e in self.entries(folder) if e.name.lower() in names and e.is_dir()}
+        return [folder / found[name] for name in names if name in found]
 
+    def find_index(self, path: Path) -> Path | None:
+        """Return the index that an export at ``path`` has, by its name; ``None`` without one.
 
-def find_index(path: Path) -> Path | None:
-    """Return the index that an export at ``path`` has, by its name; ``None`` without one.
+        ``path`` may be the index itself, the folder that holds it, the measurement folder above, or the image folder
+        below.
+        """
+        if path.is_file():
+            return path if path.suffix.lower() == ".xml" else None
+        here = self._named_index(path)
+        if here is not None:
+            return here
+        below = self._index_below(path, _INDEX_FOLDERS)
+        if below is None and path.resolve().name.lower() in _IMAGE_FOLDERS:
+            above = path.resolve().parent
+            return self._named_index(above) or self._index_below(above, ("index",))
+        return below
 
-    ``path`` may be the index itself, the folder that holds it, the measurement folder above, or the image folder
-    below.
-    """
-    if path.is_file():
-        return path if path.suffix.lower() == ".xml" else None
-    here = _named_index(path)
-    if here is not None:
-        return here
-    below = _index_below(path, _INDEX_FOLDERS)
-    if below is None and path.resolve().name.lower() in _IMAGE_FOLDERS:
-        above = path.resolve().parent
-        return _named_index(above) or _index_below(above, ("index",))
-    return below
+    def find_measurements(self, path: Path, look_at: int | None = None) -> Iterator[Path]:
+        """Give the indexes of the measurement folders below ``path``, or in an archive there, by folder name.
 
+        Parameters
+        ----------
+        path
+            The folder above the measurements.
+        look_at
+            Give up after so many folders.
+        """
+        for entry in islice((e for e in self.entries(path) if e.is_dir()), look_at):
+            # A folder that may not be looked into is none of ours.
+            with contextlib.suppress(StorageError):
+                below = path / entry.name
+                index = self.find_index(below)
+                if index is not None:
+                    yield index
+                elif entry.name.lower() in _ARCHIVE_FOLDERS:
+                    inner = islice((e for e in self.entries(below) if e.is_dir()), look_at)
+                    yield from (found for e in inner if (found := self.find_index(below / e.name)) is not None)
 
-def _index_below(path: Path, names: tuple[str, ...]) -> Path | None:
-    found = (_named_index(folder) or _archived_index(folder) for folder in _subfolders(path, names))
-    return next((index for index in found if index is not None), None)
+    def _named_index(self, folder: Path) -> Path | None:
+        entries = self.entries(folder)
+        names = {e.name.lower(): e.name for e in entries if e.name.lower() in INDEX_NAMES and e.is_file()}
+        return next((folder / names[name] for name in INDEX_NAMES if name in names), None)
 
+    def _archived_index(self, folder: Path) -> Path | None:
+        """Return the only XML file of an archive's ``index`` folder, whatever its name."""
+        if folder.name.lower() != "index":
+            return None
+        found = [e.name for e in self.entries(folder) if e.name.lower().endswith(".xml") and e.is_file()]
+        return folder / found[0] if len(found) == 1 else None
 
-def find_measurements(path: Path, look_at: int | None = None) -> Iterator[Path]:
-    """Give the indexes of the measurement folders directly below ``path``, or in an archive there, by folder name.
-
-    Parameters
-    ----------
-    path
-        The folder above the measurements.
-    look_at
-        Give up after so many folders.
-    """
-    for entry in islice((e for e in _entries(path) if e.is_dir()), look_at):
-        # A folder that may not be looked into is none of ours.
-        with contextlib.suppress(StorageError):
-            below = Path(entry.path)
-            index = find_index(below)
-            if index is not None:
-                yield index
-            elif entry.name.lower() in _ARCHIVE_FOLDERS:
-                for inner in islice((e for e in _entries(below) if e.is_dir()), look_at):
-                    index = find_index(Path(inner.path))
-                    if index is not None:
-                        yield index
+    def _index_below(self, path: Path, names: tuple[str, ...]) -> Path | None:
+        found = (self._named_index(f) or self._archived_index(f) for f in self.subfolders(path, names))
+        return next((index for index in found if index is not None), None)
 
 
 def check_url(url: str, index: str, image_id: str) -> None:
@@ -143,19 +158,21 @@ class Layout:
 
     index: Path
     root: Path
+    _folders: Folders
     _listings: dict[Path, dict[str, int]] = field(default_factory=dict)
     _folded: dict[Path, dict[str, str]] = field(default_factory=dict)
     _wells: dict[Path, dict[str, Path]] = field(default_factory=dict)
     _prefixes: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, index: Path) -> Layout:
+    def of(cls, index: Path, folders: Folders | None = None) -> Layout:
         """Return the layout around an index; its root is the measurement folder, however the index was named."""
-        index = Path(os.path.abspath(index))  # noqa: PTH100  # links stay as the user named them
+        folders = folders or Folders()
+        index = _absolute(index)
         folder, above = index.parent, index.parent.parent
         is_inner = folder.name.lower() in _INDEX_FOLDERS
-        has_company = bool(_subfolders(above, (*_LAYOUT_FOLDERS, *_PROFILE_FOLDERS)))
-        return cls(index=index, root=above if is_inner or has_company else folder)
+        has_company = bool(folders.subfolders(above, (*_LAYOUT_FOLDERS, *_PROFILE_FOLDERS)))
+        return cls(index=index, root=above if is_inner or has_company else folder, _folders=folders)
 
     def relative(self, path: Path) -> str:
         """Return the path below the root, with forward slashes."""
@@ -169,13 +186,18 @@ class Layout:
 
     def _xml_files(self, folders: tuple[str, ...]) -> list[Path]:
         places = dict.fromkeys((self.index.parent, self.root))
-        found = [folder for place in places for folder in _subfolders(place, folders)]
-        return [Path(e.path) for f in found for e in _entries(f) if e.name.lower().endswith(".xml") and e.is_file()]
+        found = [folder for place in places for folder in self._folders.subfolders(place, folders)]
+        return [
+            Path(e.path)
+            for f in found
+            for e in self._folders.entries(f)
+            if e.name.lower().endswith(".xml") and e.is_file()
+        ]
 
     def _listing(self, folder: Path) -> dict[str, int]:
         """List a folder, the first time: its files with their bytes, and the folders of wells in it."""
         if folder not in self._listings:
-            entries = _entries(folder)
+            entries = self._folders.entries(folder)
             self._listings[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
             self._folded[folder] = {name.lower(): name for name in self._listings[folder]}
             self._wells[folder] = {e.name.lower(): folder / e.name for e in entries if _is_well_folder(e)}
@@ -185,10 +207,10 @@ class Layout:
     def _candidates(self, subdirectory: str) -> list[Path]:
         beside = self.index.parent
         places = [beside / subdirectory] if subdirectory else []
-        places += [beside, *_subfolders(beside, _PIXEL_FOLDERS)]
+        places += [beside, *self._folders.subfolders(beside, _PIXEL_FOLDERS)]
         if self.root != beside:
             places += [self.root / subdirectory] if subdirectory else []
-            places += _subfolders(self.root, _PIXEL_FOLDERS)
+            places += self._folders.subfolders(self.root, _PIXEL_FOLDERS)
         return list(dict.fromkeys(places))
 
     def locate(self, urls: list[str]) -> tuple[list[str], list[int | None]]:

@@ -154,6 +154,20 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("given", [".", "Images", "Images/Index.xml"])
+def test_no_folder_is_listed_twice(
+    tmp_path: Path, listed: list[str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """A folder of 100,000 images on a share takes a minute to list."""
+    folder = Export(version="V6", images=grid(), index_above=given == ".").write(tmp_path / "M")
+    (folder / "Assaylayout").mkdir()
+    monkeypatch.chdir(folder)
+    listed.clear()
+    assert read(Path(given)).planes["size"].null_count == 0
+    assert len(listed) == len({os.path.realpath(one) for one in listed})
+    assert len(listed) <= 4
+
+
 def test_one_listing_per_well_folder(tmp_path: Path, listed: list[str]) -> None:
     own = archive(tmp_path, "a1", images=grid(wells=[(1, c) for c in range(1, 6)], fields=range(1, 8)))
     listed.clear()

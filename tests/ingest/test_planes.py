@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,24 @@ def test_planes_and_fields(tables: PlaneTables) -> None:
     assert built.z_step_um(1, warnings) == 2.0
     assert built.time_interval_s(1) == 60.0
     assert built.span(1) == (start, start + timedelta(seconds=121))
+
+
+def test_one_listing_per_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no question about a single file, of which a plate has tens of thousands."""
+    for well in range(5):
+        (tmp_path / f"w{well}").mkdir()
+        for field in range(20):
+            (tmp_path / f"w{well}" / f"f{field}.tif").touch()
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(str(path)), scandir(path))[1])
+    tables = PlaneTables("index.x", ExportFiles(tmp_path))
+    monkeypatch.setattr(os, "stat", None)
+    for well in range(5):
+        for field in range(21):
+            tell(tables, row=1 + well, field_id=field, file=f"w{well}/f{field}.tif")
+    assert tables.build((8, 12), []).planes["size"].null_count == 5
+    assert len(listed) == 6
 
 
 def test_uneven_steps_are_told(tables: PlaneTables) -> None:
