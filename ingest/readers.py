@@ -21,6 +21,8 @@ from .export import PlateExport
 _BUILT_IN = {
     "harmony": (".vendors.harmony", "HarmonyReader"),
     "incell": (".vendors.incell", "InCellReader"),
+    # The last resort: names alone.
+    "pattern": (".vendors.pattern", "PatternReader"),
 }
 _GROUP = "cytolake.readers"
 

@@ -217,9 +217,7 @@ def _ordinals(numbers: Sequence[int | None], what: str, warnings: list[str]) -> 
     base = 0 if distinct[0] == 0 else 1
     if distinct[0] < 0 or distinct[-1] - base > 4 * len(distinct) + 16:
         if len(distinct) > 1:
-            warnings.append(
-                f"{what} is numbered from {distinct[0]} to {distinct[-1]} with gaps; it is counted in order"
-            )
+            warnings.append(f"{what} is numbered {distinct[0]} to {distinct[-1]}, with gaps; it is counted in order")
         rank = {number: position for position, number in enumerate(distinct)}
         return [0 if number is None else rank[number] for number in numbers]
     return [0 if number is None else number - base for number in numbers]
