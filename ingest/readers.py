@@ -19,6 +19,8 @@ from .export import PlateExport
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
 _BUILT_IN = {
+    "cellvoyager": (".vendors.cellvoyager", "CellVoyagerReader"),
+    "czi": (".vendors.czi", "CziReader"),
     "harmony": (".vendors.harmony", "HarmonyReader"),
     "incell": (".vendors.incell", "InCellReader"),
     # The last resort: names alone.

@@ -1,0 +1,341 @@
+"""Formats whose files hold whole images with their metadata (CZI, ND2, LIF): from files to plates.
+
+A reader says what one file holds (:class:`FileContent`); this module decides which files are one plate, numbers fields
+and acquisitions, and centres positions. Files that hold one well each are the plate of their folder; a file that holds
+several wells is a plate by itself. Images of another size, other channels, or with another depth (a stack beside single
+planes) are acquisitions of their own, never padded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import InvalidDataError, NotAnExportError
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, parse_well, slug
+from ..channels import guess_roles
+from ..export import AcquisitionInfo, ChannelInfo, PlateExport
+from ..planes import BuiltPlanes, ExportFiles, PlaneTables
+from ..readers import Evidence
+
+Well = tuple[int, int]
+#: ``…WellB02_…``, ``well_b2``: a well that the name calls one.
+_CALLED_WELL = re.compile(
+    r"(?:^|[^A-Za-z])well[ _-]?([A-Za-z]{1,2}\d{1,2})(?![0-9A-Za-z])|Well([A-Z]{1,2}\d{1,2})(?!\d)"
+)
+_WHOLE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,2}")
+_LIST_AT_MOST = 5
+
+
+class SitePlane(NamedTuple):
+    """One plane of a field: its place in the experiment and in the file (``page``)."""
+
+    timepoint: int
+    channel: int
+    z: int
+    page: int
+    z_um: float | None
+    acquired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One field. ``x_um`` and ``y_um`` are in image direction; ``centred`` if from the middle of the well."""
+
+    well: Well
+    height: int
+    width: int
+    x_um: float | None
+    y_um: float | None
+    centred: bool
+    planes: tuple[SitePlane, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """What one file holds. ``acquisition`` has the facts that its images share; sizes come from the sites.
+
+    ``plate_name`` is what the file says or its name tells of the plate; ``well_from_name`` is set where the name is all
+    that tells the well.
+    """
+
+    file: str
+    version: str
+    sites: tuple[Site, ...]
+    channels: tuple[ChannelInfo, ...]
+    acquisition: AcquisitionInfo
+    plate_size: tuple[int, int] | None = None
+    plate_type: str | None = None
+    plate_name: str | None = None
+    well_from_name: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def find_files(path: Path, suffix: str) -> list[Path]:
+    """Return the file itself, or the files of a folder with the suffix, by name; what cannot be listed has none."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == suffix else []
+    try:
+        with os.scandir(path) as listing:
+            names = [e.name for e in listing if e.name.lower().endswith(suffix) and not e.name.startswith(".")]
+    except OSError:
+        return []
+    return [path / name for name in sorted(names) if (path / name).is_file()]
+
+
+def detect_files(reader: str, path: Path, suffix: str, what: str, is_one: Callable[[bytes], bool]) -> Evidence | None:
+    """Look at the first bytes of the first file with the suffix."""
+    files = find_files(path, suffix)
+    if not files:
+        return None
+    first = files[0]
+    try:
+        with first.open("rb") as file:
+            head = file.read(128)
+    except OSError as error:
+        return Evidence(
+            reader=reader, confidence=0.0, facts=(f"{first} cannot be read: {error.strerror}",), index=str(first)
+        )
+    if not is_one(head):
+        fact = f"{first.name} is no {what} file: it begins with {head[:8]!r}"
+        return Evidence(reader=reader, confidence=0.0, facts=(fact,), index=str(first))
+    count = "" if len(files) == 1 else f", the first of {len(files)}"
+    return Evidence(reader=reader, confidence=1.0, facts=(f"{first.name}: {what}{count}",), index=str(first))
+
+
+def well_in_name(path: Path) -> tuple[Well, str | None] | None:
+    """Return the well that a file's name, or its folder's, is about, and what stands before it in the file's name.
+
+    ``P1_WellB02_Seq0001.nd2`` and ``B02.nd2`` and ``B02/image.nd2`` name one; ``T3_Z5.nd2`` does not.
+    """
+    found = _CALLED_WELL.search(path.stem)
+    if found is not None:
+        well = _well(found[1] or found[2])
+        if well is not None:
+            before = path.stem[: found.start(1) if found[1] else found.start(2)]
+            return well, re.sub(r"(?i)well[ _-]?$", "", before).strip(" _-") or None
+    for text in (path.stem, path.parent.name):
+        if _WHOLE_WELL.fullmatch(text) and (well := _well(text)) is not None:
+            return well, None
+    return None
+
+
+def _well(text: str) -> Well | None:
+    try:
+        return parse_well(text)
+    except InvalidDataError:
+        return None
+
+
+def read_files(
+    files: Sequence[Path],
+    read: Callable[[Path], FileContent],
+    *,
+    path: Path,
+    reader: str,
+    vendor: str,
+    plate_format: tuple[int, int] | None,
+    pixel_size_um: float | None,
+) -> tuple[PlateExport, ...]:
+    """Return the plates of files that are all of one format.
+
+    Parameters
+    ----------
+    files
+        At least one.
+    read
+        Says what one file holds; NotAnExportError where it holds no well.
+    path
+        What the user named.
+    reader, vendor
+        As :class:`.export.PlateExport` has them.
+    plate_format, pixel_size_um
+        What the user says.
+
+    Raises
+    ------
+    NotAnExportError
+        No file holds a well.
+    InvalidDataError
+        A file contradicts itself, or says no pixel size.
+    """
+    root = Path(os.path.abspath(files[0].parent))  # noqa: PTH100  # links stay as the user named them
+    contents: list[FileContent] = []
+    without: list[NotAnExportError] = []
+    for file in files:
+        try:
+            contents.append(read(file))
+        except NotAnExportError as error:
+            without.append(error)
+    if not contents:
+        told = "; ".join(error.message for error in without[:_LIST_AT_MOST])
+        more = f"; and {len(without) - _LIST_AT_MOST} more" if len(without) > _LIST_AT_MOST else ""
+        raise NotAnExportError(f"{path} holds no plate: {told}{more}", hint=without[0].hint)
+    left_out = tuple(f"left out: {error.message}" for error in without)
+    only = ExportFiles.only(root, [file.name for file in files])
+    exports: list[PlateExport] = []
+    for name, group in _plates(contents, root):
+        if plate_format is not None:
+            group = [replace(content, plate_size=plate_format) for content in group]
+        exports.append(_Plate(name, group, only, pixel_size_um).export(reader, vendor, left_out))
+        left_out = ()
+    return tuple(exports)
+
+
+def _plates(contents: Sequence[FileContent], root: Path) -> list[tuple[str, list[FileContent]]]:
+    """Group files to plates, and name them."""
+    groups: dict[tuple[str | None, str | None], list[FileContent]] = {}
+    for content in contents:
+        several = len({site.well for site in content.sites}) > 1
+        groups.setdefault((content.plate_name, content.file if several else None), []).append(content)
+    named = []
+    for (plate_name, whole_file), group in groups.items():
+        alone = whole_file is not None or (len(group) == 1 and not group[0].well_from_name)
+        named.append((plate_name or (Path(group[0].file).stem if alone else root.name), group))
+    return named
+
+
+class _Plate:
+    """One plate in the making."""
+
+    def __init__(
+        self, name: str, contents: Sequence[FileContent], files: ExportFiles, pixel_size_um: float | None
+    ) -> None:
+        self.name = name
+        self.contents = contents
+        self.files = files
+        self.pixel_size_um = pixel_size_um
+        self.warnings: list[str] = [
+            warning if len(contents) == 1 else f"{content.file}: {warning}"
+            for content in contents
+            for warning in content.warnings
+        ]
+        self.tables = PlaneTables(name=name, files=files)
+        self.acquisitions: dict[tuple[object, ...], AcquisitionInfo] = {}
+        self.channels: list[ChannelInfo] = []
+
+    def export(self, reader: str, vendor: str, left_out: Iterable[str]) -> PlateExport:
+        middles = self._middles()
+        numbers: dict[tuple[int, Well], int] = {}
+        for content in self.contents:
+            for site in content.sites:
+                acquisition = self._acquisition(content, site)
+                place = (acquisition, site.well)
+                field_id = numbers[place] = numbers.get(place, 0) + 1
+                x_um, y_um = _position(site, middles)
+                for plane in site.planes:
+                    self.tables.add(
+                        row=site.well[0], column=site.well[1], field_id=field_id, acquisition_id=acquisition,
+                        channel_index=plane.channel, timepoint=plane.timepoint, z=plane.z,
+                        file=content.file, page=plane.page,
+                        x_um=x_um, y_um=y_um, z_um=plane.z_um, acquired_at=plane.acquired_at,
+                    )  # fmt: skip
+        if len(self.acquisitions) > 1:
+            self.warnings.append(
+                f"images differ in size, channels or depth; they are {len(self.acquisitions)} acquisitions"
+            )
+        built = self.tables.build(self._plate_size(), self.warnings)
+        channels, about_roles = self._roles()
+        first = self.contents[0]
+        return PlateExport(
+            reader=reader,
+            vendor=vendor,
+            format_version=first.version,
+            root=str(self.files.root),
+            plate_id=slug(self.name),
+            barcode=None,
+            name=self.name,
+            plate_type=first.plate_type,
+            n_rows=built.n_rows,
+            n_columns=built.n_columns,
+            acquisitions=tuple(self._finished(a, built) for a in self.acquisitions.values()),
+            channels=channels,
+            planes=built.planes,
+            fields=built.fields,
+            warnings=(*dict.fromkeys(self.warnings), *about_roles, *left_out),
+        )
+
+    def _acquisition(self, content: FileContent, site: Site) -> int:
+        """Return the acquisition of a field, made at the first field of its kind."""
+        depth = 1 + max((plane.z for plane in site.planes), default=0)
+        used = {plane.channel for plane in site.planes}
+        mode = "stack" if depth > 1 else "plane"
+        told = content.acquisition
+        sizes = (told.pixel_size_x_um or self.pixel_size_um, told.pixel_size_y_um or self.pixel_size_um)
+        signature = tuple((c.name, c.excitation_nm, c.emission_nm) for c in content.channels)
+        key = (site.height, site.width, *sizes, mode, signature)
+        if key in self.acquisitions:
+            return self.acquisitions[key].acquisition_id
+        if not used or not sizes[0] or not sizes[1]:
+            raise InvalidDataError(
+                f"{self.files.root / content.file} does not say how large a pixel is at the sample",
+                hint="Say it with --pixel-size UM.",
+            )
+        number = len(self.acquisitions) + 1
+        self.acquisitions[key] = replace(
+            told, acquisition_id=number, height=site.height, width=site.width, z_mode=mode,
+            pixel_size_x_um=round(sizes[0], 9), pixel_size_y_um=round(sizes[1], 9),
+        )  # fmt: skip
+        self.channels += [replace(channel, acquisition_id=number) for channel in content.channels]
+        return number
+
+    def _plate_size(self) -> tuple[int, int] | None:
+        sizes = [content.plate_size for content in self.contents if content.plate_size is not None]
+        if not sizes:
+            return None
+        if len(set(sizes)) > 1:
+            self.warnings.append("the files tell plates of different sizes; the largest is recorded")
+        return min(max(s[0] for s in sizes), MAX_ROWS), min(max(s[1] for s in sizes), MAX_COLUMNS)
+
+    def _middles(self) -> dict[Well, tuple[float, float]]:
+        """Return the middle of the fields of each well whose own middle is not known; a single field has none."""
+        places: dict[Well, list[tuple[float, float]]] = {}
+        for content in self.contents:
+            for site in content.sites:
+                if not site.centred and site.x_um is not None and site.y_um is not None:
+                    places.setdefault(site.well, []).append((site.x_um, site.y_um))
+        several = {well: found for well, found in places.items() if len(set(found)) > 1}
+        if several:
+            self.warnings.append(
+                "the files do not say where the middle of a well is; positions are from the middle of its fields"
+            )
+        middles = {}
+        for well, found in several.items():
+            xs, ys = zip(*found, strict=True)
+            middles[well] = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
+        return middles
+
+    def _roles(self) -> tuple[tuple[ChannelInfo, ...], tuple[str, ...]]:
+        channels: list[ChannelInfo] = []
+        warnings: list[str] = []
+        for acquisition in self.acquisitions.values():
+            own = [c for c in self.channels if c.acquisition_id == acquisition.acquisition_id]
+            found, about = guess_roles(own)
+            channels += found
+            warnings += about
+        return tuple(channels), tuple(dict.fromkeys(warnings))
+
+    def _finished(self, acquisition: AcquisitionInfo, built: BuiltPlanes) -> AcquisitionInfo:
+        number = acquisition.acquisition_id
+        start, end = built.span(number)
+        interval = built.time_interval_s(number)
+        step = built.z_step_um(number, self.warnings) if acquisition.z_mode == "stack" else None
+        return replace(
+            acquisition,
+            started_at=acquisition.started_at or start,
+            ended_at=acquisition.ended_at or end,
+            time_interval_s=acquisition.time_interval_s if interval is None else interval,
+            z_step_um=(acquisition.z_step_um if step is None else step) if acquisition.z_mode == "stack" else None,
+        )
+
+
+def _position(site: Site, middles: dict[Well, tuple[float, float]]) -> tuple[float | None, float | None]:
+    if site.centred or site.x_um is None or site.y_um is None:
+        return (site.x_um, site.y_um) if site.centred else (None, None)
+    middle = middles.get(site.well)
+    return (site.x_um - middle[0], site.y_um - middle[1]) if middle is not None else (None, None)
