@@ -7,7 +7,7 @@ from pathlib import Path
 
 import harmony_xml
 from cytolake.ingest.readers import ReaderOptions
-from vendor_exports import incell
+from vendor_exports import cellvoyager, incell
 
 #: Makes an export in an empty folder, and returns what a user would name.
 Build = Callable[[Path], Path]
@@ -24,6 +24,8 @@ def _harmony(version: str) -> Build:
 
 #: Reader, how to make an export, what to tell the reader.
 SMALL_EXPORTS: tuple[tuple[str, Build, ReaderOptions | None], ...] = (
+    ("cellvoyager", lambda folder: cellvoyager.usual().write(folder / "Run #1"), None),
+    ("cellvoyager", lambda folder: cellvoyager.projections().write(folder / "20251201T134840_Test"), None),
     *(("harmony", _harmony(version), None) for version in ("V5", "V6", "V7")),
     ("incell", lambda folder: incell.Export(images=incell.grid()).write(folder / "plate"), None),
 )
