@@ -22,9 +22,11 @@ _BUILT_IN = {
     "cellvoyager": (".vendors.cellvoyager", "CellVoyagerReader"),
     "czi": (".vendors.czi", "CziReader"),
     "harmony": (".vendors.harmony", "HarmonyReader"),
+    "hcsai": (".vendors.hcsai", "HcsAiReader"),
+    "imagexpress": (".vendors.imagexpress", "ImageXpressReader"),
     "incell": (".vendors.incell", "InCellReader"),
-    # The last resort: names alone.
     "pattern": (".vendors.pattern", "PatternReader"),
+    # The last resort: names alone.
 }
 _GROUP = "cytolake.readers"
 

@@ -23,12 +23,13 @@ from ..planes import ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
 from .imagexpress_channels import software
 from .imagexpress_headers import Image, read_headers
-from .imagexpress_htd import is_htd, parse_htd
+from .imagexpress_htd import Htd, is_htd, parse_htd
 from .imagexpress_names import is_inner_folder, parse_image_name, split_folders
 from .imagexpress_plate import Measurement, acquisition, channels, labels, plate_size, record
 from .imagexpress_tiff import read_header
 
 _HTD = ".htd"
+_LARGEST_HTD = 16 << 20
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 #: What ``detect`` looks at, at most: folders, and entries of each.
 _FOLDERS, _ENTRIES = 24, 400
@@ -247,7 +248,10 @@ def _measurements(files: ExportFiles, folders: set[str]) -> list[Measurement]:
         if plate not in folders:
             continue
         if name.lower().endswith(_HTD):
-            htds.setdefault(plate, {}).setdefault(name[: -len(_HTD)].casefold(), file)
+            # Every folder of an export has a copy; the outermost one counts.
+            same = htds.setdefault(plate, {})
+            stem = name[: -len(_HTD)].casefold()
+            same[stem] = min(same.get(stem, file), file, key=lambda f: (f.count("/"), f))
         elif (parsed := parse_image_name(name)) is not None and not parsed.is_thumbnail:
             key = (plate, parsed.plate.casefold())
             names.setdefault(key, parsed.plate)
@@ -258,10 +262,11 @@ def _measurements(files: ExportFiles, folders: set[str]) -> list[Measurement]:
         alone = len(described) == 1 and sum(f == folder for f, _ in images) == 1
         htd_file = described.get(key) or (next(iter(described.values())) if alone else None)
         found.append(_measurement(files.root, folder, names[folder, key], there, htd_file))
-    empty = [(f, file) for f, by in htds.items() for file in by.values() if not any(i == f for i, _ in images)]
-    if empty and not found:
+    alone_there = [file for described in htds.values() for file in described.values()]
+    if alone_there and not found:
+        _htd(files.root / alone_there[0])
         raise InvalidDataError(
-            f"{files.root / empty[0][1]} describes a plate of which not one image is there",
+            f"{files.root / alone_there[0]} describes a plate of which not one image is there",
             hint="Copy the TIFF files beside the HTD file, with their folders.",
         )
     return found
@@ -283,8 +288,14 @@ def _measurement(
     )
     if htd_file is None:
         return measured
+    return replace(measured, htd=_htd(root / htd_file))
+
+
+def _htd(path: Path) -> Htd:
     try:
-        data = (root / htd_file).read_bytes()
+        if path.stat().st_size > _LARGEST_HTD:
+            raise NotAnExportError(f"{path} is too large for an HTD file")
+        data = path.read_bytes()
     except OSError as error:
-        raise StorageError(f"{root / htd_file} cannot be read: {error.strerror}") from error
-    return replace(measured, htd=parse_htd(data, str(root / htd_file)))
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_htd(data, str(path))

@@ -1,0 +1,305 @@
+"""ImageXpress HCS.ai acquisitions of MetaXpress Acquire: one folder a run, one folder each ``experiment*``.
+
+``experiment`` holds single planes or projections, ``experiment_z_stack`` the stacks they were made of, and
+``experiment_montage`` what was stitched from either. Offsets from the middle of the well have y down: in the protocol
+the lower rows of sites have the larger ``yOffsetFromWellCenterUm``, as the lower rows of wells have the larger stage y.
+Time stamps are seconds since 1970 in UTC; the hour in the ``.jdce`` is local, whatever its offset says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from ...errors import CytolakeError, InvalidDataError, NotAnExportError, StorageError
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, slug
+from ..channels import guess_roles
+from ..export import AcquisitionInfo, ChannelInfo, PlateExport
+from ..planes import BuiltPlanes, ExportFiles, PlaneTables, safe_path
+from ..readers import Evidence, ReaderOptions
+from .hcsai_files import Jdce, Protocol, parse_image_rows, parse_jdce, parse_protocol
+from .hcsai_parts import STACKS, Experiment, Part, channels, parts
+
+_JDCE, _PROTOCOL = ".jdce", ".mxprotocol"
+_MONTAGE = "experiment_montage"
+_EXPERIMENT = "experiment"
+_MOST_ENTRIES, _MOST_RUNS = 10_000, 200
+#: Seconds since 1970 of years that the instrument can have seen: 2001 to 2286.
+_EPOCH_S = (1e9, 1e10)
+_HINT = "Name the folder of the acquisition, with its .mxprotocol file and experiment folders."
+
+
+class HcsAiReader:
+    """Reads acquisitions with ``.mxprotocol``, ``.jdce`` and ``image_metadata_*.csv``."""
+
+    name = "hcsai"
+
+    def __init__(self, options: ReaderOptions | None = None) -> None:
+        self._options = options or ReaderOptions()
+
+    def with_options(self, options: ReaderOptions) -> Self:
+        """Return a reader that knows the size of pixels or of the plate where the files do not say them."""
+        return type(self)(options)
+
+    def detect(self, path: Path) -> Evidence | None:
+        """Look at the first ``.jdce``; confidence 0 where a file of that name is something else."""
+        index = next(_jdce_files(path), None)
+        if index is None:
+            return None
+        try:
+            jdce = parse_jdce(_read_bytes(index), index.name)
+        except CytolakeError as error:
+            # A damaged one is still nobody else's.
+            is_ours = not isinstance(error, NotAnExportError)
+            return self._evidence(1.0 if is_ours else 0.0, index, error.message)
+        said = f"{index.name}: ImageStack, version {jdce.version or 'unknown'}"
+        return self._evidence(1.0, index, said, jdce.software or "MetaXpress Acquire")
+
+    def _evidence(self, confidence: float, index: Path, *facts: str) -> Evidence:
+        return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
+
+    def read(self, path: Path) -> tuple[PlateExport, ...]:
+        """Return the plates of one acquisition, or of the acquisitions directly below ``path``."""
+        runs = _runs(path)
+        if not runs:
+            raise NotAnExportError(f"{path} holds no acquisition of ImageXpress HCS.ai", hint=_HINT)
+        exports = [self._run(run) for run in runs]
+        shared = Counter(export.plate_id for export in exports)
+        return tuple(
+            replace(export, plate_id=slug(f"{export.plate_id} {Path(export.root).name}"))
+            if shared[export.plate_id] > 1
+            else export
+            for export in exports
+        )
+
+    def _run(self, root: Path) -> PlateExport:
+        files = ExportFiles(root, skip=("autofocus",))
+        warnings: list[str] = []
+        experiments = _experiments(files, warnings)
+        protocol, protocol_file = _protocol(files, warnings)
+        recorded = parts(experiments, protocol, warnings)
+        tables = PlaneTables(str(files.root), files)
+        for number, part in enumerate(recorded, start=1):
+            _tell(part, number, tables, warnings)
+        jdce = experiments[0].jdce
+        built = tables.build(self._plate_size(jdce), warnings)
+        name = Path(experiments[0].files[0]).stem
+        said: list[str] = []
+        with_roles: list[ChannelInfo] = []
+        acquisitions = []
+        for number, part in enumerate(recorded, start=1):
+            own, about = guess_roles(channels(part, number, protocol))
+            with_roles += own
+            said += [warning for warning in about if warning not in said]
+            acquisitions.append(self._acquisition(part, number, built, protocol, len(recorded) > 1, warnings))
+        return PlateExport(
+            reader=self.name,
+            vendor="Molecular Devices ImageXpress HCS.ai",
+            format_version=f"jdce {jdce.version}" if jdce.version else "jdce",
+            root=str(files.root),
+            plate_id=slug(jdce.barcode or name),
+            barcode=jdce.barcode,
+            name=name,
+            plate_type=jdce.plate_type,
+            n_rows=built.n_rows,
+            n_columns=built.n_columns,
+            acquisitions=tuple(acquisitions),
+            channels=tuple(with_roles),
+            planes=built.planes,
+            fields=built.fields,
+            metadata_files=(*(f for e in experiments for f in e.files), *((protocol_file,) if protocol_file else ())),
+            warnings=(*warnings, *said),
+        )
+
+    def _plate_size(self, jdce: Jdce) -> tuple[int, int] | None:
+        if self._options.plate_format is not None:
+            return self._options.plate_format
+        rows, columns = jdce.n_rows, jdce.n_columns
+        return (rows, columns) if rows and columns and rows <= MAX_ROWS and columns <= MAX_COLUMNS else None
+
+    def _acquisition(
+        self, part: Part, number: int, built: BuiltPlanes, protocol: Protocol, several: bool, warnings: list[str]
+    ) -> AcquisitionInfo:
+        jdce, where = part.experiment.jdce, part.experiment.files[0]
+        size = jdce.pixel_size_um
+        if self._options.pixel_size_um is not None:
+            size = (self._options.pixel_size_um, self._options.pixel_size_um)
+        if size is None:
+            raise InvalidDataError(
+                f"{where} does not say how large pixels are", hint="Give their side in µm: --pixel-size UM"
+            )
+        shapes = Counter((r.height, r.width) for r in part.rows if r.height and r.width)
+        height, width = shapes.most_common(1)[0][0] if shapes else (jdce.height, jdce.width)
+        if not height or not width:
+            raise InvalidDataError(f"{where} and its images do not say how large the images are")
+        step = None
+        if part.z_mode == "stack":
+            told = {w.z_step_um for w in jdce.wavelengths if w.index in part.waves and w.z_step_um} or {jdce.z_step_um}
+            step = told.pop() if len(told) == 1 else None
+            step = step if step is not None else built.z_step_um(number, warnings)
+        magnification = re.match(r"\s*(\d+(?:\.\d+)?)\s*[xX]", jdce.objective or "")
+        started_at, ended_at = built.span(number)
+        return AcquisitionInfo(
+            acquisition_id=number,
+            height=height,
+            width=width,
+            pixel_size_x_um=size[0],
+            pixel_size_y_um=size[1],
+            z_step_um=step,
+            z_mode=part.z_mode,
+            measurement_id=jdce.uuid,
+            name=f"{part.experiment.folder or jdce.plate_id} {part.z_mode}" if several else jdce.plate_id,
+            started_at=started_at.astimezone(UTC) if started_at else None,
+            ended_at=ended_at.astimezone(UTC) if ended_at else None,
+            time_interval_s=built.time_interval_s(number),
+            operator=jdce.operator,
+            instrument_manufacturer="Molecular Devices",
+            instrument_model="ImageXpress HCS.ai",
+            software=jdce.software,
+            modality=_modality(protocol.light_path),
+            camera=protocol.camera,
+            magnification=float(magnification[1]) if magnification else None,
+            numerical_aperture=protocol.numerical_aperture,
+        )
+
+
+def _modality(light_path: str | None) -> str | None:
+    text = (light_path or "").lower()
+    return "spinning_disk_confocal" if text.startswith("confocal") else "widefield" if text == "widefield" else None
+
+
+def _list(folder: Path) -> list[tuple[str, bool]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e.name, e.is_dir()) for e in islice(entries, _MOST_ENTRIES) if not e.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _jdce_in(folder: Path) -> list[Path]:
+    return [folder / name for name, is_folder in _list(folder) if not is_folder and name.lower().endswith(_JDCE)]
+
+
+def _jdce_files(path: Path) -> Iterator[Path]:
+    """Give the ``.jdce`` files of the acquisitions at a path, outermost folders first."""
+    if path.is_file():
+        if path.name.lower().endswith(_JDCE):
+            yield path
+            return
+        if not path.name.lower().endswith(_PROTOCOL):
+            return
+        path = path.parent
+    yield from _jdce_of_run(path)
+    for name, is_folder in _list(path)[:_MOST_RUNS]:
+        if is_folder and not name.lower().startswith(_EXPERIMENT):
+            yield from _jdce_of_run(path / name)
+
+
+def _jdce_of_run(folder: Path) -> Iterator[Path]:
+    yield from _jdce_in(folder)
+    for name, is_folder in _list(folder):
+        if is_folder and name.lower().startswith(_EXPERIMENT):
+            yield from _jdce_in(folder / name)
+
+
+def _runs(path: Path) -> list[Path]:
+    """Return the folders of the acquisitions at a path: where the experiment folders lie."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # links stay as the user named them
+    found: dict[Path, None] = {}
+    for jdce in _jdce_files(path):
+        is_inner = jdce.parent.name.lower().startswith(_EXPERIMENT)
+        found[jdce.parent.parent if is_inner else jdce.parent] = None
+    return list(found)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _experiments(files: ExportFiles, warnings: list[str]) -> list[Experiment]:
+    """Read the experiments of an acquisition, stacks first; a montage only where there is nothing else."""
+    found: dict[str, str] = {}
+    for file in files:
+        folder = file.rpartition("/")[0]
+        if file.lower().endswith(_JDCE) and "/" not in folder:
+            if folder in found:
+                raise InvalidDataError(f"{files.root / folder} holds two .jdce files, {found[folder]} and {file}")
+            found[folder] = file
+    montages = [folder for folder in found if folder.lower() == _MONTAGE]
+    if montages and len(found) > len(montages):
+        warnings.append(f"{montages[0]} holds images stitched from the others; it is left out")
+        for folder in montages:
+            del found[folder]
+    order = sorted(found, key=lambda folder: (folder.lower() != STACKS, folder))
+    return [_experiment(files, folder, found[folder], warnings) for folder in order]
+
+
+def _experiment(files: ExportFiles, folder: str, jdce_file: str, warnings: list[str]) -> Experiment:
+    prefix = f"{folder}/" if folder else ""
+    jdce = parse_jdce(_read_bytes(files.root / jdce_file), str(files.root / jdce_file))
+    named = [files.find(prefix + safe_path(name, jdce_file)) for name in jdce.csv_names]
+    there = [name for name, size in named if size is not None]
+    if len(there) < len(named):
+        raise InvalidDataError(
+            f"{files.root / jdce_file} names {next(n for n, s in named if s is None)}, which is not there",
+            hint="Copy all files of the experiment folder.",
+        )
+    if not named:
+        pattern = re.compile(rf"{re.escape(prefix)}image_metadata[^/]*\.csv", re.IGNORECASE)
+        there = [file for file in files if pattern.fullmatch(file)]
+    rows = tuple(r for name in there for r in parse_image_rows(_read_bytes(files.root / name), str(files.root / name)))
+    if not rows:
+        raise InvalidDataError(f"{files.root / folder} describes no image", hint="Copy its image_metadata CSV files.")
+    if not jdce.is_complete:
+        warnings.append(f"{jdce_file}: the acquisition was not completed; what it did not write is not promised")
+    return Experiment(folder=folder, jdce=jdce, rows=rows, files=(jdce_file, *there))
+
+
+def _protocol(files: ExportFiles, warnings: list[str]) -> tuple[Protocol, str | None]:
+    file = next((f for f in files if f.lower().endswith(_PROTOCOL) and "/" not in f), None)
+    if file is None:
+        return Protocol(), None
+    try:
+        return parse_protocol(_read_bytes(files.root / file), file), file
+    except InvalidDataError as error:
+        warnings.append(f"the protocol is not used: {error.message}")
+        return Protocol(), file
+
+
+def _tell(part: Part, number: int, tables: PlaneTables, warnings: list[str]) -> None:
+    index = {wave: position for position, wave in enumerate(part.waves)}
+    prefix = f"{part.experiment.folder}/" if part.experiment.folder else ""
+    for row in part.rows:
+        where = f"{part.experiment.files[-1]}, line {row.line}"
+        tables.add(
+            acquisition_id=number,
+            row=row.row,
+            column=row.column,
+            field_id=row.field,
+            timepoint=row.timepoint,
+            z=row.z_index if part.z_mode == "stack" else 0,
+            channel_index=index[row.wavelength],
+            file=prefix + safe_path(f"{row.folder}/{row.file}" if row.folder else row.file, where),
+            x_um=row.offset_x_um,
+            y_um=row.offset_y_um,
+            z_um=row.z_um,
+            acquired_at=_moment(row.timestamp_s),
+        )
+    if any(row.offset_x_um is None or row.offset_y_um is None for row in part.rows):
+        warnings.append(f"{part.experiment.files[-1]} does not give the place of every field")
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    if seconds is None or not _EPOCH_S[0] <= seconds < _EPOCH_S[1]:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
