@@ -6,29 +6,32 @@ A reader is a small object with a name and two methods; third parties add theirs
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import ConfigurationError, NotAnExportError, NotFoundError, UsageError
+from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from ..wording import did_you_mean
 from .export import PlateExport
+from .planes import PLATE_FORMATS
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
 _BUILT_IN = {
     "cellvoyager": (".vendors.cellvoyager", "CellVoyagerReader"),
     "czi": (".vendors.czi", "CziReader"),
     "harmony": (".vendors.harmony", "HarmonyReader"),
-    "hcsai": (".vendors.hcsai", "HcsAiReader"),
-    "imagexpress": (".vendors.imagexpress", "ImageXpressReader"),
     "incell": (".vendors.incell", "InCellReader"),
-    "pattern": (".vendors.pattern", "PatternReader"),
     # The last resort: names alone.
+    "pattern": (".vendors.pattern", "PatternReader"),
 }
 _GROUP = "cytolake.readers"
+#: µm that a pixel of a light microscope may have.
+_SMALLEST_PIXEL_UM, _LARGEST_PIXEL_UM = 0.01, 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,54 @@ class ReaderOptions:
     pattern: str | None = None
     pixel_size_um: float | None = None
     plate_format: tuple[int, int] | None = None
+
+
+def reader_options(
+    *,
+    pattern: str | None = None,
+    pixel_size_um: float | None = None,
+    plate_format: str | int | tuple[int, int] | None = None,
+) -> ReaderOptions:
+    """Return options from what a person writes.
+
+    Parameters
+    ----------
+    pattern
+        A preset of file names, or a regular expression.
+    pixel_size_um
+        Side of a pixel at the sample, µm.
+    plate_format
+        A number of wells (``96``), or rows and columns (``8x12``).
+
+    Raises
+    ------
+    UsageError
+        No microscope has such pixels, or there is no such plate.
+    """
+    if pixel_size_um is not None and not _SMALLEST_PIXEL_UM < pixel_size_um < _LARGEST_PIXEL_UM:
+        raise UsageError(
+            f"a pixel of {pixel_size_um:g} µm at the sample is none of a light microscope",
+            hint="Give the camera's pixel divided by the magnification, in µm, such as 0.325.",
+        )
+    size = None if plate_format is None else _plate_format(plate_format)
+    return ReaderOptions(pattern=pattern or None, pixel_size_um=pixel_size_um, plate_format=size)
+
+
+def _plate_format(told: str | int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(told, tuple):
+        size: tuple[int, int] | None = told
+    else:
+        text = re.sub(r"\s", "", str(told)).lower().replace("×", "x")
+        sides = re.fullmatch(r"([0-9]{1,2})x([0-9]{1,2})", text)
+        by_wells = {str(rows * columns): (rows, columns) for rows, columns in PLATE_FORMATS}
+        size = (int(sides[1]), int(sides[2])) if sides else by_wells.get(text)
+    if size is None or not (1 <= size[0] <= MAX_ROWS and 1 <= size[1] <= MAX_COLUMNS):
+        wells = ", ".join(str(rows * columns) for rows, columns in PLATE_FORMATS)
+        raise UsageError(
+            f"there is no plate format {told!r}",
+            hint=f"Give a number of wells ({wells}) or rows and columns, such as 8x12 (32x48 is the largest).",
+        )
+    return size
 
 
 @runtime_checkable
@@ -112,6 +163,19 @@ def readers() -> dict[str, Reader]:
 def _plugins() -> tuple[EntryPoint, ...]:
     # Asking goes through the metadata of every installed package.
     return tuple(entry_points(group=_GROUP))
+
+
+def describe_readers() -> list[dict[str, Any]]:
+    """List the readers: ``name``, ``description``, and the ``presets`` of those that read by file names.
+
+    A preset has ``name``, ``vendor``, ``origin`` and ``example``; what a reader calls by the attribute ``presets``.
+    """
+    found = []
+    for name, reader in readers().items():
+        words = (type(reader).__doc__ or "").strip().split("\n\n")[0]
+        presets = [dict(one) for one in getattr(reader, "presets", ())]
+        found.append({"name": name, "description": " ".join(words.replace("`", "").split()), "presets": presets})
+    return found
 
 
 def get_reader(name: str, options: ReaderOptions | None = None) -> Reader:
