@@ -14,6 +14,7 @@ from lxml import etree
 
 from ...errors import InvalidDataError
 from .cellvoyager_xml import check_root, facts_of, number, positive, read_elements, text_of, whole
+from .safe_xml import local_name
 
 _IMAGE = "IMG"
 
@@ -228,7 +229,7 @@ def parse_mes(data: bytes, name: str = "the .mes") -> MeasurementSetting:
 
 
 def _children(element: etree._Element, tag: str) -> list[etree._Element]:
-    return [child for child in element if etree.QName(child).localname == tag]
+    return [child for child in element if local_name(child) == tag]
 
 
 def _action(element: etree._Element, where: str) -> Action:

@@ -488,6 +488,17 @@ def test_something_else_of_that_name(tmp_path: Path) -> None:
     assert "urn:other" in evidence.facts[0]
 
 
+def test_a_prefix_that_was_never_declared(tmp_path: Path) -> None:
+    folder = usual().write(tmp_path / "x")
+    for file in folder.glob("*.w*"):
+        file.write_bytes(file.read_bytes().replace(b"xmlns:bts", b"xmlns:bt"))
+    mes = folder / "Protocol 20x.mes"
+    mes.write_bytes(mes.read_bytes().replace(b"<bts:Light", b"<b:Light").replace(b"</bts:Light", b"</b:Light"))
+    (export,) = CellVoyagerReader().read(folder)
+    assert told(export, "not used: 1009680001_Cellvis_#P96-1.5H-N.wpp is no WellPlateProduct")
+    assert export.channels[0].excitation_nm is None
+
+
 def test_details_without_records(tmp_path: Path) -> None:
     folder = usual().write(tmp_path / "x")
     (folder / "MeasurementData.mlf").unlink()
