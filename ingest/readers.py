@@ -26,6 +26,7 @@ _BUILT_IN = {
     "czi": (".vendors.czi", "CziReader"),
     "harmony": (".vendors.harmony", "HarmonyReader"),
     "incell": (".vendors.incell", "InCellReader"),
+    "ome-zarr": (".vendors.ome_zarr", "OmeZarrReader"),
     # The last resort: names alone.
     "pattern": (".vendors.pattern", "PatternReader"),
 }

@@ -25,7 +25,7 @@ _IDLE_FILES, _IDLE_BYTES = 64, 64 * 2**20
 
 
 def open_source(path: Path | str) -> PlaneSource:
-    """Open a file of planes; its suffix says what it is, and anything unknown is taken for a TIFF.
+    """Open a file of planes; its suffix says what it is, a folder is a Zarr array, anything unknown a TIFF.
 
     Raises
     ------
@@ -36,6 +36,10 @@ def open_source(path: Path | str) -> PlaneSource:
     MissingExtraError
         When the format needs a package that is not installed.
     """
+    if Path(path).is_dir():
+        from .zarr_array import ZarrSource
+
+        return ZarrSource(path)
     suffix = Path(path).suffix.lower()
     if suffix == ".czi":
         from .czi import CziSource

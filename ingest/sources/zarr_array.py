@@ -1,0 +1,144 @@
+"""Planes of a Zarr array (version 2 or 3): the array's folder is the file, its planes count in C order.
+
+All axes but the last two number the planes: with axes t, c, z, y, x the plane (t, c, z) is ``(t * C + c) * Z + z``.
+The hash is that of what is stored: SHA-256 over one line per file of the array, sorted by path, each the path, a NUL
+and the SHA-256 of the file's bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import StorageError
+from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, refusal
+from .zarr_layout import array_files, find_document, parse_array, stored_chunks
+
+if TYPE_CHECKING:
+    import tensorstore as ts
+
+#: Decoded bytes that are kept where a chunk holds several planes, which would else be decoded once for each.
+_KEPT_BYTES = 48 * 2**20
+_HINT = "Copy the plate again from where it was written."
+
+
+class ZarrSource:
+    """The planes of one array on a disk.
+
+    Parameters
+    ----------
+    path
+        The folder of the array.
+
+    Raises
+    ------
+    SourceFileError
+        There is no array, or its document is damaged.
+    StorageError
+        The folder cannot be read.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        folder = Path(path)
+        document = find_document(folder)
+        if document is None:
+            raise refusal(self.path, "holds no Zarr array", hint=_HINT)
+        try:
+            data = document.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{document} cannot be read: {error.strerror}") from error
+        self.layout = parse_array(data, str(document))
+        self._stored = stored_chunks(folder, self.layout)
+        self.stamp = (self._stored.size, self._stored.changed_ns)
+        self._opened: ts.TensorStore | None = None
+        self._sha256: str | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the array's files, as the module says."""
+        with self._lock:
+            if self._sha256 is None:
+                digest = hashlib.sha256()
+                for name, _ in array_files(Path(self.path)):
+                    file = OpenFile(Path(self.path) / name)
+                    try:
+                        digest.update(f"{name}\0{file.sha256}\n".encode())
+                    finally:
+                        file.close()
+                self._sha256 = digest.hexdigest()
+            return self._sha256
+
+    @property
+    def count(self) -> int:
+        """How many planes the array has."""
+        return self.layout.planes
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of decoded chunks that may be kept."""
+        if not self.layout.spans_planes:
+            return 0
+        return min(_KEPT_BYTES, math.prod(self.layout.shape) * 2)
+
+    def plane_format(self, number: int = 0) -> PlaneFormat:
+        """Return shape and type of the planes.
+
+        Raises
+        ------
+        SourceFileError
+            They are not of 8- or 16-bit unsigned integers, there is no such plane, or no chunk of it is stored.
+        """
+        if self.layout.dtype not in PIXEL_TYPES:
+            raise refusal(
+                self.path,
+                f"holds {self.layout.dtype} pixels; planes are {' or '.join(PIXEL_TYPES)}",
+                hint="Computed images cannot stand among camera images; bring in the plate of raw images.",
+            )
+        if not 0 <= number < self.count:
+            raise refusal(self.path, f"has no plane {number}, but {self.count}", hint=_HINT)
+        if not self._stored.has(self.layout, number):
+            raise refusal(self.path, f"stores nothing of plane {number}", hint=_HINT)
+        height, width = self.layout.shape[-2:]
+        return (height, width), np.dtype(self.layout.dtype)
+
+    def read_plane(self, number: int, out: npt.NDArray[Any]) -> None:
+        """Decode a plane into ``out``, or raise SourceFileError; ``out`` is then undefined."""
+        what = f"plane {number}"
+        check_pixels(self.path, what, self.plane_format(number), out)
+        with guard(self.path, f"{what} cannot be decoded"):
+            import tensorstore as ts
+
+            array = self._array()[self.layout.place(number)]
+            ts.array(out).write(array).result()
+
+    def _array(self) -> ts.TensorStore:
+        with self._lock:
+            if self._opened is None:
+                import tensorstore as ts
+
+                kept = _KEPT_BYTES if self.layout.spans_planes else 0
+                context = ts.Context(
+                    {
+                        "cache_pool": {"total_bytes_limit": kept},
+                        "data_copy_concurrency": {"limit": 1},
+                        "file_io_concurrency": {"limit": 4},
+                    }
+                )
+                spec = {
+                    "driver": "zarr3" if self.layout.zarr_format == 3 else "zarr",
+                    "kvstore": {"driver": "file", "path": f"{self.path}/"},
+                }
+                self._opened = ts.open(spec, read=True, open=True, context=context).result()
+            return self._opened
+
+    def close(self) -> None:
+        """Give back what was kept."""
+        self._opened = None

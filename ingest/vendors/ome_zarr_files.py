@@ -1,0 +1,185 @@
+"""Walking an OME-Zarr plate on the disk: its wells, their images, and the arrays that are there.
+
+Only documents are read, and of each image the names of the files of its full-size array: labels, tables and the other
+levels of the pyramid are neither listed nor opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import StorageError
+from ..planes import safe_path
+from ..sources.zarr_layout import StoredChunks, ZarrLayout, find_document, parse_array, stored_chunks
+from .ome_zarr_meta import ZarrImage, ZarrPlate, ZarrWell, group_kind, parse_image, parse_well
+
+_GROUP_DOCUMENTS = ("zarr.json", ".zattrs")
+#: Folders below the one that was named that are looked into for plates.
+_MOST_FOLDERS = 1_000
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundImage:
+    """One image that a well lists.
+
+    ``image`` is None where it is not there, ``layout`` and ``stored`` where its array is not. Paths are relative to
+    the plate. ``acquisition`` is the plate's own number.
+    """
+
+    well: ZarrWell
+    name: str
+    acquisition: int
+    path: str
+    image: ZarrImage | None
+    layout: ZarrLayout | None
+    stored: StoredChunks | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPlate:
+    """What lies in a plate: its images, and the documents that were read (relative to the plate)."""
+
+    images: tuple[FoundImage, ...]
+    documents: tuple[str, ...]
+
+
+def group_document(folder: Path) -> Path | None:
+    """Return the document of the group in a folder, None where there is none."""
+    return next((folder / name for name in _GROUP_DOCUMENTS if (folder / name).is_file()), None)
+
+
+def find_plates(path: Path) -> list[Path]:
+    """Return the documents of the plates at ``path``: of the folder itself, or of the plates directly below it.
+
+    The document of a folder that is a group but no plate is returned too, so that one can say what it is.
+    """
+    if path.is_file():
+        return [path] if path.name in (*_GROUP_DOCUMENTS, ".zgroup") and group_document(path.parent) else []
+    own = group_document(path)
+    if own is not None:
+        return [own]
+    found = []
+    try:
+        with os.scandir(path) as listing:
+            folders = sorted(
+                entry.path for entry, _ in zip(listing, range(_MOST_FOLDERS), strict=False) if _is_dir(entry)
+            )
+    except OSError:
+        return []  # a folder that may not be looked into is none of ours
+    for folder in folders:
+        document = group_document(Path(folder))
+        if document is not None and _is_plate(document):
+            found.append(document)
+    return found
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_plate(document: Path) -> bool:
+    try:
+        return group_kind(document.read_bytes(), str(document)) == "plate"
+    except OSError:
+        return False
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a document.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def walk_plate(root: Path, plate: ZarrPlate, warnings: list[str]) -> FoundPlate:
+    """Look at every well and image that a plate lists.
+
+    Parameters
+    ----------
+    warnings
+        Gets what is listed and not there, and what is there and not taken.
+
+    Raises
+    ------
+    SourceFileError, InvalidDataError
+        A document is damaged, or a path leaves the plate.
+    """
+    return _Walk(root, warnings).plate(plate)
+
+
+class _Walk:
+    def __init__(self, root: Path, warnings: list[str]) -> None:
+        self._root = root
+        self._warnings = warnings
+        self._documents: list[str] = []
+        self._others: dict[str, Counter[str]] = {"labels": Counter(), "tables": Counter()}
+        self._further = 0
+
+    def plate(self, plate: ZarrPlate) -> FoundPlate:
+        absent = []
+        images: list[FoundImage] = []
+        for well in plate.wells:
+            path = safe_path(well.path, f"{self._root}: a well")
+            document = group_document(self._root / path)
+            if document is None:
+                absent.append(path)
+                continue
+            for field in parse_well(self._read(document), str(document)):
+                name = safe_path(field.path, f"{document}: an image")
+                images.append(self._image(well, name, field.acquisition or 0, f"{path}/{name}"))
+        if absent:
+            self._warnings.append(
+                f"{len(absent)} wells are listed and not there: {', '.join(absent[:_SHOWN])}"
+                + (" …" if len(absent) > _SHOWN else "")
+            )
+        for kind, names in self._others.items():
+            if names:
+                listed = ", ".join(f"{name} (in {count} images)" for name, count in names.most_common(10))
+                self._warnings.append(f"{kind} are not taken with the images: {listed}")
+        if self._further:
+            self._warnings.append(f"{self._further} images have several multiscales; the first of each is taken")
+        return FoundPlate(images=tuple(images), documents=tuple(self._documents))
+
+    def _image(self, well: ZarrWell, name: str, acquisition: int, path: str) -> FoundImage:
+        folder = self._root / path
+        document = group_document(folder)
+        image = layout = stored = None
+        if document is not None:
+            image = parse_image(self._read(document), str(document))
+            self._further += image.others > 0
+            path = f"{path}/{safe_path(image.path, f'{document}: the first level')}"
+            array = find_document(self._root / path)
+            if array is not None:
+                layout = parse_array(self._read(array), str(array))
+                stored = stored_chunks(self._root / path, layout)
+            for kind, names in self._others.items():
+                names.update(_folders(folder / kind))
+        return FoundImage(
+            well=well, name=name, acquisition=acquisition, path=path, image=image, layout=layout, stored=stored
+        )
+
+    def _read(self, document: Path) -> bytes:
+        self._documents.append(document.relative_to(self._root).as_posix())
+        return read_bytes(document)
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as listing:
+            return [entry.name for entry in listing if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError:
+        return []
