@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 Existing = Literal["error", "skip", "replace", "extend"]
 PathLike = str | Path
+PlateFormat = int | str | tuple[int, int]
 
 
 def init_lake(url: PathLike, *, name: str | None = None) -> Lake:
@@ -53,8 +54,17 @@ def open_lake(url: PathLike) -> Lake:
     return Lake(open_root(str(url)))
 
 
-def inspect(export: PathLike, *, reader: str | None = None) -> dict[str, Any]:
+def inspect(
+    export: PathLike,
+    *,
+    reader: str | None = None,
+    pattern: str | None = None,
+    pixel_size_um: float | None = None,
+    plate_format: PlateFormat | None = None,
+) -> dict[str, Any]:
     """Say what a vendor export is, from its metadata alone; keys as the command line documents them.
+
+    ``pattern``, ``pixel_size_um`` and ``plate_format`` are those of :meth:`Lake.ingest`.
 
     Raises
     ------
@@ -62,17 +72,26 @@ def inspect(export: PathLike, *, reader: str | None = None) -> dict[str, Any]:
         No reader knows it; the message says what was looked at.
     """
     from .ingest.inspect import summarize
-    from .ingest.readers import detect, read_export
+    from .ingest.readers import detect, read_export, reader_options
 
-    evidence = detect(export, reader)
-    return summarize(evidence, read_export(export, evidence.reader))
+    options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
+    evidence = detect(export, reader, options)
+    return summarize(evidence, read_export(export, evidence.reader, options))
 
 
-def inspect_picture(export: PathLike, *, reader: str | None = None, well: str | None = None) -> bytes:
+def inspect_picture(
+    export: PathLike,
+    *,
+    reader: str | None = None,
+    well: str | None = None,
+    pattern: str | None = None,
+    pixel_size_um: float | None = None,
+    plate_format: PlateFormat | None = None,
+) -> bytes:
     """Draw the plates of an export, as PNG: wells with data, fields per well, missing planes; one well's fields.
 
     ``well`` is drawn with its fields where the stage took them, with pixels where their files are there; it is the
-    first well with the most fields when None.
+    first well with the most fields when None. The other arguments are those of :func:`inspect`.
 
     Raises
     ------
@@ -82,9 +101,10 @@ def inspect_picture(export: PathLike, *, reader: str | None = None, well: str | 
         The export has no image of that well.
     """
     from .ingest.picture import draw
-    from .ingest.readers import read_export
+    from .ingest.readers import read_export, reader_options
 
-    return draw(read_export(export, reader), well=well)
+    options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
+    return draw(read_export(export, reader, options), well=well)
 
 
 def recipes() -> list[dict[str, Any]]:
@@ -123,6 +143,13 @@ def roles() -> list[dict[str, Any]]:
     return [{"role": role, "aliases": list(aliases)} for role, aliases in enum_aliases("ChannelRole").items()]
 
 
+def readers() -> list[dict[str, Any]]:
+    """List the readers of vendor exports: ``name``, ``description``, ``presets`` (of file names, with an example)."""
+    from .ingest.readers import describe_readers
+
+    return describe_readers()
+
+
 class Lake:
     """An open lake; get one from :func:`open_lake` or :func:`init_lake`."""
 
@@ -154,6 +181,9 @@ class Lake:
         workers: int | None = None,
         dry_run: bool = False,
         reader: str | None = None,
+        pattern: str | None = None,
+        pixel_size_um: float | None = None,
+        plate_format: PlateFormat | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Bring the plates of a vendor export into a study.
@@ -177,6 +207,12 @@ class Lake:
             Say what would happen and write nothing.
         reader
             Name of the reader; found by content when None.
+        pattern
+            For a folder of TIFF files: a preset of file names, or a regular expression with named groups.
+        pixel_size_um
+            Side of a pixel at the sample, where the files do not say it.
+        plate_format
+            Wells of the plate (``96``) or its rows and columns (``"8x12"``), where the files do not say it.
         progress
             Called with (fields done, fields in all).
 
@@ -188,10 +224,11 @@ class Lake:
         from .ingest.annotation.apply import annotate_export, check_annotation
         from .ingest.channels import apply_roles
         from .ingest.convert import ingest_export
-        from .ingest.readers import read_export
+        from .ingest.readers import read_export, reader_options
         from .ingest.roles import change_roles
 
-        exports = [apply_roles(one, roles or {}) for one in read_export(export, reader)]
+        options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
+        exports = [apply_roles(one, roles or {}) for one in read_export(export, reader, options)]
         if plate is not None and len(exports) > 1:
             raise UsageError(
                 f"{export} holds {len(exports)} plates, which cannot all be called {plate!r}",

@@ -8,23 +8,23 @@ from typing import Any
 
 import click
 
-from .options import common, lake_option, role_option, the_lake
+from .options import common, export_options, lake_option, role_option, the_lake
 from .output import counted, exit_code, facts, progress_bar, report, say, size, table
 
 
 @click.command()
 @click.argument("export", type=click.Path())
-@click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given.")
+@export_options
 @click.option("--picture", metavar="FILE", type=click.Path(dir_okay=False), help="Draw the plate as PNG.")
 @click.option("--well", metavar="WELL", help="Whose fields to draw; else those of the well with the most.")
 @common
-def inspect(export: str, reader: str | None, picture: str | None, well: str | None, json_: bool) -> None:
+def inspect(export: str, picture: str | None, well: str | None, json_: bool, **told: Any) -> None:
     """Say what a vendor export is, without reading pixels."""
     from .. import lake
 
-    result = lake.inspect(export, reader=reader)
+    result = lake.inspect(export, **told)
     if picture is not None:
-        drawn = lake.inspect_picture(export, reader=result["reader"], well=well)
+        drawn = lake.inspect_picture(export, well=well, **told | {"reader": result["reader"]})
         _write(Path(picture), drawn)
         say(f"wrote {picture}")
     report(result, json_=json_, readable=_inspected)
@@ -87,7 +87,7 @@ def _inspected(result: Mapping[str, Any]) -> str:
     show_default=True,
     help="What to do when the lake has the plate already.",
 )
-@click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given.")
+@export_options
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many threads convert; else one per core.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @lake_option
@@ -101,10 +101,10 @@ def ingest(
     plate_maps: tuple[str, ...],
     roles: Mapping[str, str],
     existing: Any,
-    reader: str | None,
     workers: int | None,
     dry_run: bool,
     json_: bool,
+    **told: Any,
 ) -> int:
     """Bring a vendor export into the lake: an OME-Zarr plate, and rows that describe it."""
     lake = the_lake(ctx)
@@ -118,8 +118,8 @@ def ingest(
             existing=existing,
             workers=workers,
             dry_run=dry_run,
-            reader=reader,
             progress=progress,
+            **told,
         )
     report(result, json_=json_, readable=_ingested)
     return exit_code(result)

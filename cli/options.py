@@ -39,6 +39,32 @@ def common(command: F) -> F:
     return click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")(command)
 
 
+def export_options(command: F) -> F:
+    """Give a verb what a person may say of an export, as the arguments that :func:`cytolake.lake.inspect` takes."""
+    for option in reversed(
+        (
+            click.option("--reader", metavar="NAME", help="Which reader to use; recognised by content if not given."),
+            click.option(
+                "--pattern",
+                metavar="NAME|REGEX",
+                help="How TIFF files are named: a preset, or groups as in '(?P<well>[A-P]\\d+)_(?P<channel>\\w+)'.",
+            ),
+            click.option(
+                "--pixel-size",
+                "pixel_size_um",
+                metavar="UM",
+                type=float,
+                help="Side of a pixel at the sample in µm, where the files do not say it.",
+            ),
+            click.option(
+                "--plate-format", metavar="96|384|8x12", help="Wells of the plate, where the files do not say them."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def role_option(command: F) -> F:
     """Give a verb ``--role CHANNEL=ROLE``, as often as wanted, as a dictionary ``roles``."""
     return click.option(

@@ -169,6 +169,22 @@ def _roles(result: Mapping[str, Any]) -> str:
     return table([(entry["role"], ", ".join(entry["aliases"])) for entry in result["roles"]], ("role", "also called"))
 
 
+@catalog.command()
+@common
+def readers(json_: bool) -> None:
+    """List the readers of vendor exports, and the presets of file names that --pattern takes."""
+    from .. import lake
+
+    report({"readers": lake.readers()}, json_=json_, readable=_readers)
+
+
+def _readers(result: Mapping[str, Any]) -> str:
+    known = table([(one["name"], one["description"]) for one in result["readers"]], ("reader", "reads"))
+    names = ("name", "example", "origin")
+    presets = [[preset[name] for name in names] for one in result["readers"] for preset in one["presets"]]
+    return "\n\n".join([known, table(presets, ("pattern", *names[1:]))])
+
+
 @click.command()
 @click.argument("row", metavar="STUDY/PLATE[/WELL[/FIELD[/OBJECT_SET[/OBJECT]]]]")
 @lake_option

@@ -64,6 +64,11 @@ class PatternReader:
     """Reads folders of TIFF files by their names: named presets, or a regular expression of one's own."""
 
     name = "pattern"
+    #: What ``--pattern`` may name, for lists.
+    presets = tuple(
+        {"name": one.name, "vendor": one.vendor, "origin": one.origin, "example": one.examples[0]}
+        for one in PRESETS.values()
+    )
 
     def __init__(self, options: ReaderOptions | None = None) -> None:
         self._options = options or ReaderOptions()
@@ -93,9 +98,12 @@ class PatternReader:
         best = _best(tiffs, path)
         if not best:
             return self._evidence(0.0, path, f"no preset explains names such as {shown(tiffs)} (--pattern)", *refused)
+        if best[0].count < _NEARLY_ALL * len(tiffs):
+            name, without = best[0].preset.name, shown(list(best[0].without))
+            fact = f"preset {name} explains {best[0].count} of {len(tiffs)} names, not {without} (--pattern {name})"
+            return self._evidence(0.0, path, fact)
         facts = [f"preset {one.preset.name} explains {one.count} of {len(tiffs)} names, as {tiffs[0]}" for one in best]
-        is_enough = best[0].count >= _NEARLY_ALL * len(tiffs)
-        return self._evidence(_CONFIDENCE if is_enough else 0.0, path, *facts)
+        return self._evidence(_CONFIDENCE, path, *facts)
 
     def _evidence(self, confidence: float, folder: Path, *facts: str) -> Evidence:
         return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(folder))

@@ -18,9 +18,10 @@ CYTOLAKE = str(Path(sys.executable).with_name("cytolake"))
 #: Options of each verb that cli.md promises, beside --help.
 OPTIONS = {
     "init": {"--name", "--json"},
-    "inspect": {"--reader", "--picture", "--json"},
+    "inspect": {"--reader", "--pattern", "--pixel-size", "--plate-format", "--picture", "--json"},
     "ingest": {
         "--study", "--plate", "--plate-map", "--role", "--existing", "--workers", "--dry-run", "--lake", "--json",
+        "--reader", "--pattern", "--pixel-size", "--plate-format",
     },
     "annotate": {"--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--lake", "--json"},
     "transform": {
@@ -47,7 +48,7 @@ def test_every_verb_is_there_with_its_options() -> None:
         assert promised <= options, name
     catalog = commands()["catalog"]
     assert isinstance(catalog, click.Group)
-    assert set(catalog.commands) == {"tables", "columns", "features", "recipes", "roles"}
+    assert set(catalog.commands) == {"tables", "columns", "features", "recipes", "roles", "readers"}
 
 
 def test_every_option_and_verb_has_help(run: Any) -> None:

@@ -116,6 +116,17 @@ def test_a_wide_answer_on_a_terminal_is_cut_at_its_edge(ask: Any, monkeypatch: p
     assert lines[-1] == "… 16 more columns: --format csv, or name the columns"
 
 
+def test_readers_and_presets_can_be_listed(run: Any) -> None:
+    listed = {entry["name"]: entry for entry in run("catalog", "readers", "--json").json["readers"]}
+    assert listed["harmony"]["presets"] == []
+    assert all(entry["description"] for entry in listed.values())
+    presets = {preset["name"]: preset for preset in listed["pattern"]["presets"]}
+    assert presets["incell-names"]["example"] == "A - 1(fld 1 wv DAPI - DAPI).tif"
+    out = run("catalog", "readers").out
+    for name in (*listed, *presets):
+        assert f"\n{name} " in out
+
+
 def test_recipes_can_be_listed_and_copied(run: Any, tmp_path: Path) -> None:
     listed = {entry["name"]: entry for entry in run("catalog", "recipes", "--json").json["recipes"]}
     assert set(listed) == {"nuclei", "nuclei-and-cells", "cell-painting"}

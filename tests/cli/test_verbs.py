@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vendor_exports.pattern import write_folder
 
 PLATE = {
     "plate_id": "P1",
@@ -42,6 +43,8 @@ def test_init_says_what_comes_next(run: Any) -> None:
     assert "cytolake --lake lab ingest" in ran.err
 
 
+#: What a person may say of an export, and did not.
+UNTOLD = {"reader": None, "pattern": None, "pixel_size_um": None, "plate_format": None}
 INSPECTED: dict[str, Any] = {
     "reader": "harmony",
     "evidence": {"confidence": 1.0, "index": "/x/Index.idx.xml", "facts": []},
@@ -71,7 +74,7 @@ INSPECTED: dict[str, Any] = {
 def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
     noted.answers |= {"inspect": INSPECTED, "inspect_picture": b"PNG"}
     ran = run("inspect", "export", "--reader", "harmony", "--picture", "plate.png")
-    assert noted.calls[0] == ("inspect", ("export",), {"reader": "harmony"})
+    assert noted.calls[0] == ("inspect", ("export",), {**UNTOLD, "reader": "harmony"})
     assert (tmp_path / "plate.png").read_bytes() == b"PNG"
     assert ran.err == "wrote plate.png\nwarning: channel 'Alexa 488' has no role\n"
     for line in ("vendor  PerkinElmer Harmony", "format       16 × 24", "planes       24 (2 missing)",
@@ -100,11 +103,68 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
         "existing": "extend",
         "workers": 3,
         "dry_run": True,
+        **UNTOLD,
         "reader": "harmony",
     }
     assert "warning: a dusty lens" in ran.err
     assert "P1        12      48     240        5        0  112.6 MB     3.25  images/pilot/P1.ome.zarr" in ran.out
     assert "run 20260102T030405000000-0a1b2c" in ran.out
+
+
+def test_what_is_told_of_an_export_is_passed_on(run: Any, noted: Any) -> None:
+    noted.answers |= {"inspect": INSPECTED, "inspect_picture": b"PNG", "ingest": ingested()}
+    told = ("--pattern", r"(?P<well>A\d)", "--pixel-size", "0.65", "--plate-format", "8x12")
+    expected = {"pattern": r"(?P<well>A\d)", "pixel_size_um": 0.65, "plate_format": "8x12"}
+    assert run("inspect", "export", *told, "--picture", "p.png").code == 0
+    assert noted.calls[0][2] == {"reader": None, **expected}
+    assert noted.calls[1][2] == {"reader": "harmony", "well": None, **expected}
+    assert run("ingest", "export", "--study", "s", "--lake", "lab", *told).code == 0
+    assert expected.items() <= noted.last[2].items()
+
+
+@pytest.mark.parametrize(
+    ("told", "message", "hint"),
+    [
+        (("--plate-format", "95"), "there is no plate format '95'", "96, 384, 1536"),
+        (("--plate-format", "33x48"), "there is no plate format '33x48'", "32x48 is the largest"),
+        (("--pixel-size", "0"), "a pixel of 0 µm", "divided by the magnification"),
+        (("--pixel-size", "wide"), "'wide' is not a valid float", "inspect --help"),
+        (
+            ("--pattern", "celomics"),
+            "no preset of file names is called 'celomics'; did you mean 'cellomics'?",
+            "Presets",
+        ),
+        (("--pattern", "(?P<well>"), "no regular expression that is understood", "RE2"),
+        (("--reader", "harmony", "--pixel-size", "0.5"), "takes everything from the export", "--reader"),
+    ],
+)
+def test_what_is_told_wrongly_is_a_usage_error(
+    run: Any, tmp_path: Path, told: tuple[str, ...], message: str, hint: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    ran = run("inspect", "x", *told)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert hint in ran.err
+
+
+def test_a_folder_of_tiff_files_from_end_to_end(run: Any, tmp_path: Path) -> None:
+    write_folder(tmp_path / "scans", [f"B{c}_{f}_GFP.tif" for c in (2, 3) for f in (1, 2)], resolution=(72, 72))
+    ran = run("inspect", "scans")
+    assert (ran.code, ran.out) == (4, "")
+    assert "no preset explains names such as B2_1_GFP.tif" in ran.err
+    pattern = r"(?P<well>[A-P]\d+)_(?P<field>\d+)_(?P<channel>\w+)\.tif"
+    ran = run("inspect", "scans", "--pattern", pattern)
+    assert ran.code == 4
+    assert "hint: Say it with --pixel-size UM" in ran.err
+    told = ("--pattern", pattern, "--pixel-size", "0.65", "--plate-format", "96")
+    ran = run("inspect", "scans", *told, "--json").json
+    assert (ran["reader"], ran["vendor"], ran["plates"][0]["wells"]) == ("pattern", "TIFF folder", 2)
+    assert (ran["plates"][0]["rows"], ran["plates"][0]["pixel_size_um"]) == (8, 0.65)
+    assert run("init", "lab").code == 0
+    ran = run("--lake", "lab", "ingest", "scans", "--study", "s", "--plate", "p", *told, "--json").json
+    assert (ran["status"], ran["plates"][0]["planes"], ran["plates"][0]["missing_planes"]) == ("ok", 4, 0)
+    assert run("--lake", "lab", "validate", "--deep").code == 0
 
 
 def test_ingest_json_is_the_result_alone(run: Any, noted: Any) -> None:
