@@ -27,6 +27,8 @@ _BUILT_IN = {
     "harmony": (".vendors.harmony", "HarmonyReader"),
     "incell": (".vendors.incell", "InCellReader"),
     "ome-zarr": (".vendors.ome_zarr", "OmeZarrReader"),
+    "ome-tiff": (".vendors.ome_tiff", "OmeTiffReader"),
+    "scanr": (".vendors.scanr", "ScanrReader"),
     # The last resort: names alone.
     "pattern": (".vendors.pattern", "PatternReader"),
 }
