@@ -76,9 +76,15 @@ def _plate(export: PlateExport) -> dict[str, Any]:
         "started_at": acquisition.started_at.isoformat() if acquisition.started_at else None,
         "planes": export.planes.num_rows,
         "missing_planes": export.planes["size"].null_count,
-        "bytes": pc.sum(export.planes["size"]).as_py() or 0,
+        "bytes": _bytes(export.planes),
         "annotated_wells": len(set(export.annotation["well_id"].to_pylist())),
     }
+
+
+def _bytes(planes: pa.Table) -> int:
+    """Count the bytes of the files; one may hold many planes."""
+    total: int | None = pc.sum(planes.group_by("file").aggregate([("size", "max")])["size_max"]).as_py()
+    return total or 0
 
 
 def _extent(planes: pa.Table, column: str) -> int:
