@@ -22,7 +22,7 @@ from ..export import PlateExport
 from ..planes import ExportFiles
 from ..readers import Evidence, ReaderOptions
 from .ome_planes import OmeSource, Rules, build_plate
-from .ome_tiff_files import candidates, check_whole, is_ome_tiff, is_xml, ome_xml_of
+from .ome_tiff_files import candidates, check_whole, is_ome_tiff, is_ours, is_xml, may_hold_xml, ome_xml_of
 from .ome_tiff_names import well_of_file
 from .ome_tiff_sources import load_folder, load_set
 from .ome_tiff_wells import PlateParts, describe, plates_by_name, plates_told
@@ -56,15 +56,14 @@ class OmeTiffReader:
         """Look into the first files: 1 with a plate in their metadata, 0.7 with wells in their names only."""
         path = path.absolute()
         if path.is_file():
-            return self._evidence(path, path.parent)
+            return self._evidence(path, path.parent) if may_hold_xml(path.name) else None
         files = candidates(path)
         several = sum(is_ome_tiff(file.name) for file in files) > 1
         found: list[Evidence] = []
         for file in files[:_OPENED]:
             one = self._evidence(file, path, several=several)
             # A plain TIFF or XML may be anybody's: one without a plate is not told of.
-            ours = is_ome_tiff(file.name) or file.name.lower().endswith(".ome")
-            if one is not None and (ours or one.confidence == 1):
+            if one is not None and (is_ours(file.name) or one.confidence == 1):
                 found.append(one)
             if one is not None and one.confidence == 1:
                 break
@@ -83,7 +82,7 @@ class OmeTiffReader:
                 return None
             creator = xml_root(xml, file.name).attributes.get("Creator", "an unnamed writer")
         except CytolakeError as error:
-            return evidence(0.0, error.message)
+            return evidence(0.0, error.message) if is_ours(file.name) else None
         if is_xml(file.name) and SIGNATURE.search(xml[:_READ_FOR_SIGNATURE]):
             return None
         if re.search(rb"<(?:\w+:)?BinaryOnly\b", xml):
@@ -104,6 +103,10 @@ class OmeTiffReader:
     def read(self, path: Path) -> tuple[PlateExport, ...]:
         """Return the plates of a folder, or those that a file is part of."""
         path = path.absolute()
+        if path.is_file() and not may_hold_xml(path.name):
+            raise NotAnExportError(
+                f"{path} is neither a TIFF nor an OME-XML", hint="Name a .ome.tif or .companion.ome."
+            )
         loaded = load_folder(path) if path.is_dir() else load_set(path)
         if not loaded.sources:
             raise NotAnExportError(

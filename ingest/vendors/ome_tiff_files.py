@@ -40,6 +40,16 @@ def is_plain_tiff(name: str) -> bool:
     return name.lower().endswith(PLAIN_TIFF_ENDS) and not is_ome_tiff(name)
 
 
+def is_ours(name: str) -> bool:
+    """Tell whether a name is nobody's but OME-TIFF's."""
+    return is_ome_tiff(name) or name.lower().endswith(".ome")
+
+
+def may_hold_xml(name: str) -> bool:
+    """Tell whether a file's name is one that OME-XML may be found in."""
+    return is_xml(name) or is_ome_tiff(name) or is_plain_tiff(name)
+
+
 @contextmanager
 def _guard(path: Path) -> Iterator[None]:
     """Turn what tifffile raises on damaged bytes, which is anything, into our error."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import harmony_xml
 from cytolake.ingest.readers import ReaderOptions
-from vendor_exports import cellvoyager, incell
+from vendor_exports import cellvoyager, incell, ome, scanr
 
 #: Makes an export in an empty folder, and returns what a user would name.
 Build = Callable[[Path], Path]
@@ -28,4 +28,9 @@ SMALL_EXPORTS: tuple[tuple[str, Build, ReaderOptions | None], ...] = (
     ("cellvoyager", lambda folder: cellvoyager.projections().write(folder / "20251201T134840_Test"), None),
     *(("harmony", _harmony(version), None) for version in ("V5", "V6", "V7")),
     ("incell", lambda folder: incell.Export(images=incell.grid()).write(folder / "plate"), None),
+    ("ome-tiff", lambda folder: ome.Plate(images=ome.grid(z=2, t=2)).write(folder / "plate"), None),
+    ("ome-tiff", lambda folder: ome.Plate(layout="single").write(folder / "plate"), None),
+    ("ome-tiff", lambda folder: ome.Plate(layout="alone", with_plate=False).write(folder / "plate"), None),
+    ("scanr", lambda folder: scanr.Experiment(fields=scanr.grid(z=2)).write(folder / "run"), None),
+    ("scanr", lambda folder: scanr.Experiment(kind="descriptor").write(folder / "run"), None),
 )
