@@ -95,6 +95,7 @@ def _inspected(result: Mapping[str, Any]) -> str:
 @click.pass_context
 def ingest(
     ctx: click.Context,
+    /,
     export: str,
     study: str,
     plate: str | None,

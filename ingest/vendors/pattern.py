@@ -118,7 +118,7 @@ class PatternReader:
             raise NotAnExportError(_nothing(files), hint="Name the folder that holds the images, as TIFF files.")
         found = _choose(tiffs, files.root) if self._preset is None else _told(self._preset, tiffs, files.root)
         about_all = _about(found, len(tiffs), files)
-        exports = []
+        exports: list[PlateExport] = []
         for name, own in split_plates(found.places, files.root, found.preset).items():
             exports.append(
                 plate_export(

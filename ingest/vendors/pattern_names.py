@@ -144,7 +144,7 @@ class NamePattern:
                     hint="Write it with fewer repetitions of repetitions.",
                 )
             part = pa.array([_plain(text) for text in texts[len(found) : len(found) + batch]], pa.string())
-            told = pc.extract_regex(part, self._compiled).to_pylist()
+            told: list[dict[str, str] | None] = pc.extract_regex(part, self._compiled).to_pylist()  # type: ignore[misc]
             found += [None if groups is None else self._said(groups) for groups in told]
             batch = min(2 * batch, _LARGEST_BATCH) if time.monotonic() - began < _BATCH_S else _FIRST_BATCH
         return found

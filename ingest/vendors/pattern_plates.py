@@ -305,9 +305,13 @@ def _pixel_size(
         resolution = next((header.resolution for header in headers if header.resolution), None)
         raise InvalidDataError(
             f"{about}: the files do not say the size of a pixel"
-            + (f"; their resolution tag says {resolution}, which is for printing" if resolution else ""),
+            + (f"; their resolution tag says {resolution}" if resolution else ""),
             hint="Say it with --pixel-size UM, the side of a pixel at the sample in µm.",
         )
+    if any(header.is_tag and header.pixel_size_um == found for header in headers):
+        side = f"{found[0]:g}" if found[0] == found[1] else f"{found[0]:g} × {found[1]:g}"
+        text = f"the pixel size, {side} µm, is what the resolution tags say (--pixel-size overrules)"
+        warnings += [text] if text not in warnings else []
     if len(sizes) > 1:
         warnings.append(f"channels differ in pixel size; {found[0]:g} × {found[1]:g} µm is recorded")
     return found

@@ -18,7 +18,7 @@ from .pattern_names import NamePattern
 #: Folders above the export that take part in matching, so that an inner folder of a tree may be named too.
 OUTER_FOLDERS = 4
 
-_ROW = r"(?:[A-P]|A[A-F])"
+_ROW = r"(?:A[A-F]|[A-Z])"
 _WELL = rf"(?P<well>{_ROW}\d{{1,2}})"
 _WELL_PADDED = rf"(?P<well>{_ROW}\d{{2}})"
 _TIF = r"\.tiff?$"

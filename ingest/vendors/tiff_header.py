@@ -2,7 +2,8 @@
 
 A size counts only where it can be one: microscope software writes it as OME-XML, as ImageJ's or MetaMorph's
 calibration, or as Gen5's XML; a bare resolution tag is believed between 0.05 and 20 µm, since 72 dots per inch says how
-to print. Pages are told apart too: planes of one size are data, smaller ones are a pyramid or a thumbnail.
+to print, and not where it says the size of a camera chip's pixels. Pages are told apart too: planes of one size are
+data, smaller ones are a pyramid or a thumbnail.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from ..sources.xml_tree import parse_tree
 
 #: µm that a bare resolution tag may say of a pixel, and that a calibration may.
 _BELIEVED_TAG, _BELIEVED = (0.05, 20.0), (0.01, 100.0)
+#: µm of the pixels of common camera chips: some software (Harmony, for one) writes these, not those at the sample.
+_CHIPS = (3.45, 4.54, 5.86, 6.45, 6.5, 7.4, 11.0, 13.0, 16.0)
 _MOST_PAGES = 10_000
 _LONGEST_TEXT = 1 << 24
 _UM = {
@@ -37,8 +40,8 @@ class TiffHeader:
     """One file.
 
     ``pages`` are those of the size of the first; ``steps`` says for each which time point, channel and z it is, from 0,
-    and ``axes`` which of these the file's own metadata names (none: they are taken for z). ``resolution`` says what
-    the tags held when no size could be believed.
+    and ``axes`` which of these the file's own metadata names (none: they are taken for z). ``is_tag`` says that the
+    size of a pixel is a bare resolution tag's; ``resolution`` what that tag says where it is not believed.
     """
 
     height: int
@@ -49,6 +52,7 @@ class TiffHeader:
     steps: tuple[tuple[int, int, int], ...]
     axes: frozenset[str]
     pixel_size_um: tuple[float, float] | None
+    is_tag: bool
     resolution: str | None
     z_step_um: float | None
     excitation_nm: float | None = None
@@ -128,6 +132,7 @@ def _header(tiff: tifffile.TiffFile, name: str) -> TiffHeader:
         steps=steps,
         axes=frozenset(axis for axis, length in said.sizes if length > 1),
         pixel_size_um=size or tagged,
+        is_tag=size is None and tagged is not None,
         resolution=resolution,
         z_step_um=said.z_step_um,
         excitation_nm=said.excitation_nm,
@@ -268,9 +273,11 @@ def _resolution(page: Any) -> tuple[tuple[float, float] | None, str | None]:
     if to_um is None or not per_x or not per_y:
         return None, None
     x, y = to_um / per_x, to_um / per_y
+    if any(abs(x / binning - chip) < 0.005 * chip for chip in _CHIPS for binning in (1, 2)):
+        return None, f"{x:.4g} µm, as the pixels of a camera chip"
     if all(_BELIEVED_TAG[0] <= side <= _BELIEVED_TAG[1] for side in (x, y)):
         return (round(x, 6), round(y, 6)), None
-    return None, f"{x:.4g} µm ({per_x * 25_400 / to_um:.4g} dots per inch)"
+    return None, f"{x:.4g} µm ({per_x * 25_400 / to_um:.4g} dots per inch), as for printing"
 
 
 def _ratio(page: Any, tag: str) -> float | None:

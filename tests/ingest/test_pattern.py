@@ -406,6 +406,26 @@ def test_the_budget_of_an_expression_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 # --- files
 
 
+@pytest.mark.parametrize("size_um", [6.4503, 13.0, 25.0, 0.04])
+def test_a_resolution_tag_that_is_no_size_at_the_sample(tmp_path: Path, size_um: float) -> None:
+    how = {"resolution": (10_000 / size_um, 10_000 / size_um), "resolutionunit": "CENTIMETER"}
+    folder = write_folder(tmp_path / "p", ["r01c01f01p01-ch1sk1fk1fl1.tiff"], **how)
+    with pytest.raises(InvalidDataError, match=f"resolution tag says {size_um:.4g} µm"):
+        read(folder)
+
+
+def test_a_size_from_bare_tags_is_told(tmp_path: Path) -> None:
+    assert said(
+        read(write_folder(tmp_path / "p", cellomics())), "the pixel size, 0.5 µm, is what the resolution tags say"
+    )
+
+
+def test_rows_of_the_largest_plate(tmp_path: Path) -> None:
+    export = read(write_folder(tmp_path / "p", cellomics(["A01", "P24", "Q25", "Z48", "AF48"])))
+    assert (export.n_rows, export.n_columns) == (32, 48)
+    assert {w for (w,) in planes(export, "well_id")} == {"A01", "P24", "Q25", "Z48", "AF48"}
+
+
 def test_the_size_of_a_pixel_is_never_guessed(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "p", cellomics(), resolution=(72, 72), resolutionunit="INCH")
     with pytest.raises(InvalidDataError, match=r"352\.8 µm \(72 dots per inch\)") as error:
