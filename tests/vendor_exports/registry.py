@@ -7,7 +7,7 @@ from pathlib import Path
 
 import harmony_xml
 from cytolake.ingest.readers import ReaderOptions
-from vendor_exports import cellvoyager, incell, ome, scanr
+from vendor_exports import cellvoyager, incell, ome, pattern, scanr
 
 #: Makes an export in an empty folder, and returns what a user would name.
 Build = Callable[[Path], Path]
@@ -31,6 +31,7 @@ SMALL_EXPORTS: tuple[tuple[str, Build, ReaderOptions | None], ...] = (
     ("ome-tiff", lambda folder: ome.Plate(images=ome.grid(z=2, t=2)).write(folder / "plate"), None),
     ("ome-tiff", lambda folder: ome.Plate(layout="single").write(folder / "plate"), None),
     ("ome-tiff", lambda folder: ome.Plate(layout="alone", with_plate=False).write(folder / "plate"), None),
+    ("pattern", lambda folder: pattern.write_folder(folder / "plate", pattern.cellomics()), None),
     ("scanr", lambda folder: scanr.Experiment(fields=scanr.grid(z=2)).write(folder / "run"), None),
     ("scanr", lambda folder: scanr.Experiment(kind="descriptor").write(folder / "run"), None),
 )
