@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ...errors import InvalidDataError
-from ...schemas.ontology import enum_value, enum_values
+from ...schemas.identifiers import parse_well
+from ...schemas.ontology import enum_value, enum_values, find_term
 from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, to_hours
 from ...wording import did_you_mean
 from .columns import Column
+from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, UNKNOWN_ROLES, plain
 
 #: What people and programs write into a cell that has no value.
-_NOTHING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "-"})
+_NOTHING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "-", "–", "—", "."})
 _TRUE = frozenset({"true", "yes", "y", "1", "x", "t"})
 _FALSE = frozenset({"false", "no", "n", "0", "f"})
-#: Words for controls beyond those of the schema. ``negative`` is a vehicle or a guide, as the treatment of the well is.
-_CONTROLS = {
-    "pos": "positive",
-    "poscon": "positive",
-    "pos control": "positive",
-    "treated": "treatment",
-    "treatment": "treatment",
-    "compound": "treatment",
-    "no treatment control": "untreated",
-}
-_NEGATIVE = frozenset({"negative", "negative control", "neg", "neg control", "negcon", "neg ctrl"})
-NEGATIVE = "negative"
+_COUNTED = re.compile(r"(?:replicates?|rep|r|passage|p|#)[ ._#-]*([0-9]{1,6})", re.IGNORECASE)
+_TAXON = re.compile(r"(?:NCBI[ _]?Taxon(?:omy)?[:_ ]*(?:ID[:_ ]*)?|txid|taxid[:_ ]*)?([1-9][0-9]{0,8})", re.IGNORECASE)
+_GENE_AS_DATE = re.compile(
+    r"(?:[0-9]{1,2}[-./ ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)-[0-9]{1,2})",
+    re.IGNORECASE,
+)
+_WELL_WORDS = re.compile(r"(?:well|pos(?:ition)?)?[ _:#.-]*(.*?)\s*", re.IGNORECASE)
+_SPLIT_WELL = re.compile(r"([A-Za-z]{1,2})[ _:.,/-]+([0-9]{1,3})")
+_ROW_COLUMN = re.compile(
+    r"R(?:ow)?[ _:.-]*([0-9]{1,2}|[A-Za-z]{1,2})[ _:.,/-]*C(?:ol(?:umn)?)?[ _:.-]*([0-9]{1,2})", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +43,23 @@ class CellFault:
 
 def is_nothing(text: str) -> bool:
     """Tell whether a cell says that there is no value."""
-    return text.casefold() in _NOTHING
+    return not text or (len(text) < 5 and text.casefold() in _NOTHING)
 
 
 def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
     """Return the value of a cell that is not empty, or its fault.
 
-    Kinds ``quantity`` and ``hours`` give floats in hours or text; a ``control`` may give :data:`NEGATIVE`, which only
-    the whole row can tell apart. Quantities are read by :func:`read_quantity`, which needs the cell of the unit.
+    Kinds ``quantity`` and ``hours`` give floats in hours or text; a ``control`` may give
+    :data:`~.controls.NEGATIVE`, which only the whole row can tell apart, or :data:`~.controls.UNKNOWN_ROLES`'s None.
+    Quantities are read by :func:`read_quantity`, which needs the cell of the unit.
     """
     try:
         match column.slot.kind:
             case "whole":
                 return _whole(text), None
+            case "count":
+                found = _COUNTED.fullmatch(text)
+                return (int(found[1]) if found else _whole(text)), None
             case "number":
                 return parse_number(text), None
             case "flag":
@@ -64,6 +72,10 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
                 return _control(text)
             case "type":
                 return _enum("PerturbationType", text)
+            case "taxon":
+                return _taxon(text), None
+            case "gene":
+                return _gene(text)
             case _:
                 return text, None
     except InvalidDataError as error:
@@ -100,6 +112,37 @@ def read_quantity(
     return quantity, None
 
 
+@lru_cache(maxsize=8192)
+def read_well(text: str) -> tuple[int, int]:
+    """Return row and column, from 1, of a well as people write it.
+
+    Beyond :func:`~cytolake.schemas.identifiers.parse_well`: ``Well B03``, ``B-3``, ``B 3``, ``B:03``, ``Row 2 Col 3``.
+
+    Raises
+    ------
+    InvalidDataError
+        It is no well. A bare number is none: some count along rows, others along columns.
+    """
+    found = _WELL_WORDS.fullmatch(text.strip())
+    name = found[1] if found else text
+    if split := _SPLIT_WELL.fullmatch(name):
+        return parse_well(f"{split[1]}{split[2]}")
+    if named := _ROW_COLUMN.fullmatch(name):
+        return read_position(named[1], named[2])
+    if name.isdecimal() and len(name) != 4:
+        raise InvalidDataError(
+            f"{text!r} is a number, not a well name: some number wells along rows, others along columns",
+            hint="Write the well's name, such as B07, or two columns 'row' and 'column'.",
+        )
+    return parse_well(name)
+
+
+def read_position(row: str, column: str) -> tuple[int, int]:
+    """Return the place that a row (letters or a number) and a column say."""
+    row, column = row.strip(), column.strip()
+    return parse_well(f"R{row}C{column}" if row.isdecimal() else f"{row}{column}")
+
+
 def _is_bare(text: str) -> bool:
     try:
         parse_number(text)
@@ -116,6 +159,8 @@ def _whole(text: str) -> int:
     value = parse_number(text)
     if value != int(value):
         raise InvalidDataError(f"{text!r} is not a whole number")
+    if abs(value) > 2**53:
+        raise InvalidDataError(f"{text!r} is larger than a spreadsheet can hold exactly")
     return int(value)
 
 
@@ -133,14 +178,35 @@ def _hours(text: str, unit: str | None) -> float:
     return hours
 
 
+def _taxon(text: str) -> str | None:
+    """Return the NCBI taxonomy term of an organism's name or number."""
+    if found := _TAXON.fullmatch(text.strip()):
+        return f"NCBITaxon:{found[1]}"
+    term = find_term(text, "NCBITaxon")
+    if term is None:
+        raise InvalidDataError(
+            f"{text!r} is no organism that is known by name",
+            hint="Write its NCBI taxonomy term, such as NCBITaxon:9606.",
+        )
+    return term.id
+
+
+def _gene(text: str) -> tuple[str | None, CellFault | None]:
+    if _GENE_AS_DATE.fullmatch(text):
+        return None, CellFault("date", f"{text!r} looks like a gene that a spreadsheet made a date of, such as SEPT2")
+    return text, None
+
+
 def _control(text: str) -> tuple[str | None, CellFault | None]:
-    word = " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
-    if word in _NEGATIVE:
+    word = plain(text)
+    if word in NEGATIVE_WORDS:
         return NEGATIVE, None
     if word.startswith("poscon"):
         return "positive", None
-    if word in _CONTROLS:
-        return _CONTROLS[word], None
+    if word in UNKNOWN_ROLES:
+        return None, None
+    if word in CONTROLS:
+        return CONTROLS[word], None
     return _enum("ControlType", text)
 
 

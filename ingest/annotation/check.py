@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .columns import match_columns
-from .platemap import check_sheets
+from .columns import known_column
+from .files import is_sheet, open_file, split_sheet, stem_of
+from .gather import contributions
+from .platemap import read_annotation
 from .result import AnnotationResult, PlateFormat
-from .sheet import Sheet, read_sheet
+
+__all__ = ["check_sheet", "is_sheet"]
 
 #: Rows and columns of the largest format that well names reach.
 _LARGEST = (32, 48)
-_SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx", ".xls"}
-
-
-def is_sheet(path: Path | str) -> bool:
-    """Whether a path is named like a sheet."""
-    return Path(path).suffix.lower() in _SUFFIXES
 
 
 def check_sheet(path: Path | str, plates: Mapping[str, PlateFormat] | None = None) -> AnnotationResult:
@@ -37,20 +34,27 @@ def check_sheet(path: Path | str, plates: Mapping[str, PlateFormat] | None = Non
     NotFoundError
         There is no such file.
     InvalidDataError
-        It is no text table. What is wrong inside a table is in ``errors`` of the result.
+        It is no table. What is wrong inside a table is in ``errors`` of the result.
     """
-    sheet = read_sheet(path)
     known = plates or {}
     rows, columns = _LARGEST
     formats = [
-        known.get(name) or PlateFormat(plate_id=name, n_rows=rows, n_columns=columns) for name in _plates_named(sheet)
+        known.get(name) or PlateFormat(plate_id=name, n_rows=rows, n_columns=columns) for name in _plates_named(path)
     ]
-    return check_sheets([sheet], study_id="unknown", plates=formats, run_id="check")
+    return read_annotation([path], study_id="unknown", plates=formats, run_id="check")
 
 
-def _plates_named(sheet: Sheet) -> list[str]:
-    columns, _ = match_columns(sheet.headers, keep_unknown=False, as_attributes=())
-    place = next((column for column in columns if column.slot.name == "plate"), None)
-    if place is None:
-        return [Path(sheet.name).stem]
-    return sorted({row.cells[place.position] for row in sheet.rows} - {""})
+def _plates_named(path: Path | str) -> list[str]:
+    """Return the plates that a file speaks of; one that names none is taken for the map of one plate."""
+    if Path(path).is_dir():
+        return [Path(path).name]
+    names: set[str] = set()
+    for one in contributions(open_file(path)):
+        names |= {plate.barcode for plate in one.barcodes}
+        for sheet in one.wells:
+            found = [
+                c for i, h in enumerate(sheet.headers) if h and (c := known_column(h, i)) and c.slot.name == "plate"
+            ]
+            named = {row.cells[c.position] for c in found[:1] for row in sheet.rows} | set(sheet.plates)
+            names |= named or ({sheet.title} if sheet.title else set())
+    return sorted(names - {""}) or [stem_of(split_sheet(path)[0].name)]

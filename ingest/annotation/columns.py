@@ -1,100 +1,43 @@
-"""What the headers of a plate map mean: one table of slots and the names that people give them.
+"""What the headers of a plate map mean.
 
-A header is compared without case, blanks and punctuation. A unit may stand in it (``dose_uM``, ``Concentration [nM]``),
-and a number at its end says which perturbation of a combination it is about (``compound_2``). A near miss of a known
-name is an error that names it, because a silently dropped ``concentraton`` is worse than a stopped import; what is not
-near anything is kept as an attribute of the well.
+A header is compared without case, blanks and punctuation with the names in :mod:`.slots`. A unit may stand in it
+(``dose_uM``, ``Concentration [nM]``), and a number at its end says which perturbation of a combination it is about
+(``compound_2``). A near miss of a known name is an error that names it, because a silently dropped ``concentraton`` is
+worse than a stopped import; what is not near anything is kept as an attribute of the well.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import Literal
 
 from ...errors import InvalidDataError
 from ...schemas.units import parse_unit
+from .slots import ATTRIBUTES, BY_NAME, Slot, fold
 
-#: Where a value goes: the place of the row, a slot of the well, of the perturbation, of its dose, or of the biosample.
-Target = Literal["place", "well", "perturbation", "dose", "biosample", "attribute"]
-#: How a cell is read.
-Kind = Literal["text", "whole", "number", "flag", "control", "type", "quantity", "unit", "hours"]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A slot that a column may fill. ``names`` are further names of it, in the form of :func:`fold`."""
-
-    name: str
-    target: Target
-    kind: Kind = "text"
-    names: tuple[str, ...] = ()
-
-
-SLOTS: tuple[Slot, ...] = (
-    Slot("well", "place", names=("wellid", "wellposition", "wellname", "wellpos", "wells", "position")),
-    Slot("row", "place", names=("wellrow", "platerow")),
-    Slot("column", "place", names=("col", "wellcol", "wellcolumn", "platecolumn", "platecol")),
-    Slot("plate", "place", names=("plateid", "platename", "barcode", "platebarcode", "assayplatebarcode")),
-    Slot("biosample_id", "well", names=("biosample", "lineid", "line")),
-    Slot("cell_line", "biosample", names=("cellline", "cell", "celllinename")),
-    Slot("sample_id", "well", names=("sample", "samplename")),
-    Slot("seeding_density", "well", "number", ("seeddensity", "platingdensity", "cellsperwell", "density")),
-    Slot("control_type", "well", "control", ("control", "welltype", "contenttype")),
-    Slot("control_name", "well"),
-    Slot("replicate", "well", "whole", ("rep", "replicatenumber", "replicateno")),
-    Slot("excluded", "well", "flag", ("exclude", "isexcluded")),
-    Slot("exclusion_reason", "well", names=("excludereason", "reasonforexclusion")),
-    Slot("perturbation", "perturbation", names=("perturbationname", "broadsample", "jcp2022", "treatment")),
-    Slot("perturbation_type", "perturbation", "type", ("perturbationmodality", "modality", "treatmenttype")),
-    Slot("compound", "perturbation", names=("compoundname", "drug", "drugname", "molecule", "pertiname")),
-    Slot("inchikey", "perturbation"),
-    Slot("inchi", "perturbation"),
-    Slot("smiles", "perturbation"),
-    Slot("chebi_id", "perturbation", names=("chebi",)),
-    Slot("pubchem_cid", "perturbation", "whole", ("pubchem",)),
-    Slot("chembl_id", "perturbation", names=("chembl",)),
-    Slot("vendor", "perturbation", names=("supplier", "compoundvendor")),
-    Slot("catalogue_number", "perturbation", names=("catalognumber", "catno", "catalogueno", "catalogno")),
-    Slot("batch", "perturbation", names=("lot", "compoundbatch")),
-    Slot("solvent", "perturbation", names=("vehicle",)),
-    Slot("gene", "perturbation", names=("genesymbol", "genename", "targetgene", "symbol")),
-    Slot("ncbi_gene_id", "perturbation", "whole", ("entrezid", "entrezgeneid", "geneid", "ncbigene")),
-    Slot("hgnc_id", "perturbation", names=("hgnc",)),
-    Slot("ensembl_id", "perturbation", names=("ensembl", "ensemblgeneid")),
-    Slot("guide_sequence", "perturbation", names=("guide", "sgrna", "sgrnasequence", "targetsequence")),
-    Slot("guide_id", "perturbation", names=("sgrnaid", "sirnaid")),
-    Slot("vector", "perturbation"),
-    Slot("taxon", "perturbation"),
-    Slot("concentration", "dose", "quantity", ("conc", "dose")),
-    Slot("concentration_unit", "dose", "unit", ("unit", "units", "doseunit", "doseunits", "concunit")),
-    Slot("duration_h", "dose", "hours", ("duration", "treatmentduration", "durationhours", "treatmenttime")),
-    Slot("start_h", "dose", "hours", ("start", "treatmentstart", "starthours")),
-)  # fmt: skip
-
-#: Known words for things that are no slot of a well: kept as attributes, never taken for a misspelling.
-_ATTRIBUTES = frozenset({"platemapname", "comment", "comments", "note", "notes", "genotype", "perttype", "timepoint"})
-#: Units at the end of a folded header of a concentration.
-_UNIT_ENDINGS = {"um": "uM", "nm": "nM", "mm": "mM", "pm": "pM", "ugml": "ug/mL", "ngml": "ng/mL", "mgml": "mg/mL"}
+#: Units at the end of a folded header of a concentration, the longest first.
+_UNIT_ENDINGS = {
+    "micromolar": "uM", "nanomolar": "nM", "millimolar": "mM",
+    "ugml": "ug/mL", "ngml": "ng/mL", "mgml": "mg/mL", "ugperml": "ug/mL", "ngperml": "ng/mL", "mgperml": "mg/mL",
+    "inum": "uM", "innm": "nM", "inmm": "mM", "um": "uM", "nm": "nM", "mm": "mM", "pm": "pM",
+}  # fmt: skip
+#: JUMP and Broad maps give the dose so.
+_WHOLE_DOSES = {"mmolesperliter": "mM", "mmoleperliter": "mM", "mgperml": "mg/mL"}
 _WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*\Z")
 _NUMBERED = re.compile(r"(.+?)[ _.-]?([1-9])\Z")
 _NEAR = 0.85
-
-_BY_NAME: dict[str, Slot] = {}
-for _slot in SLOTS:
-    for _name in (_slot.name, *_slot.names):
-        _BY_NAME[re.sub(r"[^a-z0-9]", "", _name)] = _slot
-#: JUMP and Broad maps give the dose so.
-_MILLIMOLAR = {"mmolesperliter": "mM", "mmoleperliter": "mM", "mgperml": "mg/mL"}
+#: Endings of words that make another word of a name: ``Gene Symbol Synonyms`` is no slip of ``Gene Symbol``.
+_OTHER_WORDS = ("comments", "synonyms", "ref", "accession", "build", "version", "url", "library", "comment", "short")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column of a sheet: its header, the slot that it fills, which perturbation it is about, and its unit.
 
-    ``unit`` is UCUM, ``unit_text`` what the header calls it.
+    ``unit`` is UCUM, ``unit_text`` what the header calls it; ``implies`` is the kind of perturbation that the header
+    says; a ``weak`` column gives way to another one for its slot.
     """
 
     header: str
@@ -103,6 +46,8 @@ class Column:
     number: int = 1
     unit: str | None = None
     unit_text: str | None = None
+    implies: str | None = None
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +59,11 @@ class HeaderFault:
     message: str
 
 
-def fold(header: str) -> str:
-    """Return a header without case, blanks, punctuation and CellProfiler's ``Metadata_``."""
-    letters = header.replace("µ", "u").replace("μ", "u").lower()
-    return re.sub(r"[^a-z0-9]", "", letters.removeprefix("metadata_"))
-
-
 def match_columns(
-    headers: Sequence[str], *, keep_unknown: bool = False, as_attributes: Collection[str] = ()
+    headers: Sequence[str],
+    *,
+    keep_unknown: bool = False,
+    as_attributes: Collection[str] = (),
 ) -> tuple[list[Column], list[HeaderFault]]:
     """Say what each column of a sheet is.
 
@@ -137,7 +79,8 @@ def match_columns(
     Returns
     -------
     columns, faults
-        A column whose ``slot.target`` is ``attribute`` has the header as the slot's name.
+        A column whose ``slot.target`` is ``attribute`` has the header as the slot's name. Several columns may say the
+        place of a row, and must then agree.
     """
     columns: list[Column] = []
     faults: list[HeaderFault] = []
@@ -145,7 +88,7 @@ def match_columns(
         if not header:
             faults.append(HeaderFault(header="", rule="no-header", message=f"column {position + 1} has no header"))
             continue
-        column = None if header in as_attributes else _known(header, position)
+        column = None if header in as_attributes else known_column(header, position)
         if column is None:
             near = None if keep_unknown or header in as_attributes else _nearest(header)
             if near:
@@ -158,9 +101,16 @@ def match_columns(
                     )
                 )
                 continue
-            column = Column(header=header, position=position, slot=Slot(header, "attribute"))
-        clash = next((c for c in columns if (c.slot, c.number) == (column.slot, column.number)), None)
-        if clash:
+            column = _attribute(header, position)
+        clash = next((c for c in columns if (c.slot.name, c.number) == (column.slot.name, column.number)), None)
+        if clash is None or column.slot.target == "place":
+            columns.append(column)
+        elif column.weak:
+            columns.append(_attribute(header, position))
+        elif clash.weak:
+            columns[columns.index(clash)] = _attribute(clash.header, clash.position)
+            columns.append(column)
+        else:
             faults.append(
                 HeaderFault(
                     header=header,
@@ -168,36 +118,52 @@ def match_columns(
                     message=f"columns {clash.header!r} and {header!r} both say {column.slot.name}",
                 )
             )
-            continue
-        columns.append(column)
     return columns, faults
 
 
-def _known(header: str, position: int) -> Column | None:
-    """Return the column of a header that is a name of a slot, with its unit and number."""
+def _attribute(header: str, position: int) -> Column:
+    return Column(header=header, position=position, slot=Slot(header, "attribute"))
+
+
+def known_column(header: str, position: int = 0) -> Column | None:
+    """Return the column of a header that is a name of a slot, with its unit and number; None for any other."""
+    whole = BY_NAME.get(fold(header))
+    if whole is not None and fold(header) not in _WHOLE_DOSES:
+        slot, weak, implies = whole
+        return Column(header=header, position=position, slot=slot, weak=weak, implies=implies)
     plain, unit = header, None
     written = _WITH_UNIT.match(header)
     if written:
         plain, unit = written.group(1), written.group(2)
     for text, number in ((plain, 1), *_numbered(plain)):
-        folded = fold(text)
-        slot = _BY_NAME.get(folded)
-        ending = next((e for e in _UNIT_ENDINGS if folded.endswith(e)), None)
-        if slot is None and folded in _MILLIMOLAR:
-            slot, unit = _BY_NAME["concentration"], _MILLIMOLAR[folded]
-        elif slot is None and ending and _is_dose(folded.removesuffix(ending)):
-            slot, unit = _BY_NAME["concentration"], _UNIT_ENDINGS[ending]
-        if slot is None or (number > 1 and slot.target not in ("perturbation", "dose")):
+        found = _named(fold(text), unit)
+        if found is None:
             continue
-        if unit is None:
-            return Column(header=header, position=position, slot=slot, number=number)
+        (slot, weak, implies), unit_text = found
+        if number > 1 and slot.target not in ("perturbation", "dose"):
+            continue
+        column = Column(header=header, position=position, slot=slot, number=number, weak=weak, implies=implies)
+        if unit_text is None:
+            return column
         if slot.kind not in ("quantity", "hours"):
             continue
         try:
-            known = parse_unit(unit)
+            return replace(column, unit=parse_unit(unit_text), unit_text=unit_text)
         except InvalidDataError:
             continue
-        return Column(header=header, position=position, slot=slot, number=number, unit=known, unit_text=unit)
+    return None
+
+
+def _named(folded: str, unit: str | None) -> tuple[tuple[Slot, bool, str | None], str | None] | None:
+    """Return the slot of a folded name, with the unit that the name itself says where none stands beside it."""
+    if folded in _WHOLE_DOSES:
+        return BY_NAME[folded], unit or _WHOLE_DOSES[folded]
+    if folded in BY_NAME:
+        return BY_NAME[folded], unit
+    for ending, written in _UNIT_ENDINGS.items():
+        base = BY_NAME.get(folded.removesuffix(ending)) if folded.endswith(ending) else None
+        if base is not None and base[0].kind == "quantity":
+            return base, unit or written
     return None
 
 
@@ -206,16 +172,17 @@ def _numbered(header: str) -> list[tuple[str, int]]:
     return [(found.group(1), int(found.group(2)))] if found else []
 
 
-def _is_dose(folded: str) -> bool:
-    slot = _BY_NAME.get(folded)
-    return slot is not None and slot.kind == "quantity"
-
-
 def _nearest(header: str) -> str | None:
     """Return the known name that a header is a slip of, as it is best written."""
-    folded = fold(header)
-    if folded in _ATTRIBUTES or len(folded) < 4:
-        return None
-    rated = [(SequenceMatcher(None, folded, name).ratio(), name, slot.name) for name, slot in _BY_NAME.items()]
-    ratio, _, slot = max(rated)
-    return slot if ratio >= _NEAR else None
+    written = _WITH_UNIT.match(header)
+    best, slot = _NEAR, None
+    for folded in dict.fromkeys((fold(header), fold(written.group(1)) if written else fold(header))):
+        if folded in ATTRIBUTES or len(folded) < 4 or folded.endswith(_OTHER_WORDS):
+            return None
+        matcher = SequenceMatcher(None, "", folded)
+        for name, (candidate, _, _) in BY_NAME.items():
+            matcher.set_seq1(name)
+            possible = matcher.real_quick_ratio() >= best and matcher.quick_ratio() >= best
+            if possible and (ratio := matcher.ratio()) >= best:
+                best, slot = ratio, candidate.name
+    return slot

@@ -136,15 +136,25 @@ def _facts(doses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def merge_perturbations(
-    wanted: Iterable[Mapping[str, Any]], known: Iterable[Mapping[str, Any]], *, replace: bool
+def merge_records(
+    wanted: Iterable[Mapping[str, Any]], known: Iterable[Mapping[str, Any]], *, key: str, replace: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the rows of ``perturbations`` that are new or say more than before, and the contradictions."""
-    before = {row["perturbation_id"]: dict(row) for row in known}
+    """Return the rows of a table that are new or say more than before, and the contradictions.
+
+    Parameters
+    ----------
+    wanted
+        What the sheets say; slots that they do not speak of are absent or None.
+    known
+        The rows that the lake has of the same things.
+    key
+        The column that tells the rows apart.
+    """
+    before = {row[key]: dict(row) for row in known}
     rows: list[dict[str, Any]] = []
     found: list[str] = []
     for new in wanted:
-        old = before.get(new["perturbation_id"])
+        old = before.get(new[key])
         if old is None:
             rows.append(dict(new))
             continue
@@ -152,10 +162,31 @@ def merge_perturbations(
         different = {name: value for name, value in facts.items() if old.get(name) != value}
         if not replace:
             found += [
-                f"{name} of {new['perturbation_id']} is {old[name]}, the sheet says {value}"
+                f"{name} of {new[key]} is {old[name]}, the sheet says {value}"
                 for name, value in different.items()
                 if old.get(name) is not None
             ]
         if different:
             rows.append(old | facts | {"run_id": new["run_id"]})
     return rows, found
+
+
+def fill_records(
+    rows: Iterable[Mapping[str, Any]], said: Mapping[str, Any], *, run_id: str, replace: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows in which open slots are filled, and what was said otherwise before and stays so.
+
+    With ``replace`` what is said now goes before.
+    """
+    changed: list[dict[str, Any]] = []
+    kept: dict[str, None] = {}
+    for row in rows:
+        updates = {}
+        for slot, value in said.items():
+            if row.get(slot) in (None, "") or replace:
+                updates[slot] = value
+            elif row[slot] != value:
+                kept[f"{slot} is {row[slot]}, as the export says; the sheet says {value} (--replace overrules)"] = None
+        if any(row.get(slot) != value for slot, value in updates.items()):
+            changed.append(dict(row) | updates | {"run_id": run_id})
+    return changed, list(kept)

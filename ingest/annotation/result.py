@@ -23,6 +23,7 @@ class PlateFormat:
     n_rows: int
     n_columns: int
     barcode: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ class WellAnnotation:
 
     ``values`` holds the slots of ``wells`` that the sheet has a column for, ``None`` where the cell is empty;
     ``treatments`` is ``None`` where the sheet has no column about treatments, and empty where the well got none.
-    ``cell_line`` becomes a biosample. ``file`` and ``line`` say where all this stands.
+    ``biosample`` holds the slots of ``biosamples`` that it says of the sample in the well. ``file`` and ``line`` say
+    where all this stands.
     """
 
     plate_id: str
@@ -62,7 +64,7 @@ class WellAnnotation:
     values: Mapping[str, Any]
     attributes: Mapping[str, str]
     treatments: tuple[Treatment, ...] | None
-    cell_line: str | None
+    biosample: Mapping[str, Any]
     file: str
     line: int
 
@@ -87,11 +89,44 @@ def treatment_slots(treatments: Sequence[Treatment]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFacts:
+    """What sheets say beyond the wells.
+
+    Attributes
+    ----------
+    study
+        Slots of ``studies``.
+    biosample
+        Slots of ``biosamples`` that hold for every sample of the sheets.
+    plate
+        Slots of ``plates`` that hold for every plate that the sheets annotate.
+    acquisition
+        Slots of ``acquisitions``, filled where the microscope left them open.
+    plates
+        Plate -> slots of ``plates`` that hold for it alone.
+    """
+
+    study: Mapping[str, Any] = field(default_factory=dict)
+    biosample: Mapping[str, Any] = field(default_factory=dict)
+    plate: Mapping[str, Any] = field(default_factory=dict)
+    acquisition: Mapping[str, Any] = field(default_factory=dict)
+    plates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.study or self.biosample or self.plate or self.acquisition or self.plates)
+
+    def of_plate(self, plate_id: str) -> dict[str, Any]:
+        """Return the slots of ``plates`` that are said of a plate."""
+        return {**self.plate, **self.plates.get(plate_id, {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationResult:
     """Everything that some sheets say about the wells of a study.
 
     ``annotations`` are the valid rows in the order of plate and well. Where there are ``errors`` they are not to be
-    written, unless the user said that valid rows should be accepted. ``inputs`` are file names and SHA-256.
+    written, unless the user said that valid rows should be accepted. ``inputs`` are file names and SHA-256; ``facts``
+    is what was said of the study as a whole.
     """
 
     study_id: str
@@ -100,6 +135,7 @@ class AnnotationResult:
     errors: tuple[RowError, ...]
     warnings: tuple[str, ...]
     inputs: tuple[tuple[str, str], ...] = field(default=())
+    facts: StudyFacts = field(default_factory=lambda: StudyFacts())
 
     @property
     def wells(self) -> pa.Table:
@@ -118,8 +154,8 @@ class AnnotationResult:
 
     @property
     def biosamples(self) -> pa.Table:
-        """Rows of ``biosamples`` for the cell lines that are named, with nothing but the name."""
-        return _table("biosamples", biosample_rows(self.annotations, self.study_id, self.run_id))
+        """Rows of ``biosamples`` for the samples and cell lines that are named, with what is said of them."""
+        return _table("biosamples", biosample_rows(self.annotations, self.study_id, self.run_id, self.facts.biosample))
 
 
 def well_row(annotation: WellAnnotation, study_id: str, run_id: str) -> dict[str, Any]:
@@ -166,13 +202,19 @@ def dose_rows(annotations: Iterable[WellAnnotation], study_id: str, run_id: str)
     ]
 
 
-def biosample_rows(annotations: Iterable[WellAnnotation], study_id: str, run_id: str) -> list[dict[str, Any]]:
-    """Return rows of ``biosamples``, one per cell line."""
-    lines = {a.values["biosample_id"]: a.cell_line for a in annotations if a.cell_line is not None}
-    return [
-        {"study_id": study_id, "biosample_id": name, "cell_line": line, "run_id": run_id}
-        for name, line in lines.items()
-    ]
+def biosample_rows(
+    annotations: Iterable[WellAnnotation], study_id: str, run_id: str, facts: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return rows of ``biosamples`` for every sample that a well names, with what is said of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for annotation in annotations:
+        name = annotation.values.get("biosample_id")
+        if name is not None:
+            row = found.setdefault(
+                name, {"study_id": study_id, "biosample_id": name, "run_id": run_id, **(facts or {})}
+            )
+            row.update({slot: value for slot, value in annotation.biosample.items() if value is not None})
+    return list(found.values())
 
 
 def _table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:

@@ -1,37 +1,82 @@
-"""A table that somebody exported from a spreadsheet, as headers and numbered rows of text.
+"""A table with one header and one row per thing: what every kind of sheet is brought into before it is checked.
 
-Nothing is interpreted here. The delimiter is found by looking, the encoding by trying, and every row knows the line it
-starts on, so that a message can point at a cell.
+A row knows its line; a cell that was put into it from elsewhere (a square of a grid, the facts of a reagent) knows its
+own place, so that a message always points at what somebody typed.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-from ...errors import InvalidDataError, NotFoundError, StorageError
+from ...errors import InvalidDataError
+from .files import open_file
+from .result import RowError
+from .table import NOTHING_ODD, Oddity, RawTable, TableRow, parse_text
 
-#: In the order in which a tie is decided; a comma comes last because it is also a decimal sign.
-_DELIMITERS = "\t;,|"
-_MAX_BYTES = 64 << 20
-_ZIP = b"PK\x03\x04"
-_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+class Place(NamedTuple):
+    """Where a text stands: the file, its row, and the header above it."""
+
+    file: str
+    row: int
+    column: str
+
+
+HERE: Mapping[int, Place] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row: the line of the file that it starts on (the header is line 1), and one text per header."""
+    """One row.
+
+    Attributes
+    ----------
+    line
+        The line of the file that it starts on.
+    cells
+        One text per header.
+    odd
+        Position -> why the text of a cell is not to be trusted.
+    places
+        Position -> where the text of a cell stands, if not in this row of this sheet.
+    """
 
     line: int
     cells: tuple[str, ...]
+    odd: Mapping[int, Oddity] = field(default_factory=lambda: NOTHING_ODD)
+    places: Mapping[int, Place] = field(default_factory=lambda: HERE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One table. ``uneven`` are lines with another number of cells than there are headers, and how many."""
+    """One table with a header.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    uneven
+        Lines with another number of cells than there are headers, and how many.
+    header_line
+        The line of the header.
+    faults
+        What is wrong with the table already.
+    stem, title
+        File name without its endings; name of the sheet in its workbook.
+    plates
+        Plates that every row is about, where another file says so: names and barcodes.
+    whole_screen
+        Whether the sheet speaks of more plates than a lake needs to have: rows about others are left out and told.
+    any_control
+        Whether words for controls that nobody knows are names of controls, not faults.
+    blank_is_treatment
+        Whether an empty cell for the control means a treatment where there is one.
+    """
 
     name: str
     headers: tuple[str, ...]
@@ -39,10 +84,18 @@ class Sheet:
     sha256: str
     uneven: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    header_line: int = 1
+    faults: tuple[RowError, ...] = ()
+    stem: str = ""
+    title: str = ""
+    plates: tuple[str, ...] = ()
+    whole_screen: bool = False
+    any_control: bool = False
+    blank_is_treatment: bool = False
 
 
 def read_sheet(path: Path | str) -> Sheet:
-    """Read a CSV or TSV file.
+    """Read a CSV or TSV file, perhaps compressed, with its first row as header.
 
     Raises
     ------
@@ -51,112 +104,75 @@ def read_sheet(path: Path | str) -> Sheet:
     StorageError
         It cannot be read.
     InvalidDataError
-        It is no text table: a folder, a workbook, binary, empty, too large, without a header, or a quote is not
-        closed in its line. A line break inside a cell is refused, because an unclosed quote looks the same and would
-        swallow the rows below it.
+        It is no text table.
     """
-    place = Path(path)
-    if place.is_dir():
-        raise InvalidDataError(f"{place} is a folder, not a sheet", hint="Name the CSV or TSV file in it.")
-    if not place.is_file():
-        raise NotFoundError(f"there is no file {place}")
-    if place.stat().st_size > _MAX_BYTES:
-        raise InvalidDataError(f"{place} has {place.stat().st_size:,} bytes; a plate map has less than {_MAX_BYTES:,}")
-    try:
-        data = place.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{place} cannot be read: {error.strerror}") from error
-    return parse_sheet(data, place.name)
+    file = open_file(path)
+    return parse_sheet(file.data, file.name)
 
 
 def parse_sheet(data: bytes, name: str) -> Sheet:
     """Read the bytes of a CSV or TSV file; see :func:`read_sheet`."""
-    if data.startswith((_ZIP, _OLD_EXCEL)):
-        raise InvalidDataError(
-            f"{name} is a workbook, not a text table", hint="Save the sheet as CSV (UTF-8) and name that file."
-        )
-    text, warnings = _decode(data, name)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    delimiter = ""
-    if lines[0].lower().startswith("sep=") and len(lines[0]) == 5:
-        # Excel's own way to name the delimiter; the line is no header.
-        delimiter, lines = lines[0][4], ["", *lines[1:]]
-    header_at = next((i for i, line in enumerate(lines) if _has_content(line)), None)
-    if header_at is None:
-        raise InvalidDataError(f"{name} is empty", hint="The first line names the columns, such as well,compound.")
-    headers: tuple[str, ...] = ()
+    return with_header(parse_text(data, name))
+
+
+def with_header(table: RawTable, at: int = 0) -> Sheet:
+    """Take the row number ``at`` of a table, from 0, for its header and the rows below for its body."""
+    header = table.rows[at] if table.rows else TableRow(1, ())
+    headers = _trim(header.cells)
+    width = len(headers)
     rows: list[SheetRow] = []
     uneven: list[tuple[int, int]] = []
-    line = header_at + 1
-    try:
-        delimiter = delimiter or _find_delimiter(lines[header_at:])
-        # A line at a time: a cell must end in the line it began in.
-        for line, text in enumerate(lines[header_at:], start=header_at + 1):
-            cells = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True), [])
-            row = tuple(cell.strip() for cell in cells)
-            if not headers:
-                headers = _trim(row)
-            elif any(row):
-                row = row[: len(headers)] if not any(row[len(headers) :]) else row
-                if len(row) != len(headers):
-                    uneven.append((line, len(row)))
-                else:
-                    rows.append(SheetRow(line, row))
-    except csv.Error as error:
-        if "unexpected end of data" not in str(error):
-            raise InvalidDataError(f"{name}, line {line}: {error}") from error
-        raise InvalidDataError(
-            f"{name}, line {line}: a quote opens here and is not closed in this line",
-            hint="Close the quote, or take the line break out of the cell.",
-        ) from error
-    return Sheet(
-        name=name,
+    for row in table.rows[at + 1 :]:
+        cells = row.cells
+        if len(cells) > width and not any(cells[width:]):
+            cells = cells[:width]
+        elif len(cells) < width and not table.ragged:
+            cells = cells + ("",) * (width - len(cells))
+        if len(cells) != width:
+            uneven.append((row.line, len(cells)))
+        elif any(cells):
+            rows.append(SheetRow(row.line, cells, row.odd))
+    faults = [
+        RowError(
+            file=table.name,
+            row=header.line,
+            column=headers[position],
+            value=headers[position],
+            rule=odd.rule,
+            message=odd.message,
+        )
+        for position, odd in header.odd.items()
+        if position < width
+    ]
+    sheet = Sheet(
+        name=table.name,
         headers=headers,
         rows=tuple(rows),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=table.sha256,
         uneven=tuple(uneven),
-        warnings=tuple(warnings),
+        warnings=table.warnings,
+        header_line=header.line,
+        faults=tuple(faults),
+        stem=table.stem,
+        title=table.title,
     )
+    return _without_nameless(sheet)
 
 
 def sheet_of(name: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Sheet:
     """Make a sheet of values that did not come from a text file; its lines count from 2, as if it had a header."""
     numbered = tuple(SheetRow(line, cells) for line, cells in enumerate(rows, start=2))
-    digest = hashlib.sha256(repr((tuple(headers), numbered)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((tuple(headers), [row.cells for row in numbered])).encode()).hexdigest()
     return Sheet(name=name, headers=tuple(headers), rows=numbered, sha256=digest)
 
 
-def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
-    """Return the text, whatever Excel called UTF-8 that day."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif b"\0" in data:
-        raise InvalidDataError(f"{name} is a binary file, not a text table")
-    else:
-        encoding = "utf-8-sig"
-    try:
-        return data.decode(encoding), []
-    except UnicodeDecodeError as error:
-        if encoding == "utf-16":
-            raise InvalidDataError(f"{name} starts like UTF-16 and is not: {error.reason}") from error
-        # Bytes that cp1252 leaves open become replacement characters; Latin-1 would make them control characters.
-        text = data.decode("cp1252", errors="replace")
-        line = data.count(b"\n", 0, error.start) + 1
-        return text, [f"{name} is not UTF-8 (line {line}); it was read as Windows-1252, so check µ and accents"]
-
-
-def _has_content(line: str) -> bool:
-    return bool(line.strip(_DELIMITERS + ' \t"'))
-
-
-def _find_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that cuts the header into most cells and the next lines into as many."""
-
-    def score(delimiter: str) -> tuple[int, int]:
-        counts = [len(row) for row in csv.reader(lines[:20], delimiter=delimiter) if row]
-        return (sum(c == counts[0] for c in counts[1:]) if counts[0] > 1 else -1, counts[0])
-
-    return max(_DELIMITERS, key=score)
+def checked(sheet: Sheet) -> Sheet:
+    """Return the sheet, or raise ``InvalidDataError`` where it has not even a header."""
+    if not sheet.headers:
+        raise InvalidDataError(
+            f"{sheet.name} is empty", hint="The first line names the columns, such as well,compound."
+        )
+    return sheet
 
 
 def _trim(headers: tuple[str, ...]) -> tuple[str, ...]:
@@ -165,3 +181,39 @@ def _trim(headers: tuple[str, ...]) -> tuple[str, ...]:
     while end and not headers[end - 1]:
         end -= 1
     return headers[:end]
+
+
+def _without_nameless(sheet: Sheet) -> Sheet:
+    """Drop nameless columns that are empty, and the row numbers that pandas writes in front."""
+    drop = [
+        position
+        for position, header in enumerate(sheet.headers)
+        if (not header and not any(row.cells[position] for row in sheet.rows))
+        or (position == 0 and header in ("", "Unnamed: 0") and _is_numbering(sheet))
+    ]
+    if not drop or sheet.uneven:
+        return sheet
+    kept = [position for position in range(len(sheet.headers)) if position not in drop]
+    return select(sheet, kept)
+
+
+def _is_numbering(sheet: Sheet) -> bool:
+    numbers = [row.cells[0] for row in sheet.rows]
+    return any(numbers == [str(i) for i in range(start, start + len(numbers))] for start in (0, 1))
+
+
+def select(sheet: Sheet, kept: list[int]) -> Sheet:
+    """Return a sheet with only some of its columns."""
+    from dataclasses import replace
+
+    moved = {old: new for new, old in enumerate(kept)}
+    rows = tuple(
+        SheetRow(
+            row.line,
+            tuple(row.cells[position] for position in kept),
+            {moved[p]: odd for p, odd in row.odd.items() if p in moved} if row.odd else NOTHING_ODD,
+            {moved[p]: place for p, place in row.places.items() if p in moved} if row.places else HERE,
+        )
+        for row in sheet.rows
+    )
+    return replace(sheet, headers=tuple(sheet.headers[position] for position in kept), rows=rows)

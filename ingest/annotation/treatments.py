@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,26 @@ _CHEMICAL = ("compound", "inchikey", "inchi", "smiles", "chebi_id", "pubchem_cid
 _NO_FACTS = frozenset(
     {"perturbation", "perturbation_type", "concentration", "concentration_unit", "duration_h", "start_h"}
 )
+_ENSEMBL = re.compile(r"ENS[A-Z]*G[0-9]{11}(\.[0-9]+)?")
+
+
+def name_of(facts: Mapping[str, Any]) -> str | None:
+    """Return what a treatment is called: the perturbation, the compound, the gene or the guide, whichever is said."""
+    for slot in ("perturbation", "compound", "gene", "guide_id", "guide_sequence"):
+        if facts.get(slot):
+            return str(facts[slot])
+    return None
+
+
+def gene_slot(identifier: str) -> tuple[str, Any] | None:
+    """Return the slot of a gene identifier, with its value: NCBI's, Ensembl's or HGNC's; None for any other."""
+    if identifier.isdecimal() and 0 < int(identifier) < 2**53:
+        return "ncbi_gene_id", int(identifier)
+    if _ENSEMBL.fullmatch(identifier):
+        return "ensembl_id", identifier
+    if re.fullmatch(r"HGNC:[0-9]+", identifier):
+        return "hgnc_id", identifier
+    return None
 
 
 def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:

@@ -74,8 +74,8 @@ def test_another_encoding_is_read_with_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04rest", "is a workbook"),
-        (b"\xd0\xcf\x11\xe0rest", "is a workbook"),
+        (b"PK\x03\x04rest", "is damaged"),
+        (b"\xd0\xcf\x11\xe0rest", "is a workbook of an old Excel"),
         (b"well\0,x", "binary"),
         (b"", "is empty"),
         (b"\n\n,,\n", "is empty"),

@@ -1,0 +1,148 @@
+"""From the files that were named to the tables in them, and what each contributes.
+
+A folder of the Cell Painting gallery (``barcode_platemap.csv`` beside ``platemap/``) is named by the folder or by that
+file; the maps that it speaks of are found beside it, by name, among the files that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...errors import InvalidDataError
+from .files import SheetFile, is_sheet, open_file, split_sheet, stem_of
+from .kinds import KINDS, Contribution
+from .kinds.base import Fact, PlateOfMap, header_row, slots_of
+from .result import RowError
+from .sheet import Sheet
+from .table import RawTable, parse_text
+from .workbook import parse_workbook
+
+_BARCODES = "barcode_platemap"
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Everything that some files contribute."""
+
+    wells: list[Sheet] = field(default_factory=list)
+    reagents: list[Sheet] = field(default_factory=list)
+    barcodes: list[PlateOfMap] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    errors: list[RowError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    #: File name and SHA-256 of each file that was read.
+    inputs: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, one: Contribution) -> None:
+        """Take in what one table contributes."""
+        self.wells += one.wells
+        self.reagents += one.reagents
+        self.barcodes += one.barcodes
+        self.facts += one.facts
+        self.errors += one.errors
+        self.warnings += one.warnings
+
+
+def gather(paths: Sequence[Path | str]) -> Gathered:
+    """Read every file, and the plate maps beside a barcode map.
+
+    Raises
+    ------
+    NotFoundError
+        A file does not exist.
+    StorageError
+        One cannot be read.
+    InvalidDataError
+        One is no table.
+    """
+    found = Gathered()
+    folders: dict[Path, None] = {}
+    read: set[Path] = set()
+    for path in paths:
+        place = _named(Path(path))
+        read.add(split_sheet(place)[0].absolute())
+        file = open_file(place)
+        before = len(found.barcodes)
+        found.inputs.append((file.name, hashlib.sha256(file.data).hexdigest()))
+        for one in contributions(file):
+            found.add(one)
+        if len(found.barcodes) > before:
+            folders[file.folder] = None
+    for path in _maps_beside(found, folders, read):
+        file = open_file(path)
+        found.inputs.append((file.name, hashlib.sha256(file.data).hexdigest()))
+        for one in contributions(file):
+            found.add(one)
+    return found
+
+
+def contributions(file: SheetFile) -> list[Contribution]:
+    """Return what the tables of one file contribute.
+
+    Of a workbook that is all sheets that have something to say; which were left out is told.
+    """
+    if not file.is_workbook:
+        return [_read(parse_text(file.data, file.name))]
+    tables = [table for table in parse_workbook(file) if table.rows]
+    if not tables:
+        raise InvalidDataError(
+            f"{file.name}{f'#{file.sheet}' if file.sheet else ''} is empty",
+            hint="The first line names the columns, such as well,compound.",
+        )
+    used = [table for table in tables if _speaks(table)]
+    if file.sheet is not None or len(tables) == 1 or not used:
+        return [_read(table) for table in (tables if file.sheet is not None else tables[:1])]
+    left = [table.title for table in tables if table not in used and not table.title.startswith("_")]
+    told = [f"{file.name}: sheets without wells are not read: {', '.join(left)}"] if left else []
+    return [Contribution(warnings=tuple(told)), *(_read(table) for table in used)]
+
+
+def _speaks(table: RawTable) -> bool:
+    """Whether a kind of sheet claims a table, or its header names a well."""
+    slots = slots_of(table.rows[header_row(table)].cells)
+    return any(kind.claims(table) for kind in KINDS[:-1]) or "well" in slots or {"row", "column"} <= slots
+
+
+def _read(table: RawTable) -> Contribution:
+    return next(kind for kind in KINDS if kind.claims(table)).read(table)
+
+
+def _named(path: Path) -> Path:
+    """Return the file that a path means: of a folder, its barcode map."""
+    if not path.is_dir():
+        return path
+    maps = [p for p in sorted(path.iterdir()) if stem_of(p.name).lower() == _BARCODES and is_sheet(p)]
+    if maps:
+        return maps[0]
+    raise InvalidDataError(f"{path} is a folder, not a sheet, and has no {_BARCODES}.csv", hint="Name the files in it.")
+
+
+def _maps_beside(found: Gathered, folders: Iterable[Path], read: set[Path]) -> list[Path]:
+    """Return the files of plate maps that are spoken of and not named, beside the barcode map or in ``platemap``.
+
+    A name out of a file is only ever compared with names of files that are there, never made a path.
+    """
+    there = {sheet.stem for sheet in found.wells} | {name for sheet in found.wells for name in map_names(sheet)}
+    missing = {one.plate_map for one in found.barcodes} - there
+    paths: list[Path] = []
+    for folder in folders:
+        for place in (folder / "platemap", folder / "platemaps", folder):
+            if not place.is_dir():
+                continue
+            for path in sorted(place.iterdir()):
+                known = path.absolute() not in read and path.is_file() and is_sheet(path)
+                if known and stem_of(path.name) in missing:
+                    missing.discard(stem_of(path.name))
+                    paths.append(path)
+    return paths
+
+
+def map_names(sheet: Sheet) -> set[str]:
+    """Return the names of plate maps that the rows of a sheet say they are of."""
+    from .slots import fold
+
+    at = next((i for i, header in enumerate(sheet.headers) if fold(header) == "platemapname"), None)
+    return set() if at is None else {row.cells[at] for row in sheet.rows} - {""}

@@ -1,0 +1,184 @@
+"""A plate drawn as a plate: letters down the side, numbers along the top, one square per well.
+
+Each drawing is one column of annotation. What it shows is its title, in the corner or in the row above, or the name of
+the sheet; several drawings of one plate complete each other. ``Plate: P1`` above says which plate is meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..columns import known_column
+from ..result import RowError
+from ..sheet import Place, Sheet, SheetRow
+from ..table import NOTHING_ODD, Oddity, RawTable, TableRow
+from .base import Contribution, slots_of
+
+_ROW_LETTERS = re.compile(r"[A-Za-z]|A[A-Fa-f]")
+_DEFAULT_TITLES = re.compile(
+    r"(sheet|tabelle|feuil|hoja|blad|foglio|planilha|munka|arkusz|plate ?map|layout)[ _]?\d*", re.I
+)
+_PLATE = re.compile(r"plate(?:[ _]?(?:id|name|barcode))?\s*[:=]\s*(\S.*)|barcode\s*[:=]\s*(\S.*)", re.IGNORECASE)
+_CORNERS = frozenset({"", "row", "rows", "well", "wells", "<>", "\\", "/", "row/col", "row\\col", "<>."})
+_MOST_ROWS = 32
+
+
+@dataclass(slots=True)
+class _Grid:
+    """One drawing: its title, where that stands, the plate it is of, and its squares by (row letters, column)."""
+
+    title: str
+    line: int
+    plate: str
+    squares: dict[tuple[str, int], tuple[str, Place, Oddity | None]] = field(default_factory=dict)
+
+
+class PlateGrid:
+    """Drawings of plates, one above the other."""
+
+    name = "grid"
+
+    def claims(self, table: RawTable) -> bool:
+        """Whether there is a row of numbers 1, 2, 3 … above rows A, B, C …"""
+        is_long = bool(table.rows) and bool({"well", "row"} & slots_of(table.rows[0].cells))
+        return not (is_long and _is_header(table.rows[0])) and next(_starts(table.rows), None) is not None
+
+    def read(self, table: RawTable) -> Contribution:
+        """Bring the drawings of each plate into one table, with a row per well and a column per drawing."""
+        errors: list[RowError] = []
+        grids = [_read_grid(table, start, corner, errors) for start, corner in _starts(table.rows)]
+        sheets = []
+        for plate in dict.fromkeys(grid.plate for grid in grids):
+            sheets.append(_sheet(table, plate, [g for g in grids if g.plate == plate], errors))
+        return Contribution(wells=tuple(sheets), errors=tuple(errors))
+
+
+def _is_header(row: TableRow) -> bool:
+    """Whether a row names columns: then a number in it is no column of a plate."""
+    return not any(cell.isdecimal() for cell in row.cells)
+
+
+def _starts(rows: Sequence[TableRow]) -> Iterator[tuple[int, int]]:
+    """Yield, for each drawing, the row of its numbers and the column of its letters, both from 0."""
+    end = 0
+    for index, row in enumerate(rows):
+        if index < end or index + 1 >= len(rows):
+            continue
+        corner = next((i for i, cell in enumerate(row.cells) if cell.isdecimal()), 0) - 1
+        if corner < 0 or len(_numbers(row, corner)) < 2 or any(row.cells[:corner]):
+            continue
+        if _row_number(row.cells[corner]) is not None:
+            continue  # a row of a table that happens to go on with two numbers
+        length = _length(rows, index, corner)
+        if length:
+            yield index, corner
+            end = index + 1 + length
+
+
+def _numbers(row: TableRow, corner: int) -> list[int]:
+    """Return the column numbers behind a corner: they count up by one, from anywhere."""
+    found: list[int] = []
+    for cell in row.cells[corner + 1 :]:
+        number = int(cell) if cell.isdecimal() and len(cell) < 3 else 0
+        if not 1 <= number <= 48 or (found and number != found[-1] + 1):
+            break
+        found.append(number)
+    rest = row.cells[corner + 1 + len(found) :]
+    return [] if any(cell.isdecimal() for cell in rest) else found
+
+
+def _length(rows: Sequence[TableRow], index: int, corner: int) -> int:
+    """Return how many rows a drawing has: letters that go on without a gap."""
+    letters: list[int] = []
+    for row in rows[index + 1 : index + 1 + _MOST_ROWS]:
+        cell = row.cells[corner].strip() if corner < len(row.cells) else ""
+        number = _row_number(cell)
+        if number is None or (letters and number != letters[-1] + 1):
+            break
+        letters.append(number)
+    return len(letters)
+
+
+def _row_number(letters: str) -> int | None:
+    if not _ROW_LETTERS.fullmatch(letters):
+        return None
+    upper = letters.upper()
+    return ord(upper) - 64 if len(upper) == 1 else 26 + ord(upper[1]) - 64
+
+
+def _read_grid(table: RawTable, start: int, corner: int, errors: list[RowError]) -> _Grid:
+    rows = table.rows
+    title, line, plate = _title(table, start, corner)
+    grid = _Grid(title, line, plate)
+    numbers = _numbers(rows[start], corner)
+    for row in rows[start + 1 : start + 1 + _length(rows, start, corner)]:
+        letters = row.cells[corner].upper()
+        for offset, number in enumerate(numbers, start=corner + 1):
+            text = row.cells[offset] if offset < len(row.cells) else ""
+            odd = row.odd.get(offset)
+            if text or odd:
+                grid.squares[letters, number] = (text, Place(table.name, row.line, str(number)), odd)
+        for offset in range(corner + 1 + len(numbers), len(row.cells)):
+            # The letters are often repeated on the right; anything else there is lost silently, and is told.
+            if row.cells[offset] and row.cells[offset].upper() != letters:
+                message = f"{row.cells[offset]!r} stands beside the columns of the plate"
+                errors.append(_error(table, row.line, row.cells[offset], "row-length", message))
+    return grid
+
+
+def _title(table: RawTable, start: int, corner: int) -> tuple[str, int, str]:
+    """Return what a drawing shows, the line that says so, and the plate that it is of, if it says one."""
+    row = table.rows[start]
+    title, line, plate = row.cells[corner].strip(), row.line, ""
+    if title.casefold() in _CORNERS:
+        title = ""
+    for above in reversed(table.rows[max(0, start - 3) : start]):
+        words = [cell for cell in above.cells if cell]
+        if above.line < row.line - 3 or len(words) > 2 or _row_number(above.cells[0]) is not None and len(words) > 1:
+            break
+        if found := _PLATE.fullmatch(": ".join(words)):
+            plate = (found[1] or found[2]).strip()
+        elif len(words) == 1 and not title:
+            title, line = words[0], above.line
+    if not title and table.title and not _DEFAULT_TITLES.fullmatch(table.title):
+        title = table.title
+    return title, line, plate
+
+
+def _sheet(table: RawTable, plate: str, grids: list[_Grid], errors: list[RowError]) -> Sheet:
+    headers: list[str] = []
+    for grid in grids:
+        if not grid.title:
+            message = "nothing says what this drawing of the plate shows; write compound, concentration … above it"
+            errors.append(_error(table, grid.line, "", "no-header", message))
+        headers.append(grid.title or f"line {grid.line}")
+    wells = dict.fromkeys(well for grid in grids for well in grid.squares)
+    rows = []
+    for letters, number in wells:
+        cells, odd, places = [f"{letters}{number}"], dict(NOTHING_ODD), {}
+        for position, (grid, header) in enumerate(zip(grids, headers, strict=True), start=1):
+            text, place, strange = grid.squares.get((letters, number), ("", None, None))
+            cells.append(text)
+            if place is not None:
+                places[position] = place._replace(column=f"{header}, column {number}")
+                places.setdefault(0, places[position])
+            if strange is not None:
+                odd[position] = strange
+        rows.append(SheetRow(places[0].row, tuple(cells), odd, places))
+    return Sheet(
+        name=table.name,
+        headers=("well", *headers),
+        rows=tuple(rows),
+        sha256=table.sha256,
+        header_line=grids[0].line,
+        warnings=table.warnings,
+        stem=table.stem,
+        title=table.title if known_column(table.title or "-") is None else "",
+        plates=(plate,) if plate else (),
+    )
+
+
+def _error(table: RawTable, line: int, value: str, rule: str, message: str) -> RowError:
+    return RowError(file=table.name, row=line, column="", value=value, rule=rule, message=message)

@@ -1,0 +1,275 @@
+"""The rows of one sheet as values: which column says what, read once per text and once per treatment.
+
+A plate map repeats itself: a hundred thousand wells have a few thousand treatments and a handful of words. What a text
+means is therefore remembered, with its faults; only the place of a row is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...schemas.identifiers import slug
+from .cells import CellFault, is_nothing, read_cell, read_quantity
+from .columns import Column, HeaderFault, match_columns
+from .controls import UNKNOWN_ROLES, plain, role_of_words, settle_control
+from .result import Treatment
+from .sheet import Sheet, SheetRow
+from .slots import fold
+from .treatments import gene_slot, make_treatment, name_of
+
+#: Headers of which an empty cell says that no sample was put into the well, as JUMP and the Broad have it.
+_SAMPLES = frozenset({"broadsample", "jcp2022"})
+_NAMES = ("perturbation", "compound", "gene")
+
+
+class Told(NamedTuple):
+    """A fault of a cell: its position (None for the row as a whole), its text, the rule and the message."""
+
+    position: int | None
+    text: str
+    rule: str
+    message: str
+
+
+@dataclass(slots=True)
+class Treated:
+    """What the columns of treatments say in one row."""
+
+    treatments: tuple[Treatment, ...] = ()
+    faults: list[Told] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
+    solvent: bool = False
+    nothing: str | None = None
+    untreated: bool = False
+    kindless: str | None = None
+
+
+@dataclass(slots=True)
+class RowValues:
+    """What one row says, without its place."""
+
+    values: dict[str, Any]
+    attributes: dict[str, str]
+    treatments: tuple[Treatment, ...] | None
+    biosample: dict[str, Any]
+    faults: list[Told]
+
+
+class RowReader:
+    """Reads the rows of one sheet.
+
+    Attributes
+    ----------
+    columns
+        Every column that is understood.
+    place
+        ``well``, ``row``, ``column`` and ``plate`` -> their columns; several may say the same.
+    header_faults
+        Headers that cannot be used.
+    kept
+        Headers whose values are kept as attributes.
+    inferred
+        What was inferred about controls, in words.
+    kindless
+        The first perturbation of which nobody says what kind it is.
+    """
+
+    def __init__(self, sheet: Sheet, *, keep_unknown: bool = False, as_attributes: Collection[str] = ()) -> None:
+        self.sheet = sheet
+        self.columns: list[Column]
+        self.header_faults: list[HeaderFault]
+        self.columns, self.header_faults = match_columns(
+            sheet.headers, keep_unknown=keep_unknown, as_attributes=as_attributes
+        )
+        by_target: dict[str, list[Column]] = {}
+        for column in self.columns:
+            by_target.setdefault(column.slot.target, []).append(column)
+        self.place: dict[str, list[Column]] = {}
+        for column in by_target.get("place", []):
+            self.place.setdefault(column.slot.name, []).append(column)
+        self._well = by_target.get("well", [])
+        self._biosample = by_target.get("biosample", [])
+        self._hint = next(iter(by_target.get("hint", [])), None)
+        self._treated = [*by_target.get("perturbation", []), *by_target.get("dose", [])]
+        self._attributes = by_target.get("attribute", [])
+        named = {c.slot.name for c in (*self._well, *self._biosample)}
+        if not named & {"biosample_id", "cell_line", "organism"}:
+            # Facts of cells that nobody names belong to no sample.
+            self._attributes, self._biosample = [*self._attributes, *self._biosample], []
+        self.kept = [c.header for c in self._attributes]
+        self.inferred: dict[str, None] = {}
+        self.kindless: str | None = None
+        self._cells: dict[tuple[int, str], tuple[Any, CellFault | None]] = {}
+        self._known: dict[tuple[str, ...], Treated] = {}
+        self._positions = {(c.slot.name, c.number): c.position for c in reversed(self.columns)}
+
+    def position(self, slot: str, number: int = 1) -> int | None:
+        """Return the position of the column that fills a slot."""
+        return self._positions.get((slot, number))
+
+    def read(self, row: SheetRow) -> RowValues:
+        """Read a row: everything that it says, and everything that is wrong with it."""
+        faults: list[Told] = []
+        cells = row.cells
+        if row.odd:
+            cells = self._without_odd(row, faults)
+        values = {c.slot.name: self._value(c, cells[c.position], faults) for c in self._well}
+        biosample = {c.slot.name: self._value(c, cells[c.position], faults) for c in self._biosample}
+        # An attribute is kept as it stands: "null" may be a genotype.
+        attributes = {c.header: text for c in self._attributes if (text := cells[c.position])}
+        treated = None
+        if self._treated:
+            treated = self._treatments(tuple(cells[c.position] for c in self._treated))
+            faults += treated.faults
+            attributes.update(treated.attributes)
+        self._settle(values, biosample, treated, cells)
+        return RowValues(values, attributes, treated.treatments if treated else None, biosample, faults)
+
+    def _without_odd(self, row: SheetRow, faults: list[Told]) -> tuple[str, ...]:
+        """Return the cells without those that are not to be trusted; a date may stand where nothing depends on it."""
+        cells = list(row.cells)
+        attributes = {c.position for c in self._attributes}
+        for position, odd in sorted(row.odd.items()):
+            if position < len(cells) and not (odd.rule == "date" and position in attributes):
+                faults.append(Told(position, cells[position], odd.rule, odd.message))
+                cells[position] = ""
+        return tuple(cells)
+
+    def _value(self, column: Column, text: str, faults: list[Told]) -> Any:
+        if is_nothing(text):
+            return None
+        key = (column.position, text)
+        known = self._cells.get(key)
+        if known is None:
+            known = self._cells[key] = self._read(column, text)
+        value, fault = known
+        if fault:
+            faults.append(Told(column.position, text, fault.rule, fault.message))
+        return value
+
+    def _read(self, column: Column, text: str) -> tuple[Any, CellFault | None]:
+        value, fault = read_cell(column, text)
+        if fault and fault.rule == "value" and column.slot.kind == "control" and self.sheet.any_control:
+            self.inferred[f"the control {text!r} is kept as control_name, without a control_type"] = None
+            return None, None
+        return value, fault
+
+    def _settle(
+        self, values: dict[str, Any], biosample: dict[str, Any], treated: Treated | None, cells: Sequence[str]
+    ) -> None:
+        """Fill in what follows from the rest of the row: the sample, and what the well is to be compared as."""
+        line = biosample.get("cell_line")
+        if values.get("biosample_id") is None and (line or biosample.get("organism")):
+            values["biosample_id"] = slug(line) if line else slug(self._text("organism", cells))
+        # "control" there says no more than that the well is some control: no fault.
+        hint = self._value(self._hint, cells[self._hint.position], []) if self._hint else None
+        role, said = settle_control(
+            values,
+            treated.treatments if treated else None,
+            hint=hint,
+            solvent=treated.solvent if treated else False,
+            nothing=treated.nothing if treated else None,
+            blank_is_treatment=self.sheet.blank_is_treatment,
+            untreated=treated.untreated if treated else False,
+        )
+        if role is not None or "control_type" in values:
+            values["control_type"] = role
+        if said:
+            self.inferred[said] = None
+        written = self._text("control_type", cells)
+        unnamed = values.get("control_name") is None
+        if unnamed and (plain(written) in UNKNOWN_ROLES or self._is_class(written, role)):
+            values["control_name"] = written
+
+    def _is_class(self, written: str, role: str | None) -> bool:
+        """Whether the word for a control says more than its role: ``poscon_cp``, or one that nobody knows."""
+        if not written or is_nothing(written):
+            return False
+        return (role == "positive" and plain(written).startswith("poscon ")) or (
+            self.sheet.any_control and role is None
+        )
+
+    def _text(self, slot: str, cells: Sequence[str]) -> str:
+        position = self.position(slot)
+        return "" if position is None else cells[position]
+
+    def _treatments(self, texts: tuple[str, ...]) -> Treated:
+        known = self._known.get(texts)
+        if known is None:
+            known = self._known[texts] = self._read_treatments(texts)
+            if known.kindless and self.kindless is None:
+                self.kindless = known.kindless
+        return known
+
+    def _read_treatments(self, texts: tuple[str, ...]) -> Treated:
+        told = Treated()
+        parts: dict[int, dict[str, Any]] = {}
+        kinds: dict[int, str] = {}
+        for column, text in zip(self._treated, texts, strict=True):
+            part = parts.setdefault(column.number, {})
+            if column.slot.kind != "quantity":
+                self._add_fact(column, text, part, kinds, told)
+        for column, text in zip(self._treated, texts, strict=True):
+            if column.slot.kind == "quantity" and not is_nothing(text):
+                self._add_dose(column, text, parts, told)
+        found: list[Treatment] = []
+        for number, part in sorted(parts.items()):
+            treatment = self._treatment(number, part, kinds.get(number), told)
+            if treatment is None:
+                continue
+            name = treatment.perturbation["name"]
+            if any(t.perturbation["perturbation_id"] == treatment.perturbation["perturbation_id"] for t in found):
+                told.faults.append(Told(None, name, "duplicate", f"{name} stands twice in the row"))
+                continue
+            found.append(treatment)
+        told.treatments = tuple(found)
+        return told
+
+    def _add_fact(self, column: Column, text: str, part: dict[str, Any], kinds: dict[int, str], told: Treated) -> None:
+        """Put what a cell says into the facts of its treatment."""
+        slot = column.slot.name
+        if is_nothing(text):
+            told.untreated |= slot == "perturbation" and fold(column.header) in _SAMPLES
+            return
+        role = role_of_words(text) if slot in _NAMES else None
+        if role is not None:
+            told.nothing = told.nothing or role
+            part["none"] = part.get("none") or slot == "perturbation"
+            return
+        if column.slot.kind == "gene-id":
+            found = gene_slot(text)
+            if found is None:
+                told.attributes[column.header] = text
+            else:
+                part.setdefault(*found)
+            return
+        value = self._value(column, text, told.faults)
+        if value is not None:
+            part[slot] = value
+            told.solvent |= slot == "solvent"
+            if column.implies is not None:
+                kinds.setdefault(column.number, column.implies)
+
+    def _add_dose(self, column: Column, text: str, parts: Mapping[int, dict[str, Any]], told: Treated) -> None:
+        """Read a concentration, now that the unit beside it is known."""
+        beside = parts[column.number].get("concentration_unit") or parts.get(1, {}).get("concentration_unit")
+        quantity, fault = read_quantity(text, column.unit or beside, written=column.unit_text)
+        if fault:
+            told.faults.append(Told(column.position, text, fault.rule, fault.message))
+        if quantity is not None:
+            parts[column.number]["concentration"] = quantity
+
+    def _treatment(self, number: int, part: dict[str, Any], kind: str | None, told: Treated) -> Treatment | None:
+        name = None if part.pop("none", False) else name_of(part)
+        dose = part.get("concentration")
+        if part.get("perturbation_type") == "none" or name is None:
+            if name is None and dose is not None and dose.value > 0:
+                message = "a concentration, but nothing that it is a concentration of"
+                told.faults.append(Told(self.position("concentration", number), dose.text, "missing", message))
+            return None
+        treatment = make_treatment(name, part if kind is None else {"perturbation_type": kind} | part)
+        if treatment.perturbation["type"] == "other" and "perturbation_type" not in part:
+            told.kindless = told.kindless or name
+        return treatment
