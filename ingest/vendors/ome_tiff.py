@@ -160,7 +160,7 @@ def _check_index(index: OmeSource, exports: Sequence[PlateExport]) -> None:
         return
     last = -1
     for export in exports:
-        own = export.planes.filter(pc.equal(export.planes["file"], index.file))
+        own = export.planes.filter(pc.field("file") == index.file)
         last = max(last, pc.max(own["page"]).as_py() if own.num_rows else -1)
     if last >= 0:
         check_whole(Path(exports[0].root) / index.file, last + 1)
