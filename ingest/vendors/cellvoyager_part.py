@@ -172,4 +172,5 @@ def _warn_of_problems(problems: Sequence[Problem], warnings: list[str]) -> None:
         own = [p for p in problems if p.kind == kind]
         shown = "; ".join(f"{p.text[:120]} ({p.where})" for p in own[:_LIST_AT_MOST])
         more = " …" if len(own) > _LIST_AT_MOST else ""
-        warnings.append(f"{len(own)} {kind} records; their images were not taken and are not expected: {shown}{more}")
+        count = f"{len(own)} {kind} record{'s' * (len(own) > 1)}"
+        warnings.append(f"{count}; an image that was not taken is expected only where another names it: {shown}{more}")

@@ -96,15 +96,18 @@ def test_failures_are_told_and_not_promised(tmp_path: Path) -> None:
     export = read(Measurement(records=[replace(r, write=r.file is None) if isinstance(r, Img) else r for r in records]),
                   tmp_path)  # fmt: skip
     assert planes(export, "field_id") == [(1,), (3,)]
-    assert told(export, "3 ERR records; their images were not taken and are not expected: AF Error at B03 No. 2")
-    assert told(export, "1 IMG records")
+    assert told(
+        export,
+        "3 ERR records; an image that was not taken is expected only where another names it: AF Error at B03 No. 2",
+    )
+    assert told(export, "1 IMG record;")
     assert told(export, "row 2, column 3, field 2, time point 1")
 
 
 def test_a_failure_beside_a_record_of_the_same_plane(tmp_path: Path) -> None:
     export = read(Measurement(records=[Err(), Img(field=2)]), tmp_path)
     assert planes(export, "field_id") == [(2,)]
-    assert told(export, "1 ERR record")
+    assert told(export, "1 ERR record;")
 
 
 def test_a_projection_is_no_plane_of_its_stack(tmp_path: Path) -> None:
