@@ -25,6 +25,7 @@ _BUILT_IN = {
     "cellvoyager": (".vendors.cellvoyager", "CellVoyagerReader"),
     "czi": (".vendors.czi", "CziReader"),
     "harmony": (".vendors.harmony", "HarmonyReader"),
+    "nd2": (".vendors.nd2", "Nd2Reader"),
     "incell": (".vendors.incell", "InCellReader"),
     "ome-zarr": (".vendors.ome_zarr", "OmeZarrReader"),
     "ome-tiff": (".vendors.ome_tiff", "OmeTiffReader"),

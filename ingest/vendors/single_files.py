@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -327,11 +327,17 @@ class _Plate:
         step = built.z_step_um(number, self.warnings) if acquisition.z_mode == "stack" else None
         return replace(
             acquisition,
-            started_at=acquisition.started_at or start,
-            ended_at=acquisition.ended_at or end,
+            started_at=min((t for t in (_utc(acquisition.started_at), _utc(start)) if t is not None), default=None),
+            ended_at=_utc(end),
             time_interval_s=acquisition.time_interval_s if interval is None else interval,
             z_step_um=(acquisition.z_step_um if step is None else step) if acquisition.z_mode == "stack" else None,
         )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _position(site: Site, middles: dict[Well, tuple[float, float]]) -> tuple[float | None, float | None]:
