@@ -148,7 +148,7 @@ class PlateSpec:
     bom: bool = False
     index_above: bool = False
     assay_layout: bool = True
-    compression: Literal["lzw", "none"] = "lzw"
+    compression: Literal["lzw", "zstd", "none"] = "lzw"
     seed: int = 0
 
     def __post_init__(self) -> None:

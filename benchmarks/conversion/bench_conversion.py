@@ -10,70 +10,24 @@ the others; cytolake's lake is made before the clock starts. Megabytes are 10^6 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.conversion.contenders import CONTENDERS
-from benchmarks.exports import SCRATCH, export_of, in_page_cache
-from benchmarks.measuring import machine, markdown_table, ratio, write_result
+from benchmarks.conversion.turns import OURS, take_turns
+from benchmarks.exports import export_of
+from benchmarks.measuring import machine, markdown_table, write_result
 
 WELLS, FIELDS, CHANNELS, SIZE = 12, 4, 5, 1080
-OURS = "cytolake"
 #: Times the peer's bytes per processor second that ours shall be, at least.
-TARGETS = {"bare tensorstore loop": 0.9, "ome-zarr-py": 3.0, "ngio": 5.0}
+TARGETS = {"bare tensorstore loop": 0.9, "iohub": 1.5, "ome-zarr-py": 3.0, "ngio": 5.0}
 PEAK_MEMORY_MB = 500
 
 
 def measure(compression: str, rounds: int, names: Sequence[str]) -> dict[str, Any]:
-    """Run the contenders in turn; the first to run changes from round to round."""
+    """Run the contenders in turn on one plate."""
     export = export_of(wells=WELLS, fields=FIELDS, channels=CHANNELS, size=SIZE, compression=compression)
-    file_bytes = in_page_cache(export)
-    workers = {}
-    for name in names:
-        target = SCRATCH / f"target-{name.replace(',', '').replace(' ', '-')}"
-        command = [sys.executable, "-m", "benchmarks.conversion.worker", name, str(export), str(target)]
-        workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def run(name: str) -> dict[str, float]:
-        pipes = workers[name]
-        assert pipes.stdin is not None
-        assert pipes.stdout is not None
-        print("run", file=pipes.stdin, flush=True)
-        line = pipes.stdout.readline()
-        if not line:
-            raise SystemExit(f"{name} failed")
-        return json.loads(line)
-
-    memory = {name: run(name)["peak_memory_mb"] for name in names}
-    cpu: dict[str, list[float]] = {name: [] for name in names}
-    wall: dict[str, list[float]] = {name: [] for name in names}
-    for round_ in range(rounds):
-        for name in [*names[round_ % len(names) :], *names[: round_ % len(names)]]:
-            facts = run(name)
-            cpu[name].append(facts["cpu_s"])
-            wall[name].append(facts["wall_s"])
-    for process in workers.values():
-        process.communicate()
-    megabytes = WELLS * FIELDS * CHANNELS * SIZE * SIZE * 2 / 1e6
-    return {
-        "compression": compression,
-        "file_mb": round(file_bytes / 1e6, 1),
-        "contenders": {
-            name: {
-                "mb_per_cpu_s": round(megabytes / statistics.median(cpu[name]), 1),
-                "mb_per_s": round(megabytes / statistics.median(wall[name]), 1),
-                "ours_times": round(ratio(cpu, name, OURS), 2),
-                "peak_memory_mb": memory[name],
-                "cpu_s": [round(one, 3) for one in cpu[name]],
-                "wall_s": [round(one, 3) for one in wall[name]],
-            }
-            for name in names
-        },
-    }
+    return {"compression": compression, **take_turns(export, names, rounds)}
 
 
 def main() -> None:
@@ -108,7 +62,18 @@ def main() -> None:
             )
         print(markdown_table(("", "MB/CPU-s", "MB/s", "ours is", "target", "peak MB"), rows))
     if not arguments.only:
-        packages = ["cytolake", "tensorstore", "ome-zarr", "ngio", "zarr", "tifffile", "imagecodecs", "numpy", "dask"]
+        packages = [
+            "cytolake",
+            "tensorstore",
+            "ome-zarr",
+            "ngio",
+            "iohub",
+            "zarr",
+            "tifffile",
+            "imagecodecs",
+            "numpy",
+            "dask",
+        ]
         result = {"what": what, "rounds": arguments.rounds, "plates": plates, "targets": TARGETS, **machine(packages)}
         print(f"\n{result['processor']}, {result['cores']} cores; {write_result('conversion', result)}")
     if missed:

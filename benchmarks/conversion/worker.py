@@ -29,7 +29,9 @@ def main() -> None:
         cpu, wall = time.process_time(), time.perf_counter()
         convert(export, place)
         facts = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-        print(json.dumps({**facts, "peak_memory_mb": peak_memory_mb()}), flush=True)
+        written = [file.stat().st_size for file in place.rglob("*") if file.is_file()]
+        facts |= {"files": len(written), "bytes": sum(written), "peak_memory_mb": peak_memory_mb()}
+        print(json.dumps(facts), flush=True)
     shutil.rmtree(target, ignore_errors=True)
 
 
