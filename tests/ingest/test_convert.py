@@ -13,6 +13,8 @@ import pytest
 import tifffile
 from cytolake.errors import AlreadyExistsError, ConflictError, RecipeError, SourceFileError, StorageError
 from cytolake.lake import Lake
+from cytolake.store.images import engine
+from harmony_xml import Export, grid
 
 
 @pytest.fixture
@@ -52,6 +54,28 @@ def test_the_pixels_are_the_files_pixels(lake: Lake, export: Path) -> None:
             assert np.array_equal(pixels[source["channel_index"], source["z"]], tifffile.imread(file))
             compared += 1
     assert compared == report["plates"][0]["planes"] == 12
+
+
+def test_the_metadata_of_a_plate_are_one_read(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wells and measurements it has; all that it says of itself is in that one document."""
+    wells = [(row, column) for row in range(1, 5) for column in range(1, 7)]
+    for number in (1, 2):
+        started = f"2026-01-0{number}T08:00:00Z"
+        Export(images=grid(wells=wells), started=started).write(tmp_path / "P" / f"m-Measurement {number}")
+    plate_id = lake.ingest(tmp_path / "P", study="s")["plates"][0]["plate_id"]
+    read: list[str] = []
+    original = engine.read_document
+
+    def counted(store: Any, key: str) -> Any:
+        read.append(key)
+        return original(store, key)
+
+    monkeypatch.setattr(engine, "read_document", counted)
+    plate = lake.plate("s", plate_id)
+    assert (len(plate.wells), len(plate.fields()), len(plate.acquisitions)) == (24, 96, 2)
+    assert (plate.name, plate.n_rows, plate.n_columns) == (plate_id, 8, 12)
+    assert plate.attributes["vendor"] == "PerkinElmer Harmony"
+    assert read == ["zarr.json"]
 
 
 def test_the_height_of_each_channel_is_a_column(lake: Lake, export: Path) -> None:
