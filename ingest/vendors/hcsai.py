@@ -141,7 +141,7 @@ class HcsAiReader:
             raise InvalidDataError(f"{where} and its images do not say how large the images are")
         step = None
         if part.z_mode == "stack":
-            told = {w.z_step_um for w in jdce.wavelengths if w.index in part.waves and w.z_step_um} or {jdce.z_step_um}
+            told = {w.z_step_um for w in jdce.wavelengths if w.index in part.waves} - {None} or {jdce.z_step_um}
             step = told.pop() if len(told) == 1 else None
             step = step if step is not None else built.z_step_um(number, warnings)
         magnification = re.match(r"\s*(\d+(?:\.\d+)?)\s*[xX]", jdce.objective or "")

@@ -25,7 +25,7 @@ from .imagexpress_channels import software
 from .imagexpress_headers import Image, read_headers
 from .imagexpress_htd import Htd, is_htd, parse_htd
 from .imagexpress_names import is_inner_folder, parse_image_name, split_folders
-from .imagexpress_plate import Measurement, acquisition, channels, labels, plate_size, record
+from .imagexpress_plate import Measurement, Recorded, acquisition, channels, labels, plate_size, record
 from .imagexpress_tiff import read_header
 
 _HTD = ".htd"
@@ -115,7 +115,7 @@ class ImageXpressReader:
             read.append((one.with_facts(headers), headers))
         read.sort(key=lambda pair: (pair[0].started_at(), pair[0].folder))
         tables = PlaneTables(str(files.root), files)
-        recorded = []
+        recorded: list[Recorded] = []
         for one, headers in read:
             recorded += record(one, headers, tables, len(recorded) + 1, warnings)
         built = tables.build(self._plate_size([one for one, _ in read], warnings), warnings)
@@ -249,13 +249,12 @@ def _measurements(files: ExportFiles, folders: set[str]) -> list[Measurement]:
             continue
         if name.lower().endswith(_HTD):
             # Every folder of an export has a copy; the outermost one counts.
-            same = htds.setdefault(plate, {})
-            stem = name[: -len(_HTD)].casefold()
-            same[stem] = min(same.get(stem, file), file, key=lambda f: (f.count("/"), f))
+            described, stem = htds.setdefault(plate, {}), name[: -len(_HTD)].casefold()
+            described[stem] = min(described.get(stem, file), file, key=lambda f: (f.count("/"), f))
         elif (parsed := parse_image_name(name)) is not None and not parsed.is_thumbnail:
-            key = (plate, parsed.plate.casefold())
-            names.setdefault(key, parsed.plate)
-            images.setdefault(key, []).append((file, timepoint, step))
+            unit = (plate, parsed.plate.casefold())
+            names.setdefault(unit, parsed.plate)
+            images.setdefault(unit, []).append((file, timepoint, step))
     found = []
     for (folder, key), there in images.items():
         described = htds.get(folder, {})

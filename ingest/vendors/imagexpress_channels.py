@@ -156,5 +156,5 @@ def software(header: ImageHeader | None) -> str | None:
 
 def camera(header: ImageHeader | None) -> str | None:
     """Return the name of the camera."""
-    found = re.search(r"Acquired from (.+?)\s*$", header.properties.get("Description", ""), re.M) if header else None
+    found = re.search(r"Acquired from (.+?)[ \t]*$", header.description, re.M) if header else None
     return found[1] if found else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from ...errors import SourceFileError
 from .imagexpress_names import ImageName
 from .imagexpress_tiff import ImageHeader, read_header
 
-_AT_ONCE, _CHUNK = 8, 128
+_AT_ONCE, _CHUNK = 16, 128
+#: A file that takes longer to open and read is on a disk far away: then several are waited for at the same time.
+_SLOW_S = 1e-3
 _SAID_AT_MOST = 2
 
 
@@ -85,6 +88,10 @@ def _pair(header: ImageHeader, x: str, y: str) -> tuple[float, float] | None:
     return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
+#: What came of one file: its facts, its header where nobody has one of its kind yet, or what is wrong.
+_Header = tuple[PlaneFacts | None, ImageHeader | None, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headers:
     """The facts of each file, and one whole header of each wave: ``samples`` by (wave, whether a projection)."""
@@ -99,34 +106,47 @@ def read_headers(root: Path, images: Sequence[Image], warnings: list[str]) -> He
     samples: dict[tuple[int, bool], ImageHeader] = {}
     bad: list[str] = []
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
-        for chunk, found in zip(chunks, pool.map(lambda part: list(_read(root, part)), chunks), strict=True):
-            for image, (plane, header, problem) in zip(chunk, found, strict=True):
-                if plane is None:
-                    bad.append(problem)
-                    continue
-                facts[image.file] = plane
-                if header is not None:
-                    samples.setdefault((image.wave, plane.projection is not None), header)
+    for chunk, found in zip(chunks, _side_by_side(root, chunks), strict=True):
+        for image, (plane, header, problem) in zip(chunk, found, strict=True):
+            if plane is None:
+                bad.append(problem)
+                continue
+            facts[image.file] = plane
+            if header is not None:
+                samples.setdefault((image.wave, plane.projection is not None), header)
     if bad:
         more = f" and {len(bad) - _SAID_AT_MOST} more" if len(bad) > _SAID_AT_MOST else ""
         warnings.append(f"{len(bad)} images have no readable header: {'; '.join(bad[:_SAID_AT_MOST])}{more}")
     return Headers(facts=facts, samples=samples)
 
 
-def _read(root: Path, images: Sequence[Image]) -> Iterator[tuple[PlaneFacts | None, ImageHeader | None, str]]:
+def _side_by_side(root: Path, chunks: Sequence[Sequence[Image]]) -> Iterator[list[_Header]]:
+    """Read chunk by chunk, several at a time once files turn out to be slow to come."""
+    start = time.monotonic()
+    for chunk in chunks[:1]:
+        yield _read(root, chunk)
+    if time.monotonic() - start < _SLOW_S * len(chunks[0] if chunks else ()):
+        yield from (_read(root, chunk) for chunk in chunks[1:])
+        return
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
+        yield from pool.map(lambda chunk: _read(root, chunk), chunks[1:])
+
+
+def _read(root: Path, images: Sequence[Image]) -> list[_Header]:
+    found: list[_Header] = []
     kept: set[tuple[int, bool]] = set()
     for image in images:
         try:
             with (root / image.file).open("rb", buffering=0) as file:
                 header = read_header(file, image.file)
         except SourceFileError as error:
-            yield None, None, error.message
+            found.append((None, None, error.message))
             continue
         except OSError as error:
-            yield None, None, f"{image.file} cannot be read: {error.strerror}"
+            found.append((None, None, f"{image.file} cannot be read: {error.strerror}"))
             continue
         facts = plane_facts(header)
         key = (image.wave, facts.projection is not None)
-        yield facts, None if key in kept else header, ""
+        found.append((facts, None if key in kept else header, ""))
         kept.add(key)
+    return found

@@ -12,6 +12,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from html import unescape
 from typing import BinaryIO
 
 import tifffile
@@ -22,6 +23,10 @@ from ...errors import SourceFileError
 _WIDTH, _LENGTH, _DESCRIPTION, _UIC1 = 256, 257, 270, 33628
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4}
 _MOST_TAGS, _LONGEST = 1_000, 4 << 20
+#: Free text, with a hundred character references in it: turned into characters when somebody asks.
+_FREE = "Description"
+#: A property as MetaXpress writes it, whose values cannot hold what would end them.
+_PROPERTY = re.compile(r'<(?:custom-)?prop id="([^"<]*)" type="[^"<]*" value="([^"<]*)"/>')
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<MetaData\b", re.IGNORECASE)
 _TIME = re.compile(r"(\d{4})[-:]?(\d{2})[-:]?(\d{2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
@@ -70,9 +75,14 @@ class ImageHeader:
         value = as_number(found[1]) if found else None
         return value * _TO_MS.get((found[2] or "ms").lower(), 1.0) if found and value is not None else None
 
+    @property
+    def description(self) -> str:
+        """The free description, line by line."""
+        return unescape(self.properties.get(_FREE, "")).replace("\r\n", "\n")
+
     def told(self, what: str) -> str | None:
         """Return a line ``what: value`` of the free description."""
-        found = re.search(rf"^\s*{re.escape(what)}:[ \t]*(\S.*?)\s*$", self.properties.get("Description", ""), re.M)
+        found = re.search(rf"^[ \t]*{re.escape(what)}:[ \t]*(\S.*?)[ \t]*$", self.description, re.M)
         return found[1] if found else None
 
 
@@ -84,7 +94,7 @@ def as_number(text: str | None) -> float | None:
 
 
 def parse_metaseries(data: bytes, name: str) -> dict[str, str]:
-    """Return the properties of a MetaSeries description, the first of each name.
+    """Return the properties of a MetaSeries description, the first of each name; the free text as it is written.
 
     Raises
     ------
@@ -92,23 +102,28 @@ def parse_metaseries(data: bytes, name: str) -> dict[str, str]:
         It is no well-formed XML, or has a document type.
     """
     data = data.strip(b"\0 \r\n\t").removeprefix(b"\xef\xbb\xbf")
-    if b"<!" in data[:2_000] and re.search(rb"<!(?:DOCTYPE|ENTITY)", data, re.IGNORECASE):
-        raise SourceFileError(f"{name}: its description has a document type, which MetaXpress does not write")
     try:
-        data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
-        data = data.decode("cp1252", "replace").encode()
+        text = data.decode("cp1252", "replace")
+    if "<!" in text and re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
+        raise SourceFileError(f"{name}: its description has a document type, which MetaXpress does not write")
+    # All properties in the usual form are found four times faster than by parsing, and there is one text an image.
+    found = _PROPERTY.findall(text)
+    if not found or len(found) < text.count("prop id="):
+        found = _parsed_properties(text, name)
+    return {key: unescape(value) if "&" in value and key != _FREE else value for key, value in reversed(found)}
+
+
+def _parsed_properties(text: str, name: str) -> list[tuple[str, str]]:
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, collect_ids=False
     )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
         raise SourceFileError(f"{name}: its description is no well-formed XML: {error.msg}") from error
-    found: dict[str, str] = {}
-    for element in root.iter("prop", "custom-prop"):
-        found.setdefault(element.get("id", ""), element.get("value", ""))
-    return found
+    return [(element.get("id", ""), element.get("value", "")) for element in root.iter("prop", "custom-prop")]
 
 
 def read_header(file: BinaryIO, name: str) -> ImageHeader:
