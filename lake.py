@@ -272,7 +272,11 @@ class Lake:
         keep_unknown: bool = False,
         accept_valid: bool = False,
     ) -> dict[str, Any]:
-        """Say what is in the wells: plate maps and sample sheets to validated rows, all of them or none."""
+        """Say what is in the wells: plate maps and sample sheets to validated rows, all of them or none.
+
+        ``files`` are CSV, TSV (both perhaps compressed) and XLSX; ``FILE.xlsx#Sheet`` is one sheet of a workbook, a
+        folder is the ``barcode_platemap.csv`` in it. ``replace`` lets them overrule what the lake holds.
+        """
         from .ingest.annotation.apply import annotate
 
         return annotate(
@@ -284,6 +288,43 @@ class Lake:
             keep_unknown=keep_unknown,
             accept_valid=accept_valid,
         )
+
+    def exclude(
+        self,
+        wells: str | Sequence[str],
+        *,
+        study: str,
+        plate: str | None = None,
+        reason: str | None = None,
+        include: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Leave wells out of the views for a reason, or, with ``include``, take them in again.
+
+        ``wells`` are names (``B03``) and rectangles (``A01:C12``).
+        """
+        from .ingest.annotation.exclude import exclude_wells
+
+        return exclude_wells(
+            self.root,
+            study_id=study,
+            plate_id=plate,
+            wells=[wells] if isinstance(wells, str) else list(wells),
+            reason=reason,
+            include=include,
+            dry_run=dry_run,
+        )
+
+    def remove(
+        self, *, study: str, plate: str | None = None, reason: str | None = None, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Remove a plate, or a study with all its plates: from every table in one commit.
+
+        History keeps the rows, and the images stay on the disk, until the lake is vacuumed.
+        """
+        from .ingest.removal import remove
+
+        return remove(self.root, study_id=study, plate_id=plate, reason=reason, dry_run=dry_run)
 
     def transform(
         self,

@@ -166,7 +166,11 @@ def annotate(
     accept_valid: bool,
     json_: bool,
 ) -> int:
-    """Say what is in the wells: plate maps and sample sheets, checked row by row."""
+    """Say what is in the wells: plate maps and sample sheets, checked row by row.
+
+    FILE is CSV, TSV or XLSX (FILE.xlsx#Sheet for one sheet), or a folder with a barcode_platemap.csv; several complete
+    each other.
+    """
     result = the_lake(ctx).annotate(
         list(files),
         study=study,

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AlreadyExistsError, InvalidDataError, NotFoundError
-from ...schemas.identifiers import parse_well
 from ...store.lineage import Run
 from ...wording import did_you_mean
 from ..export import PlateExport

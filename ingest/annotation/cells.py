@@ -100,6 +100,10 @@ def read_quantity(
     try:
         quantity = parse_quantity(text, unit)
     except InvalidDataError as error:
+        if "has no unit" in error.message:
+            return None, CellFault(
+                "unit", f"{error.message}. Write it behind the number (10 uM) or into the header [uM]"
+            )
         return None, CellFault("unit" if "unit" in error.message else "quantity", _told(error))
     if unit is not None and quantity.unit != unit:
         return None, CellFault("unit", f"{text!r} is in {quantity.unit}, its column or unit column says {unit}")

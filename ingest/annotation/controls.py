@@ -5,7 +5,7 @@ Whatever is inferred is told in a warning, and a column ``control_type`` overrul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .result import Treatment
@@ -43,6 +43,7 @@ _NON_TARGETING = frozenset({
 #: Names of treatments that say that there is none, and what the well then is.
 NO_TREATMENT = {
     "empty": "empty", "empty well": "empty", "blank": "empty", "no cells": "empty", "unused": "empty",
+    "jcp2022 999999": "empty",
     "none": "untreated", "untreated": "untreated", "no treatment": "untreated", "not treated": "untreated",
     "mock": "untreated", "no compound": "untreated", "no sirna": "untreated", "cells only": "untreated",
 }  # fmt: skip
@@ -89,18 +90,16 @@ def settle_control(
     """
     said = values.get("control_type") or hint
     if said == NEGATIVE:
-        kinds: Collection[str] = {t.perturbation["type"] for t in treatments or ()}
+        kinds = {t.perturbation["type"] for t in treatments or ()}
         genes = any(t.perturbation.get("gene") or t.perturbation.get("guide_sequence") for t in treatments or ())
         role = "negative_non_targeting" if (kinds & GENETIC or genes) else "negative_vehicle"
         return role, f"wells called negative are taken as {role}"
     if said is not None or treatments is None:
         return said, None
-    names = {plain(t.perturbation["name"]) for t in treatments} | {
-        plain(t.perturbation.get("compound") or t.perturbation["name"]) for t in treatments
-    }
-    if names and names & _VEHICLES and len(treatments) == 1:
+    names = {plain(str(t.perturbation.get(slot) or "")) for t in treatments for slot in ("name", "compound", "gene")}
+    if len(treatments) == 1 and names & _VEHICLES:
         return "negative_vehicle", "wells of the vehicle alone are taken as negative_vehicle"
-    if names and len(treatments) == 1 and names <= _NON_TARGETING:
+    if len(treatments) == 1 and names & _NON_TARGETING:
         return "negative_non_targeting", "wells of a reagent without a target are taken as negative_non_targeting"
     if not treatments and nothing is not None:
         return nothing, f"wells whose treatment is called so (empty, none, mock …) are taken as {nothing}"

@@ -89,7 +89,7 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
             message = (
                 f"no plate of {file} has the plate map {name!r}{did_you_mean(name, [b.plate_map for b in barcodes])}"
             )
-            joined.errors.append(_error(Place(parts_of[0].name, 1, ""), "unknown-map", name, message))
+            joined.warnings.append(f"{parts_of[0].name} is not used: {message}")
         sheets += [replace(part, plates=tuple(here)) for part in parts_of if here]
     for one in barcodes:
         if one.barcode in mine:

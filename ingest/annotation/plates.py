@@ -1,4 +1,4 @@
-"""Which plates of the study a sheet means: by identifier, barcode, name, or the barcode that a folder name begins with."""
+"""Which plates of the study a sheet means: by identifier, barcode, name, or the beginning of a folder's name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PlateFinder:
         """Return the plates of a name, none where the study has none.
 
         An identifier goes before a barcode and a barcode before a name. A barcode that is only the beginning of names,
-        up to a sign that is neither letter nor digit (``BR00117035`` of ``BR00117035__2021-05-02T16_02_51-Measurement1``),
-        means every plate that begins so: measurements of one plate are several.
+        up to a sign that is neither letter nor digit (``BR00117035`` of ``BR00117035__2021-05-02``), means every plate
+        that begins so: one plate may have several measurements.
         """
         if name not in self._found:
             self._found[name] = self._look(name) if name else ()

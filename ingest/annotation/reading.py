@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import InvalidDataError
@@ -174,7 +174,7 @@ class Reading:
     def _plates_of(
         self, sheet: Sheet, row: SheetRow, columns: Sequence[Column], unknown: dict[str, list[SheetRow]]
     ) -> tuple[PlateFormat, ...] | None:
-        """Return the plates of a row, by whatever it calls them; None for others than the one meant, and unknown ones."""
+        """Return the plates of a row, by whatever it calls them; None for unknown and other ones than meant."""
         found: tuple[PlateFormat, ...] = ()
         for column in columns:
             one = self.plates.find(row.cells[column.position])
@@ -276,7 +276,7 @@ class Reading:
                 conflicts[id(treatments)] = [
                     c for n, t in enumerate(treatments, 1) for c in self._contradicted(one, n, t, facts, spelt)
                 ]
-            for number, slot, value, message in conflicts.get(id(treatments), ()):
+            for number, slot, value, message in conflicts.get(id(treatments), ()) if treatments else ():
                 self.fault(
                     one.reader.sheet, one.row, Told(one.reader.position(slot, number), value, "conflict", message)
                 )
@@ -319,12 +319,12 @@ class Reading:
 
     def check_schema(self) -> None:
         """Check the rows that would be written against the schema."""
-        wells = []
+        # Wells of which the same is said have the same faults; what follows from treatments is checked with them.
+        said: dict[tuple[Any, ...], list[_Found]] = {}
         for one in self.found:
-            row = well_row(one.annotation, self.study_id, self.run_id)
-            del row["attributes"]  # text by construction, and slow to check
-            wells.append(row)
-        self._problems(validate_records("Well", wells), self.found)
+            said.setdefault(tuple(one.annotation.values.items()), []).append(one)
+        wells = [self._bare_well(group[0].annotation) for group in said.values()]
+        self._problems(validate_records("Well", wells), list(said.values()))
         # Wells with the same treatment have the same doses, and the same faults in them.
         alike: dict[int, list[_Found]] = {}
         for one in self.found:
@@ -341,6 +341,10 @@ class Reading:
         rows = perturbation_rows(firsts, self.study_id, self.run_id)
         self._problems(validate_records("Perturbation", rows), [named[row["perturbation_id"]] for row in rows])
         self._check_samples()
+
+    def _bare_well(self, annotation: WellAnnotation) -> dict[str, Any]:
+        """Return a row of ``wells`` without its treatments and attributes, which are text by construction."""
+        return well_row(replace(annotation, treatments=None, attributes={}), self.study_id, self.run_id)
 
     def _check_samples(self) -> None:
         by_sample: dict[str, list[_Found]] = {}

@@ -179,17 +179,16 @@ class RowReader:
         if said:
             self.inferred[said] = None
         written = self._text("control_type", cells)
-        unnamed = values.get("control_name") is None
-        if unnamed and (plain(written) in UNKNOWN_ROLES or self._is_class(written, role)):
+        if written and values.get("control_name") is None and self._is_class(written, role):
             values["control_name"] = written
 
     def _is_class(self, written: str, role: str | None) -> bool:
-        """Whether the word for a control says more than its role: ``poscon_cp``, or one that nobody knows."""
-        if not written or is_nothing(written):
+        """Whether the word for a control says more than its role, as ``poscon_cp`` does, or has no known role."""
+        if is_nothing(written):
             return False
-        return (role == "positive" and plain(written).startswith("poscon ")) or (
-            self.sheet.any_control and role is None
-        )
+        if role == "positive":
+            return plain(written).startswith("poscon ")
+        return role is None and (self.sheet.any_control or plain(written) in UNKNOWN_ROLES)
 
     def _text(self, slot: str, cells: Sequence[str]) -> str:
         position = self.position(slot)

@@ -94,7 +94,10 @@ SLOTS: tuple[Slot, ...] = (
     Slot("perturbation", "perturbation", names=(
         "perturbationname", "jcp2022", "treatment", "perturbagen", "treatmentname", "perturbationid",
         "pertname",
-    ), weak=("broadsample", "pertid", "compoundbroadidentifier", "brdid", "compoundid", "reagent", "reagentid", "reagentname"),
+    ), weak=(
+        "broadsample", "pertid", "compoundbroadidentifier", "brdid", "compoundid", "reagent", "reagentid",
+        "reagentname",
+    ),
        types=(("sirna", "sirna"), ("sirnaname", "sirna"), ("cytokine", "cytokine"), ("growthfactor", "cytokine"))),
     Slot("perturbation_type", "perturbation", "type", (
         "perturbationmodality", "modality", "treatmenttype", "perturbationclass", "pertmodality", "reagenttype",
@@ -154,7 +157,8 @@ SLOTS: tuple[Slot, ...] = (
 ATTRIBUTES = frozenset({
     "platemapname", "comment", "comments", "note", "notes", "genotype", "timepoint", "wellnumber", "platewell",
     "batch", "channels", "targetlist", "target", "targets", "moa", "celltype", "remarks", "time", "condition",
-    "cells", "cellcount", "ncells", "nwells", "name", "concentrationlevel", "doselevel", "doseindex", "genes", "geneannotation", "compoundmoa",
+    "cells", "cellcount", "ncells", "nwells", "name", "concentrationlevel", "doselevel", "doseindex", "genes",
+    "geneannotation", "compoundmoa",
 })  # fmt: skip
 
 

@@ -99,8 +99,6 @@ def parse_text(data: bytes, name: str) -> RawTable:
         for line, text in enumerate(lines[first:], start=first + 1):
             if '"' not in text:
                 cells = [cell.strip() for cell in text.split(delimiter)]
-                if len(text) > csv.field_size_limit() and max(map(len, cells)) > csv.field_size_limit():
-                    raise csv.Error(f"field larger than field limit ({csv.field_size_limit()})")
             else:
                 read = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
                 cells = [cell.strip() for cell in next(read, [])]

@@ -18,6 +18,15 @@ _CHEMICAL = ("compound", "inchikey", "inchi", "smiles", "chebi_id", "pubchem_cid
 _NO_FACTS = frozenset(
     {"perturbation", "perturbation_type", "concentration", "concentration_unit", "duration_h", "start_h"}
 )
+#: Identifiers that say by themselves what they are: of JUMP (checked against its tables), and of the Broad.
+_KNOWN_NAMES = (
+    (re.compile(r"JCP2022_80\d{4}"), "crispr_ko"),
+    (re.compile(r"JCP2022_9[01]\d{4}"), "orf"),
+    (re.compile(r"JCP2022_[01]\d{5}"), "compound"),
+    (re.compile(r"ccsbBroad\d+_\d+"), "orf"),
+    (re.compile(r"BRD-[AKMSU]\d{8}(-\d{3}-\d{2}-\d)?"), "compound"),
+    (re.compile(r"DMSO", re.IGNORECASE), "compound"),
+)
 _ENSEMBL = re.compile(r"ENS[A-Z]*G[0-9]{11}(\.[0-9]+)?")
 
 
@@ -50,7 +59,7 @@ def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
     facts
         Slot -> value of the cells that are not empty; ``concentration`` is a quantity.
     """
-    kind = facts.get("perturbation_type")
+    kind = facts.get("perturbation_type") or _kind_of_name(name)
     if kind is None:
         chemical = any(slot in facts for slot in _CHEMICAL) or ("gene" not in facts and "concentration" in facts)
         kind = "compound" if chemical else "other"
@@ -59,6 +68,10 @@ def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
         perturbation.setdefault("compound", name)
     identity = {"perturbation_id": _identifier(name, kind, facts), "name": name, "type": kind}
     return Treatment(perturbation=identity | perturbation, dose=_dose(facts))
+
+
+def _kind_of_name(name: str) -> str | None:
+    return next((kind for pattern, kind in _KNOWN_NAMES if pattern.fullmatch(name)), None)
 
 
 def _identifier(name: str, kind: str, facts: Mapping[str, Any]) -> str:

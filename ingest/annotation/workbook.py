@@ -230,8 +230,7 @@ def _text(value: Any, column: int, marks: dict[int, Oddity]) -> str:
         # Excel itself shows 15 digits; more are the noise of binary fractions.
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.15g}"
     if isinstance(value, datetime | date | time | timedelta):
-        is_day = isinstance(value, datetime) and value.time() == time()
-        text = value.date().isoformat() if is_day else str(value)
+        text = str(value).removesuffix(" 00:00:00")
         message = (
             f"the cell holds a date, {text}; Excel makes dates of 1-2 and of SEPT2: format it as text, type it anew"
         )

@@ -118,9 +118,9 @@ def _changes(root: LakeRoot, result: AnnotationResult, run_id: str, *, replace: 
     doses = _rows_by_plate(root, "well_perturbations", study_id, by_plate)
     plates = []
     contradictions: list[str] = []
-    for plate, annotations in by_plate.items():
+    for plate, said in by_plate.items():
         merged = merge_wells(
-            annotations,
+            said,
             wells.get(plate, ()),
             doses.get(plate, ()),
             study_id=study_id,

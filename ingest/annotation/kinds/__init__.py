@@ -11,6 +11,7 @@ from .barcodes import BarcodeMap
 from .base import Contribution, SheetKind
 from .grid import PlateGrid
 from .idr import IdrLibrary
+from .idr_study import IdrStudy
 from .long import LongTable
 from .mihcsme import Mihcsme
 from .reagents import ReagentTable
@@ -18,4 +19,12 @@ from .reagents import ReagentTable
 __all__ = ["KINDS", "Contribution", "SheetKind"]
 
 #: The last one takes whatever the others leave.
-KINDS: tuple[SheetKind, ...] = (Mihcsme(), BarcodeMap(), PlateGrid(), IdrLibrary(), ReagentTable(), LongTable())
+KINDS: tuple[SheetKind, ...] = (
+    Mihcsme(),
+    BarcodeMap(),
+    PlateGrid(),
+    IdrStudy(),
+    IdrLibrary(),
+    ReagentTable(),
+    LongTable(),
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ..columns import known_column
 from ..result import RowError
@@ -41,7 +42,7 @@ class PlateGrid:
     name = "grid"
 
     def claims(self, table: RawTable) -> bool:
-        """Whether there is a row of numbers 1, 2, 3 … above rows A, B, C …"""
+        """Whether there are rows A, B, C … below a row of numbers."""
         is_long = bool(table.rows) and bool({"well", "row"} & slots_of(table.rows[0].cells))
         return not (is_long and _is_header(table.rows[0])) and next(_starts(table.rows), None) is not None
 
@@ -49,9 +50,10 @@ class PlateGrid:
         """Bring the drawings of each plate into one table, with a row per well and a column per drawing."""
         errors: list[RowError] = []
         grids = [_read_grid(table, start, corner, errors) for start, corner in _starts(table.rows)]
-        sheets = []
-        for plate in dict.fromkeys(grid.plate for grid in grids):
-            sheets.append(_sheet(table, plate, [g for g in grids if g.plate == plate], errors))
+        for before, grid in pairwise(grids):
+            grid.plate = grid.plate or before.plate  # a plate is named above its first drawing
+        plates = dict.fromkeys(grid.plate for grid in grids)
+        sheets = [_sheet(table, plate, [g for g in grids if g.plate == plate], errors) for plate in plates]
         return Contribution(wells=tuple(sheets), errors=tuple(errors))
 
 
@@ -136,7 +138,8 @@ def _title(table: RawTable, start: int, corner: int) -> tuple[str, int, str]:
         title = ""
     for above in reversed(table.rows[max(0, start - 3) : start]):
         words = [cell for cell in above.cells if cell]
-        if above.line < row.line - 3 or len(words) > 2 or _row_number(above.cells[0]) is not None and len(words) > 1:
+        letters = above.cells[corner] if corner < len(above.cells) else ""
+        if above.line < row.line - 3 or len(words) > 2 or _row_number(letters) is not None:
             break
         if found := _PLATE.fullmatch(": ".join(words)):
             plate = (found[1] or found[2]).strip()

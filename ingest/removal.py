@@ -1,0 +1,125 @@
+"""A plate or a whole study out of the lake: its rows leave every table in one commit.
+
+History keeps them: older versions of the tables, and ``runs``, stay until the tables are vacuumed. So do the images of
+a removed plate, which those versions name; nothing that is asked now sees them. A kill leaves the lake with all of the
+rows or none (see :mod:`cytolake.store.commit`).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConflictError
+from ..store.commit import Commit
+from ..store.lineage import Run
+from .annotation.exclude import one_plate, plates_of
+
+if TYPE_CHECKING:
+    from ..store.root import LakeRoot
+
+_LOCK_WAIT_S = 30.0
+#: Tables of the study as a whole: they go with it, never with one plate.
+_OF_STUDY = ("studies", "biosamples", "perturbations")
+#: Tables that remember what was done and how features are defined: they stay.
+_RECORDS = frozenset({"runs", "feature_sets", "feature_dictionary"})
+
+
+def remove(
+    root: LakeRoot, *, study_id: str, plate_id: str | None = None, reason: str | None = None, dry_run: bool = False
+) -> dict[str, Any]:
+    """Remove a plate, or all of a study.
+
+    Parameters
+    ----------
+    root
+        The lake.
+    study_id, plate_id
+        What goes: one plate, or the study with all its plates.
+    reason
+        Why, for the record.
+    dry_run
+        Say what would go and write nothing.
+
+    Returns
+    -------
+    dict
+        ``run_id`` (None where nothing was written), ``status``, ``rows`` (of all tables together), ``tables`` (rows
+        of each), ``plates``, ``kept`` (paths of the images that stay until maintenance) and ``warnings``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such study or plate.
+    ConflictError
+        Somebody is at work on one of the plates, or changed them meanwhile. Nothing was removed.
+    """
+    plates, paths, tables = _what(root, study_id, plate_id)
+    if dry_run:
+        return _report(None, plates, paths, tables)
+    with ExitStack() as locks:
+        for plate in plates:
+            locks.enter_context(root.storage.lock(f"plate-{study_id}-{plate}", wait=_LOCK_WAIT_S))
+        now, paths, tables = _what(root, study_id, plate_id)
+        if now != plates:
+            raise ConflictError(
+                f"the plates of study {study_id} changed meanwhile; nothing was removed",
+                hint="Look at what is there, then run the same command again.",
+            )
+        run = Run.start(
+            "remove",
+            study_id=study_id,
+            plate_ids=plates,
+            parameters={"plate": plate_id, "reason": reason},
+        )
+        for name, rows in tables.items():
+            run.add_output("table", name, rows=rows, detail="removed")
+        # The same name as an ingest's: the two exclude each other where there are no locks.
+        about = f"ingest/{study_id}/{plate_id}" if plate_id is not None else f"remove/{study_id}"
+        with Commit(root, run_id=run.run_id, app_id=about) as commit:
+            for plate, path in zip(plates, paths, strict=True):
+                commit.expect("plates", {"study_id": study_id, "plate_id": plate}, {"path": path})
+            for name in tables:
+                key = {"study_id": study_id}
+                commit.delete(name, key if plate_id is None else key | {"plate_id": plate_id})
+            commit.append("runs", run.record("ok"))
+            commit.commit()
+    return _report(run.run_id, plates, paths, tables)
+
+
+def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str], list[str], dict[str, int]]:
+    """Return the plates that go, where their images are, and how many rows of which tables go with them."""
+    plates = [one_plate(root, study_id, plate_id)] if plate_id is not None else _all_plates(root, study_id)
+    where: dict[str, Any] = {"study_id": study_id} if plate_id is None else {"study_id": study_id, "plate_id": plate_id}
+    found = root.tables.read("plates", columns=["plate_id", "path"], where=where).to_pylist()
+    paths = {row["plate_id"]: row["path"] for row in found}
+    counts: dict[str, int] = {}
+    for name in root.tables.names():
+        if name in _RECORDS or (name in _OF_STUDY and plate_id is not None):
+            continue
+        columns = root.tables.schema(name).names
+        if not where.keys() <= set(columns):
+            continue
+        rows = root.tables.read(name, columns=["study_id"], where=where).num_rows
+        if rows:
+            counts[name] = rows
+    return plates, [paths[plate] for plate in plates], counts
+
+
+def _all_plates(root: LakeRoot, study_id: str) -> list[str]:
+    """Return the plates of a study, none for one whose plates were removed one by one."""
+    known = root.tables.read("studies", columns=["study_id"], where={"study_id": study_id}).num_rows
+    there = root.tables.read("plates", columns=["plate_id"], where={"study_id": study_id}).num_rows
+    return [] if known and not there else plates_of(root, study_id)
+
+
+def _report(run_id: str | None, plates: list[str], paths: list[str], tables: dict[str, int]) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "status": "ok",
+        "rows": sum(tables.values()),
+        "tables": tables,
+        "plates": plates,
+        "kept": paths,
+        "warnings": [],
+    }
