@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -144,8 +145,8 @@ class NamePattern:
                     hint="Write it with fewer repetitions of repetitions.",
                 )
             part = pa.array([_plain(text) for text in texts[len(found) : len(found) + batch]], pa.string())
-            told: list[dict[str, str] | None] = pc.extract_regex(part, self._compiled).to_pylist()  # type: ignore[misc]
-            found += [None if groups is None else self._said(groups) for groups in told]
+            told: Any = pc.extract_regex(part, self._compiled)
+            found += [None if groups is None else self._said(groups) for groups in told.to_pylist()]
             batch = min(2 * batch, _LARGEST_BATCH) if time.monotonic() - began < _BATCH_S else _FIRST_BATCH
         return found
 
