@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError
@@ -15,7 +17,7 @@ from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
 from cytolake.ingest.vendors.imagexpress import ImageXpressReader
-from vendor_exports.imagexpress import WAVES, Img, Plate, grid, mixed
+from vendor_exports.imagexpress import WAVES, Img, Plate, grid, mixed, write_stk
 
 READER = ImageXpressReader()
 
@@ -301,6 +303,22 @@ def test_a_damaged_header_costs_its_own_plane_only(tmp_path: Path, damage: str) 
     assert export.planes.num_rows == 8
     assert export.planes["acquired_at"].null_count >= 1
     assert told(export, "2 images have no readable header") or damage.startswith("<!")
+
+
+def test_images_of_older_metamorph(tmp_path: Path) -> None:
+    plate = Plate(images=[], sites=((True,),), waves=("DAPI",), wells=("A01", "A02"))
+    folder = plate.write(tmp_path / "p")
+    for number, well in enumerate(plate.wells):
+        pixels = np.full((6, 8), number, np.uint16)
+        write_stk(folder / f"plate1_{well}.tif", pixels, x=14_300 + 9_000 * number)
+    export = read(folder)
+    (acquisition,) = export.acquisitions
+    assert (acquisition.height, acquisition.width, acquisition.pixel_size_x_um) == (6, 8, 1.72)
+    (channel,) = export.channels
+    assert (channel.exposure_ms, channel.emission_nm) == (500.0, 460.0)
+    assert export.planes["z_um"].to_pylist() == [9_100.0, 9_100.0]
+    assert export.planes["acquired_at"][0].as_py() == datetime(2012, 3, 14, 10, tzinfo=UTC)
+    assert export.fields["x_um"].to_pylist() == [0.0, 0.0]
 
 
 def test_files_that_the_htd_does_not_promise(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,3 +223,50 @@ def mixed(*, exported: bool) -> Plate:
             for step in (0, 1, 2, 3) if exported else (1,):
                 images.append(Img(**here, wave=3, step=step, z=1, copy_of=f"{well}{site}w3" if exported else None))
     return Plate(images=images, waves=WAVES, steps=3, projection=True, guids=not exported, timed=exported)
+
+
+def write_stk(path: Path, pixels: np.ndarray, *, pixel_um: float = 1.72, x: int = 14_300, y: int = 11_200) -> Path:
+    """Write one plane as MetaMorph did before MetaSeries: calibration, time and stage position in its UIC tags."""
+    height, width = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    extra = bytearray()
+
+    def put(value: bytes) -> int:
+        at = 8 + len(data) + len(extra)
+        extra.extend(value)
+        return at
+
+    def text(value: str) -> bytes:
+        return struct.pack("<I", len(value) + 1) + value.encode() + b"\0"
+
+    uic1 = [
+        (3, 1),
+        (4, put(struct.pack("<2I", round(pixel_um * 1000), 1000))),
+        (5, put(struct.pack("<2I", round(pixel_um * 1000), 1000))),
+        (6, put(text("um"))),
+        (7, put(text("DAPI"))),
+        (28, put(struct.pack("<4I", x, 1, y, 1))),
+        (40, put(struct.pack("<2I", 9_100, 1))),
+    ]
+    described = b"Exposure: 500 ms\r\nBinning: 2 x 2\r\n\0"
+    # 2456000 is the Julian day of 2012-03-14; the time is milliseconds of that day.
+    planes = struct.pack("<6I", 0, 1, 2_456_000, 36_000_000, 2_456_000, 36_000_000)
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 16),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (270, 2, len(described), put(described)),
+        (273, 4, 1, 8),
+        (277, 3, 1, 1),
+        (278, 4, 1, height),
+        (279, 4, 1, len(data)),
+        (33628, 4, len(uic1), put(b"".join(struct.pack("<2I", *pair) for pair in uic1))),
+        (33629, 5, 1, put(planes)),
+        (33630, 5, 1, put(struct.pack("<2I", 460, 1))),
+    ]
+    ifd = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    at = put(ifd)
+    path.write_bytes(b"II*\0" + struct.pack("<I", at) + data + bytes(extra))
+    return path
