@@ -28,6 +28,7 @@ _BUILT_IN = {
     "hcsai": (".vendors.hcsai", "HcsAiReader"),
     "imagexpress": (".vendors.imagexpress", "ImageXpressReader"),
     "incell": (".vendors.incell", "InCellReader"),
+    "lif": (".vendors.lif", "LifReader"),
     "nd2": (".vendors.nd2", "Nd2Reader"),
     "ome-tiff": (".vendors.ome_tiff", "OmeTiffReader"),
     "ome-zarr": (".vendors.ome_zarr", "OmeZarrReader"),

@@ -81,13 +81,13 @@ class CziReader:
             pixel_size_um=self._options.pixel_size_um,
         )
 
-    def _content(self, path: Path) -> FileContent:
+    def _content(self, path: Path) -> tuple[FileContent, ...]:
         with closing(CziFile(path)) as czi:
             document = parse_metadata(czi.metadata(), str(path))
             _check_planes(czi.planes, path)
             tags = [parse_subblock_metadata(czi.subblock_metadata(plane)) for plane in czi.planes]
             version = czi.header.version
-            return file_content(path, version, document, czi.planes, tags, self._options.pixel_size_um)
+            return (file_content(path, version, document, czi.planes, tags, self._options.pixel_size_um),)
 
 
 def _check_planes(planes: Sequence[CziPlane], path: Path) -> None:

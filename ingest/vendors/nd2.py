@@ -66,7 +66,7 @@ class Nd2Reader:
             )
         return read_files(
             files,
-            lambda file: file_content(file, read_facts(file)),
+            lambda file: (file_content(file, read_facts(file)),),
             path=path,
             reader=self.name,
             vendor="Nikon ND2",

@@ -134,7 +134,7 @@ def _well(text: str) -> Well | None:
 
 def read_files(
     files: Sequence[Path],
-    read: Callable[[Path], FileContent],
+    read: Callable[[Path], Sequence[FileContent]],
     *,
     path: Path,
     reader: str,
@@ -149,7 +149,7 @@ def read_files(
     files
         At least one.
     read
-        Says what one file holds; NotAnExportError where it holds no well.
+        Says what one file holds, one content for each plate in it; NotAnExportError where it holds no well.
     path
         What the user named.
     reader, vendor
@@ -169,7 +169,7 @@ def read_files(
     without: list[NotAnExportError] = []
     for file in files:
         try:
-            contents.append(read(file))
+            contents += read(file)
         except NotAnExportError as error:
             without.append(error)
     if not contents:
@@ -189,13 +189,17 @@ def read_files(
 
 def _plates(contents: Sequence[FileContent], root: Path) -> list[tuple[str, list[FileContent]]]:
     """Group files to plates, and name them."""
+    wells: dict[tuple[str | None, str], set[Well]] = {}
+    for content in contents:
+        wells.setdefault((content.plate_name, content.file), set()).update(site.well for site in content.sites)
     groups: dict[tuple[str | None, str | None], list[FileContent]] = {}
     for content in contents:
-        several = len({site.well for site in content.sites}) > 1
+        several = len(wells[content.plate_name, content.file]) > 1
         groups.setdefault((content.plate_name, content.file if several else None), []).append(content)
     named = []
     for (plate_name, whole_file), group in groups.items():
-        alone = whole_file is not None or (len(group) == 1 and not group[0].well_from_name)
+        one_file = len({content.file for content in group}) == 1
+        alone = whole_file is not None or (one_file and not group[0].well_from_name)
         named.append((plate_name or (Path(group[0].file).stem if alone else root.name), group))
     return named
 
@@ -211,7 +215,7 @@ class _Plate:
         self.files = files
         self.pixel_size_um = pixel_size_um
         self.warnings: list[str] = [
-            warning if len(contents) == 1 else f"{content.file}: {warning}"
+            warning if len({one.file for one in contents}) == 1 else f"{content.file}: {warning}"
             for content in contents
             for warning in content.warnings
         ]
@@ -268,7 +272,8 @@ class _Plate:
         told = content.acquisition
         sizes = (told.pixel_size_x_um or self.pixel_size_um, told.pixel_size_y_um or self.pixel_size_um)
         signature = tuple((c.name, c.excitation_nm, c.emission_nm) for c in content.channels)
-        key = (site.height, site.width, *sizes, mode, signature)
+        # Sizes of one optics differ by rounding from file to file.
+        key = (site.height, site.width, *(f"{size or 0:.4g}" for size in sizes), mode, signature)
         if key in self.acquisitions:
             return self.acquisitions[key].acquisition_id
         if not used or not sizes[0] or not sizes[1]:
