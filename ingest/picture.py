@@ -80,7 +80,8 @@ def _pictures(export: PlateExport, well_id: str | None) -> list[bytes]:
     plate = plate_picture(
         export.n_rows,
         export.n_columns,
-        fields=_per_well(export.fields),
+        # A field that several acquisitions went to is one field.
+        fields=_per_well(export.fields.group_by(["well_id", "field_id"]).aggregate([])),
         missing=_per_well(missing),
         title=f"{export.plate_id} ({export.vendor} {export.format_version})",
     )

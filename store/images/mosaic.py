@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .picture import caption_font, plain_text, ramp, scale_bar, to_png
+from .picture import LONGEST_TITLE, caption_font, plain_text, ramp, scale_bar, to_png
 
 _GROUND = (16, 18, 22)
 _FIELD = np.array((58, 74, 98), np.float32)
@@ -74,6 +75,7 @@ def well_picture(tiles: Sequence[Tile], *, field_um: tuple[float, float], title:
     placed = [tile for tile in tiles if tile.is_placed]
     boxes, (height, width), um_per_pixel, middle = _lay_out(placed, field_um)
     is_middle_shown = 0 <= middle[0] < width and 0 <= middle[1] < height
+    title = title[:LONGEST_TITLE]
     notes = _notes(tiles, boxes, is_middle_shown=is_middle_shown)
     top = _MARGIN + (26 if title else 0)
     bar = 34 if placed else 0
@@ -207,7 +209,7 @@ def _touch(a: _Box, b: _Box) -> bool:
 
 
 def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) -> bytes:
-    """Draw profiles of illumination side by side, dark to bright, with the least and the greatest light.
+    """Draw profiles of illumination, the first twelve, side by side, dark to bright, with the least and the greatest light.
 
     Parameters
     ----------
@@ -224,10 +226,11 @@ def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) ->
     font, small = caption_font(16), caption_font(12)
     ramped = np.array([ramp(i / 255) for i in range(256)], np.uint8)
     step = _PROFILE_SIDE + 44
-    image = Image.new("RGB", (max(360, 2 * _MARGIN + step * len(profiles)), _PROFILE_SIDE + 78), _GROUND)
+    shown_profiles = dict(islice(profiles.items(), _LISTED))
+    image = Image.new("RGB", (max(360, 2 * _MARGIN + step * len(shown_profiles)), _PROFILE_SIDE + 78), _GROUND)
     draw = ImageDraw.Draw(image)
     draw.text((_MARGIN, _MARGIN), plain_text(title), fill=_LIGHT, font=font)
-    for i, (name, profile) in enumerate(profiles.items()):
+    for i, (name, profile) in enumerate(shown_profiles.items()):
         low, high = float(profile.min()), float(profile.max())
         height, width = profile.shape
         longest = _PROFILE_SIDE / max(height, width)
@@ -235,7 +238,7 @@ def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) ->
         shown = (shrink(profile, shape) - low) / (high - low) if high > low else np.full(shape, 0.5, np.float32)
         x = _MARGIN + step * i
         image.paste(Image.fromarray(ramped[np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)]), (x, 40))
-        text = plain_text(name)
+        text = plain_text(name[:LONGEST_TITLE])
         while small.getlength(text) > step - 6:
             text = text[:-2] + "."
         draw.text((x, 44 + shape[0]), text, fill=_LIGHT, font=small)

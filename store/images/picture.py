@@ -33,6 +33,8 @@ _OUTLINES = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (25
 #: Knots of a perceptually even ramp from dark blue over green to yellow.
 _RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64)
 _MARGIN = 12
+#: Letters of a title; it may come from a file, and pictures grow with it.
+LONGEST_TITLE = 120
 _PLAIN_LETTERS = str.maketrans({"μ": "u", "×": "x", "–": "-", "ß": "ss"})
 
 
@@ -77,7 +79,9 @@ def plate_picture(
     small, large = caption_font(max(9, int(cell * 0.34))), caption_font(16)
     left, top = _MARGIN + 26, _MARGIN + (26 if title else 0) + 20
     legend = 24 + max(72, round(small.getlength(plain_text(value_name)))) if values else 0
-    wide = max(left + n_columns * cell + _MARGIN + legend, 360)
+    title = title[:LONGEST_TITLE]
+    named = 2 * _MARGIN + round(large.getlength(plain_text(title)))
+    wide = max(left + n_columns * cell + _MARGIN + legend, named, 360)
     image = Image.new("RGB", (wide, top + n_rows * cell + 38), _PAPER)
     draw = ImageDraw.Draw(image)
     if title:
@@ -103,7 +107,9 @@ def plate_picture(
         if (missing or {}).get(well):
             _cross(draw, x, y, cell)
     if known:
-        _legend(draw, wide - legend + 8, top, min(n_rows * cell, 220), (low, high), value_name, small)
+        _legend(
+            draw, left + n_columns * cell + _MARGIN + 8, top, min(n_rows * cell, 220), (low, high), value_name, small
+        )
     notes = ["number: fields", "small ring: no data"]
     if values and any(well not in known for well in fields):
         notes.append("white: no value")

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from cytolake.store.images.mosaic import Tile, profiles_picture, shrink, well_picture
+from cytolake.store.images.picture import plate_picture
 from PIL import Image
 
 OVERLAP = (230, 159, 0)
@@ -63,6 +64,13 @@ def test_fields_that_nobody_knows_the_place_of() -> None:
 def test_a_field_far_away_does_not_make_the_picture_large(far: float) -> None:
     picture = drawn([Tile(field_id=1, x_um=0, y_um=0), Tile(field_id=2, x_um=far, y_um=-far)])
     assert max(picture.shape[:2]) < 800
+
+
+def test_names_from_files_do_not_make_the_picture_large() -> None:
+    assert drawn([Tile(field_id=1, x_um=0, y_um=0)], title="x" * 100_000).shape[1] < 2000
+    assert Image.open(io.BytesIO(plate_picture(8, 12, fields={"A01": 1}, title="W" * 100_000))).width < 3000
+    many = {f"{n}" * 10_000: np.ones((4, 4), np.float32) for n in range(1, 200)}
+    assert Image.open(io.BytesIO(profiles_picture(many, title="light"))).width < 2000
 
 
 def test_many_fields_are_drawn_in_time() -> None:
