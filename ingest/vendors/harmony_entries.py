@@ -69,4 +69,4 @@ class Entries:
                 keys = zip(*(images[name] for name in names), strict=True) if names else iter([()] * len(column))
                 for position, key in enumerate(keys):
                     if column[position] is None:
-                        column[position] = told.get((names, key))  # type: ignore[arg-type]  # None is no key
+                        column[position] = told.get((names, key))

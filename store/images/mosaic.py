@@ -209,7 +209,7 @@ def _touch(a: _Box, b: _Box) -> bool:
 
 
 def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) -> bytes:
-    """Draw profiles of illumination, the first twelve, side by side, dark to bright, with the least and the greatest light.
+    """Draw the first twelve profiles of illumination side by side, dark to bright, with their least and greatest light.
 
     Parameters
     ----------
