@@ -112,7 +112,7 @@ def ingest_export(
             parameters={"export": Path(export.root).name, "reader": export.reader, "existing": existing},
         )
         workplace = Workplace(root.storage, plan)
-        promised = Counter(export.planes["file"].to_pylist())
+        promised = Counter(str(file) for file in export.planes["file"].to_pylist())
         receipts = _convert(root, plan, workplace, promised, workers=workers, progress=progress)
         path = workplace.publish()
         run.add_input("export", export.barcode or export.plate_id, sha256=plan.fingerprint)

@@ -168,9 +168,10 @@ def _decoded(data: bytes, plane: CziPlane) -> npt.NDArray[Any] | None:
     shape, dtype = (plane.height, plane.width), np.dtype(plane.dtype)
     size = plane.height * plane.width * dtype.itemsize
     if plane.compression == _JPEG:
-        return np.asarray(imagecodecs.jpeg8_decode(data))
+        return np.asarray(imagecodecs.jpeg8_decode(data, out=np.empty(shape, dtype)))
     if plane.compression == _JPEG_XR:
-        return np.asarray(imagecodecs.jpegxr_decode(data))
+        return np.asarray(imagecodecs.jpegxr_decode(data, out=np.empty(shape, dtype)))
+    flat: Any
     if plane.compression == _RAW:
         flat = data[:size]
     elif plane.compression == _LZW:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,9 +52,10 @@ class CziPlane(NamedTuple):
     foreign: str
 
     @property
-    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16] | None:
+    def dtype(self) -> np.dtype[Any] | None:
         """The type of the pixels, None where they are no plane's."""
-        return {"Gray8": np.dtype("u1"), "Gray16": np.dtype("<u2")}.get(self.pixel_type)
+        kind = {"Gray8": "u1", "Gray16": "<u2"}.get(self.pixel_type)
+        return None if kind is None else np.dtype(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +176,8 @@ def _entry(data: bytes, offset: int, where: str) -> tuple[CziPlane | None, int]:
         return None, end
     foreign = next((f"{a}{starts[a]}" for a in _FOREIGN if starts.get(a, 0) > 0), "")
     plane = CziPlane(
-        *(starts.get(axis, 0) for axis in "SMTCZ"),
-        x=starts["X"], y=starts["Y"], width=width, height=height,
+        scene=starts.get("S", 0), tile=starts.get("M", 0), timepoint=starts.get("T", 0),
+        channel=starts.get("C", 0), z=starts.get("Z", 0), x=starts["X"], y=starts["Y"], width=width, height=height,
         pixel_type=_PIXEL_TYPES.get(kind, f"type {kind}"), compression=compression, position=position, foreign=foreign,
     )  # fmt: skip
     return plane, end

@@ -203,7 +203,7 @@ def _image(element: etree._Element, path: tuple[str, ...], name: str) -> LifImag
         raise InvalidDataError(f"{where} has an axis twice")
     hardware = image.find("Attachment[@Name='HardwareSetting']")
     setting = next((e for e in (hardware if hardware is not None else ()) if str(e.tag).startswith("ATL")), None)
-    infos = [dict(e.attrib) for e in setting.iterfind(".//WideFieldChannelInfo")] if setting is not None else []
+    infos = [_texts(e) for e in setting.iterfind(".//WideFieldChannelInfo")] if setting is not None else []
     described = image.findall("ImageDescription/Channels/ChannelDescription")
     infos = infos if len(infos) == len(described) else [{} for _ in described]
     scan = image.find("Attachment[@Name='TileScanInfo']")
@@ -215,19 +215,19 @@ def _image(element: etree._Element, path: tuple[str, ...], name: str) -> LifImag
         path=path,
         block=(memory.get("MemoryBlockID") or "") if memory is not None else "",
         axes=tuple(sorted(axes, key=lambda axis: axis.step_bytes)),
-        channels=tuple(_channel(told, _texts(info), where) for told, info in zip(described, infos, strict=True)),
+        channels=tuple(_channel(told, info, where) for told, info in zip(described, infos, strict=True)),
         stamps=_stamps(image.find("TimeStampList")),
         tiles=tuple((x, y) for x, y in tiles if x is not None and y is not None),
-        tile_facts=_texts(dict(scan.attrib)) if scan is not None else {},
-        setting=_texts(dict(setting.attrib)) if setting is not None else {},
+        tile_facts=_texts(scan) if scan is not None else {},
+        setting=_texts(setting) if setting is not None else {},
         software=hardware.get("Software") if hardware is not None else None,
         system=hardware.get("SystemTypeName") if hardware is not None else None,
         source=hardware.get("DataSourceTypeName") if hardware is not None else None,
     )
 
 
-def _texts(attributes: dict[object, object]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in attributes.items()}
+def _texts(element: etree._Element) -> dict[str, str]:
+    return {str(key): str(value) for key, value in element.attrib.items()}
 
 
 def _axis(told: etree._Element, where: str) -> LifAxis:
