@@ -122,7 +122,8 @@ class RowReader:
         treated = None
         if self._treated:
             treated = self._treatments(tuple(cells[c.position] for c in self._treated))
-            faults += treated.faults
+            # A treatment whose name is not to be trusted is told once.
+            faults += [told for told in treated.faults if not (faults and row.odd and told.rule == "missing")]
             attributes.update(treated.attributes)
         self._settle(values, biosample, treated, cells)
         return RowValues(values, attributes, treated.treatments if treated else None, biosample, faults)
