@@ -26,6 +26,7 @@ from .ome_tiff_files import candidates, check_whole, is_ome_tiff, is_ours, is_xm
 from .ome_tiff_names import well_of_file
 from .ome_tiff_sources import load_folder, load_set
 from .ome_tiff_wells import PlateParts, describe, plates_by_name, plates_told
+from .ome_xml import parse_ome_xml
 from .safe_xml import xml_root
 from .scanr_names import SIGNATURE
 
@@ -94,10 +95,13 @@ class OmeTiffReader:
         if well_of_file(file.relative_to(folder.parent).as_posix()) is not None:
             index = folder if several else file
             return evidence(0.7, f"{file.name}: OME-TIFF by {creator} without <Plate>, a well in its name")
+        try:
+            document = parse_ome_xml(xml, file.name)
+        except CytolakeError as error:
+            return evidence(0.0, error.message)
+        what = describe([OmeSource(document=document, name=str(file), path=file.name)])
         return evidence(
-            0.0,
-            f"{file.name}: OME-TIFF by {creator}, without <Plate> and without a well in its name (name files as in "
-            "A01_f1.ome.tif)",
+            0.0, f"{file.name}: OME-TIFF by {creator}: {what}; no <Plate>, no well in its name (as in A01_f1.ome.tif)"
         )
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:

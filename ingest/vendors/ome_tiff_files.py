@@ -5,6 +5,7 @@ Of a TIFF only its header is read, however large it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,20 +107,21 @@ def ome_xml_of(path: Path, *, most: int = _LARGEST_XML) -> bytes | None:
 def _xml(path: Path, most: int) -> bytes | None:
     try:
         with path.open("rb") as file:
-            first = file.read(_FIRST_BYTES)
-            try:
-                ome_root(first, str(path))
-            except NotAnExportError:
-                # A companion that is empty or broken is one nevertheless, and is told to be.
-                if path.name.lower().endswith(".companion.ome"):
-                    raise
-                return None
-            data = first + file.read(most)
+            first, size = file.read(_FIRST_BYTES), os.fstat(file.fileno()).st_size
+            # A buffer is made for as many bytes as are asked for, whether or not they are there.
+            rest = file.read(min(most, _LARGEST_XML, max(size - len(first), 0)))
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _LARGEST_XML:
+    try:
+        ome_root(first, str(path))
+    except NotAnExportError:
+        # A companion that is empty or broken is one nevertheless, and is told to be.
+        if path.name.lower().endswith(".companion.ome"):
+            raise
+        return None
+    if size > _LARGEST_XML:
         raise SourceFileError(f"{path} is larger than {_LARGEST_XML} bytes, no metadata")
-    return data
+    return first + rest
 
 
 def read_document(path: Path) -> OmeDocument | None:

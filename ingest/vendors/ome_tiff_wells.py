@@ -225,7 +225,8 @@ def describe(sources: Sequence[OmeSource]) -> str:
     images = [image for source in sources for image in source.document.images]
     kinds = Counter((i.size_x, i.size_y, i.size_c, i.size_z, i.size_t, i.type) for i in images).most_common(1)
     shown = "".join(
-        f", most of {x} × {y} {kind} pixels, {c} channels, {z} depths, {t} time points"
-        for (x, y, c, z, t, kind), _ in kinds
+        f"{x} × {y} {kind} pixels, {c} channels, {z} depths, {t} time points" for (x, y, c, z, t, kind), _ in kinds
     )
-    return f"{len(images)} images in {len(sources)} files{shown}"
+    if len(images) == 1:
+        return f"one image of {shown}"
+    return f"{len(images)} images in {len(sources)} files, most of {shown}"
