@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import InvalidDataError
 from .files import SheetFile, is_sheet, open_file, split_sheet, stem_of
 from .kinds import KINDS, Contribution
 from .kinds.base import Fact, PlateOfMap, header_row, slots_of
+from .kinds.grid import complete_each_other
 from .result import RowError
 from .sheet import Sheet
 from .table import RawTable, parse_text
@@ -97,7 +98,9 @@ def contributions(file: SheetFile) -> list[Contribution]:
         return [_read(table) for table in (tables if file.sheet is not None else tables[:1])]
     left = [table.title for table in tables if table not in used and not table.title.startswith("_")]
     told = [f"{file.name}: sheets without wells are not read: {', '.join(left)}"] if left else []
-    return [Contribution(warnings=tuple(told)), *(_read(table) for table in used)]
+    parts = [_read(table) for table in used]
+    drawings = complete_each_other([sheet for part in parts for sheet in part.wells])
+    return [Contribution(warnings=tuple(told), wells=tuple(drawings)), *(replace(part, wells=()) for part in parts)]
 
 
 def _speaks(table: RawTable) -> bool:

@@ -72,6 +72,8 @@ class Sheet:
         Plates that every row is about, where another file says so: names and barcodes.
     whole_screen
         Whether the sheet speaks of more plates than a lake needs to have: rows about others are left out and told.
+    drawn
+        Whether the rows were a drawing of a plate.
     any_control
         Whether words for controls that nobody knows are names of controls, not faults.
     blank_is_treatment
@@ -90,6 +92,7 @@ class Sheet:
     title: str = ""
     plates: tuple[str, ...] = ()
     whole_screen: bool = False
+    drawn: bool = False
     any_control: bool = False
     blank_is_treatment: bool = False
 

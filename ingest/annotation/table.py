@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -144,14 +145,12 @@ def _has_content(line: str) -> bool:
 
 
 def _find_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that cuts the header into most cells and the next lines into as many."""
+    """Return the delimiter that cuts most lines into the same number of cells, more than one."""
     # Comments (as MIHCSME and IDR have them) say nothing about the table.
     sample = [line for line in lines[:60] if not line.lstrip('" ').startswith("#")][:20] or lines[:20]
 
     def score(delimiter: str) -> tuple[int, int]:
-        counts = [len(row) for row in csv.reader(sample, delimiter=delimiter) if row]
-        if not counts:
-            return (-1, 0)
-        return (sum(c == counts[0] for c in counts[1:]) if counts[0] > 1 else -1, counts[0])
+        counts = Counter(len(row) for row in csv.reader(sample, delimiter=delimiter) if len(row) > 1)
+        return max(((lines, cells) for cells, lines in counts.items()), default=(0, 0))
 
     return max(_DELIMITERS, key=score)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ..columns import known_column
@@ -34,6 +34,7 @@ class _Grid:
     line: int
     plate: str
     squares: dict[tuple[str, int], tuple[str, Place, Oddity | None]] = field(default_factory=dict)
+    faults: list[RowError] = field(default_factory=list)
 
 
 class PlateGrid:
@@ -48,13 +49,61 @@ class PlateGrid:
 
     def read(self, table: RawTable) -> Contribution:
         """Bring the drawings of each plate into one table, with a row per well and a column per drawing."""
-        errors: list[RowError] = []
-        grids = [_read_grid(table, start, corner, errors) for start, corner in _starts(table.rows)]
+        grids = [_read_grid(table, start, corner) for start, corner in _starts(table.rows)]
         for before, grid in pairwise(grids):
             grid.plate = grid.plate or before.plate  # a plate is named above its first drawing
         plates = dict.fromkeys(grid.plate for grid in grids)
-        sheets = [_sheet(table, plate, [g for g in grids if g.plate == plate], errors) for plate in plates]
-        return Contribution(wells=tuple(sheets), errors=tuple(errors))
+        return Contribution(wells=tuple(_sheet(table, p, [g for g in grids if g.plate == p]) for p in plates))
+
+
+def complete_each_other(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """Put drawings of several sheets of a workbook together where they show different things of the same plate."""
+    done: list[Sheet] = []
+    for sheet in sheets:
+        before = done[-1] if done else None
+        alike = before is not None and before.drawn and sheet.drawn and before.plates == sheet.plates
+        if before is not None and alike and not {*before.headers[1:]} & {*sheet.headers[1:]}:
+            done[-1] = _together(before, sheet)
+        else:
+            done.append(sheet)
+    return done
+
+
+def _together(one: Sheet, other: Sheet) -> Sheet:
+    width = len(one.headers)
+    more = {row.cells[0]: row for row in other.rows}
+    rows = []
+    for row in one.rows:
+        beside = more.pop(row.cells[0], None)
+        rows.append(_beside(row, beside, width, len(other.headers)))
+    rows += [
+        SheetRow(
+            row.line,
+            (row.cells[0], *([""] * (width - 1)), *row.cells[1:]),
+            {p and p + width - 1: odd for p, odd in row.odd.items()},
+            {p and p + width - 1: place for p, place in row.places.items()},
+        )
+        for row in more.values()
+    ]
+    return replace(
+        one,
+        headers=(*one.headers, *other.headers[1:]),
+        rows=tuple(rows),
+        faults=(*one.faults, *other.faults),
+        warnings=(*one.warnings, *other.warnings),
+        title=one.title if one.title == other.title else "",
+    )
+
+
+def _beside(row: SheetRow, other: SheetRow | None, width: int, more: int) -> SheetRow:
+    if other is None:
+        return replace(row, cells=(*row.cells, *([""] * (more - 1))))
+    return SheetRow(
+        row.line,
+        (*row.cells, *other.cells[1:]),
+        {**row.odd, **{p + width - 1: odd for p, odd in other.odd.items() if p}},
+        {**row.places, **{p + width - 1: place for p, place in other.places.items() if p}},
+    )
 
 
 def _is_header(row: TableRow) -> bool:
@@ -110,7 +159,7 @@ def _row_number(letters: str) -> int | None:
     return ord(upper) - 64 if len(upper) == 1 else 26 + ord(upper[1]) - 64
 
 
-def _read_grid(table: RawTable, start: int, corner: int, errors: list[RowError]) -> _Grid:
+def _read_grid(table: RawTable, start: int, corner: int) -> _Grid:
     rows = table.rows
     title, line, plate = _title(table, start, corner)
     grid = _Grid(title, line, plate)
@@ -126,7 +175,7 @@ def _read_grid(table: RawTable, start: int, corner: int, errors: list[RowError])
             # The letters are often repeated on the right; anything else there is lost silently, and is told.
             if row.cells[offset] and row.cells[offset].upper() != letters:
                 message = f"{row.cells[offset]!r} stands beside the columns of the plate"
-                errors.append(_error(table, row.line, row.cells[offset], "row-length", message))
+                grid.faults.append(_error(table, row.line, row.cells[offset], "row-length", message))
     return grid
 
 
@@ -150,12 +199,12 @@ def _title(table: RawTable, start: int, corner: int) -> tuple[str, int, str]:
     return title, line, plate
 
 
-def _sheet(table: RawTable, plate: str, grids: list[_Grid], errors: list[RowError]) -> Sheet:
+def _sheet(table: RawTable, plate: str, grids: list[_Grid]) -> Sheet:
     headers: list[str] = []
     for grid in grids:
         if not grid.title:
             message = "nothing says what this drawing of the plate shows; write compound, concentration … above it"
-            errors.append(_error(table, grid.line, "", "no-header", message))
+            grid.faults.append(_error(table, grid.line, "", "no-header", message))
         headers.append(grid.title or f"line {grid.line}")
     wells = dict.fromkeys(well for grid in grids for well in grid.squares)
     rows = []
@@ -180,6 +229,8 @@ def _sheet(table: RawTable, plate: str, grids: list[_Grid], errors: list[RowErro
         stem=table.stem,
         title=table.title if known_column(table.title or "-") is None else "",
         plates=(plate,) if plate else (),
+        faults=tuple(fault for grid in grids for fault in grid.faults),
+        drawn=True,
     )
 
 
