@@ -108,17 +108,17 @@ def _xml(path: Path, most: int) -> bytes | None:
     try:
         with path.open("rb") as file:
             first, size = file.read(_FIRST_BYTES), os.fstat(file.fileno()).st_size
+            try:
+                ome_root(first, str(path))
+            except NotAnExportError:
+                # A companion that is empty or broken is one nevertheless, and is told to be.
+                if path.name.lower().endswith(".companion.ome"):
+                    raise
+                return None
             # A buffer is made for as many bytes as are asked for, whether or not they are there.
             rest = file.read(min(most, _LARGEST_XML, max(size - len(first), 0)))
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        ome_root(first, str(path))
-    except NotAnExportError:
-        # A companion that is empty or broken is one nevertheless, and is told to be.
-        if path.name.lower().endswith(".companion.ome"):
-            raise
-        return None
     if size > _LARGEST_XML:
         raise SourceFileError(f"{path} is larger than {_LARGEST_XML} bytes, no metadata")
     return first + rest
