@@ -7,6 +7,7 @@ that a header takes are therefore done here; anything but a plain TIFF goes to t
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import re
 import struct
@@ -20,6 +21,8 @@ from lxml import etree
 
 from ...errors import SourceFileError
 
+# What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _WIDTH, _LENGTH, _DESCRIPTION, _UIC1 = 256, 257, 270, 33628
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4}
 _MOST_TAGS, _LONGEST = 1_000, 4 << 20

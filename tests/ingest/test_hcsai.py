@@ -13,7 +13,7 @@ from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
 from cytolake.ingest.vendors.hcsai import HcsAiReader
-from vendor_exports.hcsai import Experiment, Img, grid, protocol, write_run
+from vendor_exports.hcsai import Experiment, Img, grid, protocol, stack_and_projection, write_run
 
 READER = HcsAiReader()
 
@@ -28,8 +28,7 @@ class TestContract(ReaderContract):
 
     @pytest.fixture
     def export_path(self, tmp_path: Path) -> Path:
-        stack = Experiment(folder="experiment_z_stack", images=grid(waves=(0,), zs=(0, 1, 2)), slices=3, z_step=2.0)
-        return write_run(tmp_path / "test_2026-03-02", [stack, Experiment()])
+        return write_run(tmp_path / "test_2026-03-02", stack_and_projection())
 
 
 def test_an_acquisition(tmp_path: Path) -> None:
@@ -60,9 +59,8 @@ def test_an_acquisition(tmp_path: Path) -> None:
 
 
 def test_stacks_projections_and_planes_are_kept_apart(tmp_path: Path) -> None:
-    stack = Experiment(folder="experiment_z_stack", images=grid(waves=(0,), zs=(0, 1, 2)), slices=3, z_step=2.0)
     montage = Experiment(folder="experiment_montage", images=grid(fields=(0,)), size=(12, 16))
-    export = read(write_run(tmp_path / "run", [stack, Experiment(slices=3), montage]))
+    export = read(write_run(tmp_path / "run", [*stack_and_projection(), montage]))
     modes = [(a.z_mode, a.z_step_um, a.name) for a in export.acquisitions]
     assert modes == [
         ("stack", 2.0, "experiment_z_stack stack"),

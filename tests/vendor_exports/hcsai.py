@@ -123,6 +123,12 @@ class Experiment:
         (folder / "image_metadata_1.csv").write_text(self.csv(), encoding="utf-8")
 
 
+def stack_and_projection() -> list[Experiment]:
+    """A stack of one wavelength, its projection, and one plane of the other wavelength."""
+    stack = Experiment(folder="experiment_z_stack", images=grid(waves=(0,), zs=(0, 1, 2)), slices=3, z_step=2.0)
+    return [stack, Experiment(slices=3)]
+
+
 def protocol(collections: Sequence[str] = ("zSeries", "zSeries")) -> dict[str, Any]:
     names = (("Nuclei", "DAPI", "#0000ff"), ("Actin stain", "FITC", "#35ff00"), ("Light", "TL", "#ffffff"))
     channels = [
