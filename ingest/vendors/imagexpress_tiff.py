@@ -17,9 +17,9 @@ from html import unescape
 from typing import BinaryIO
 
 import tifffile
-from lxml import etree
 
 from ...errors import SourceFileError
+from ..sources.xml_tree import parse_tree
 
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -119,13 +119,7 @@ def parse_metaseries(data: bytes, name: str) -> dict[str, str]:
 
 
 def _parsed_properties(text: str, name: str) -> list[tuple[str, str]]:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, collect_ids=False
-    )
-    try:
-        root = etree.fromstring(text.encode(), parser)
-    except etree.XMLSyntaxError as error:
-        raise SourceFileError(f"{name}: its description is no well-formed XML: {error.msg}") from error
+    root = parse_tree(text, f"{name}: its description")
     return [(element.get("id", ""), element.get("value", "")) for element in root.iter("prop", "custom-prop")]
 
 
