@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import StorageError
+from ...store.images import engine
 from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, refusal
 from .zarr_layout import array_files, find_document, parse_array, stored_chunks
 
@@ -124,14 +125,9 @@ class ZarrSource:
             if self._opened is None:
                 import tensorstore as ts
 
-                kept = _KEPT_BYTES if self.layout.spans_planes else 0
-                context = ts.Context(
-                    {
-                        "cache_pool": {"total_bytes_limit": kept},
-                        "data_copy_concurrency": {"limit": 1},
-                        "file_io_concurrency": {"limit": 4},
-                    }
-                )
+                context = engine.context()
+                if self.layout.spans_planes:
+                    context = ts.Context({"cache_pool": {"total_bytes_limit": _KEPT_BYTES}}, context)
                 spec = {
                     "driver": "zarr3" if self.layout.zarr_format == 3 else "zarr",
                     "kvstore": {"driver": "file", "path": f"{self.path}/"},

@@ -175,18 +175,19 @@ def array_files(folder: Path) -> list[tuple[str, os.stat_result]]:
         A folder cannot be listed.
     """
     found: list[tuple[str, os.stat_result]] = []
+    top = os.fspath(folder)
     folders = [""]
     while folders:
         prefix = folders.pop()
         try:
-            with os.scandir(folder / prefix) as listing:
+            with os.scandir(f"{top}/{prefix}") as listing:  # no Path: there may be a million chunks
                 for entry in listing:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(f"{prefix}{entry.name}/")
                     elif entry.is_file():
                         found.append((f"{prefix}{entry.name}", entry.stat()))
         except OSError as error:
-            raise StorageError(f"the folder {folder / prefix} cannot be listed: {error.strerror}") from error
+            raise StorageError(f"the folder {top}/{prefix} cannot be listed: {error.strerror}") from error
     return sorted(found, key=lambda one: one[0])
 
 

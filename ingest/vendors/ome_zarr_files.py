@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import StorageError
+from ...errors import SourceFileError, StorageError
 from ..planes import safe_path
 from ..sources.zarr_layout import StoredChunks, ZarrLayout, find_document, parse_array, stored_chunks
 from .ome_zarr_meta import ZarrImage, ZarrPlate, ZarrWell, group_kind, parse_image, parse_well
@@ -60,7 +60,7 @@ def find_plates(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.name in (*_GROUP_DOCUMENTS, ".zgroup") and group_document(path.parent) else []
     own = group_document(path)
-    if own is not None:
+    if own is not None and _is_plate(own):
         return [own]
     found = []
     try:
@@ -69,12 +69,12 @@ def find_plates(path: Path) -> list[Path]:
                 entry.path for entry, _ in zip(listing, range(_MOST_FOLDERS), strict=False) if _is_dir(entry)
             )
     except OSError:
-        return []  # a folder that may not be looked into is none of ours
+        folders = []  # a folder that may not be looked into is none of ours
     for folder in folders:
         document = group_document(Path(folder))
         if document is not None and _is_plate(document):
             found.append(document)
-    return found
+    return found or ([own] if own is not None else [])
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:
@@ -87,7 +87,7 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 def _is_plate(document: Path) -> bool:
     try:
         return group_kind(document.read_bytes(), str(document)) == "plate"
-    except OSError:
+    except (OSError, SourceFileError):
         return False
 
 

@@ -184,6 +184,8 @@ def _well(one: Mapping[str, Any], rows: Sequence[str], columns: Sequence[str]) -
 
 
 def _index(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
+        return int(value)
     if type(value) is not int or value < 0:
         raise ValueError(f"index {str(value)[:40]}")
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -159,3 +159,11 @@ def grid(
         for wave in waves
         for z in range(wave.planes)
     )
+
+
+def stacks_and_planes() -> Export:
+    """Give a plate of a channel with planes and one without, with places on the plate."""
+    stack = Wave(index=1, excitation="FITC", emission="FITC", planes=3, mode="3-D")
+    place = '<PlatePosition_um x="14000.0" y="11000.0"/>'
+    images = tuple(replace(i, extra=place) for i in grid((DAPI, stack), wells=[(1, 1)]))
+    return Export(waves=(DAPI, stack), images=images, offsets=(), plate_geometry=True, plate_id="P 1")
