@@ -235,6 +235,87 @@ def test_what_does_not_exist(root: LakeRoot, tmp_path: Path, options: dict[str, 
     assert said in raised.value.message
 
 
+# --- facts beyond the wells
+
+
+def with_study(root: LakeRoot, **facts: Any) -> None:
+    acquisition = {
+        "study_id": "pilot", "plate_id": "P1", "acquisition_id": 1, "vendor": "v", "format_version": "1", "reader": "r",
+        "n_z_planes": 1, "n_timepoints": 1, "height": 2, "width": 2, "pixel_size_x_um": 1.0, "pixel_size_y_um": 1.0,
+        "run_id": "ingest-1",
+    }  # fmt: skip
+    with Commit(root, run_id="ingest-1", app_id="test-study") as commit:
+        commit.append("studies", table_of("studies", [{"study_id": "pilot", "title": "pilot", "run_id": "ingest-1"}]))
+        commit.append("acquisitions", table_of("acquisitions", [acquisition | facts]))
+        commit.commit()
+
+
+def mihcsme(tmp_path: Path, **information: list[list[Any]]) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheets = {
+        "InvestigationInformation": [["DataOwner", "First Name", "Jane"], ["DataOwner", "Last Name", "Doe"]],
+        "StudyInformation": [["Study", "Study Title", "Liver"], ["Plate", "Plate type", "uclear"]],
+        "AssayInformation": [
+            ["ImageAcquisition", "Microscope id", "Phenix 2"], ["ImageData", "Image sites per well", 9],
+        ],
+        "AssayConditions": [["Plate", "Well", "Treatment", "CellLine"], ["P1", "A1", "DMSO", "HepG2"]],
+    } | information  # fmt: skip
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(tmp_path / "study.xlsx")
+    return tmp_path / "study.xlsx"
+
+
+def test_a_mihcsme_workbook_fills_study_plate_and_acquisition(root: LakeRoot, tmp_path: Path) -> None:
+    with_study(root, instrument_model="Opera Phenix")
+    report = annotate(root, study_id="pilot", files=[mihcsme(tmp_path)])
+    assert (report["status"], report["rows"]) == ("ok", 1)
+    (study,) = root.tables.read("studies").to_pylist()
+    assert (study["title"], study["contributors"][0]["name"]) == ("Liver", "Jane Doe")
+    plates = {p["plate_id"]: p for p in root.tables.read("plates").to_pylist()}
+    assert (plates["P1"]["plate_type"], plates["P2"]["plate_type"]) == ("uclear", None)
+    assert (plates["P1"]["barcode"], plates["P1"]["fingerprint"]) == ("BRP1", "f")
+    (acquisition,) = root.tables.read("acquisitions").to_pylist()
+    assert (acquisition["sites_per_well"], acquisition["instrument_model"]) == (9, "Opera Phenix")
+    assert any("instrument_model is Opera Phenix, as the export says" in w for w in report["warnings"])
+    before = files(root)
+    assert annotate(root, study_id="pilot", files=[mihcsme(tmp_path)])["status"] == "skipped"
+    assert files(root) == before
+
+
+def test_facts_of_a_study_contradict_without_replace(root: LakeRoot, tmp_path: Path) -> None:
+    with_study(root)
+    annotate(root, study_id="pilot", files=[mihcsme(tmp_path)])
+    other = mihcsme(tmp_path, StudyInformation=[["Study", "Study Title", "Kidney"]])
+    with pytest.raises(AlreadyExistsError, match="title of pilot is Liver, the sheet says Kidney"):
+        annotate(root, study_id="pilot", files=[other])
+    annotate(root, study_id="pilot", files=[other], replace=True)
+    assert root.tables.read("studies")["title"].to_pylist() == ["Kidney"]
+
+
+def test_plates_know_the_map_that_they_were_made_from(root: LakeRoot, tmp_path: Path) -> None:
+    (tmp_path / "barcode_platemap.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nBRP1,M1\nP2,M1\n")
+    (tmp_path / "M1.txt").write_text("well_position\tbroad_sample\tsolvent\nA01\tBRD-K1\tDMSO\nB03\t\tDMSO\n")
+    report = annotate(root, study_id="pilot", files=[tmp_path])
+    assert (report["status"], report["rows"]) == ("ok", 4)
+    assert root.tables.read("plates")["plate_map_name"].to_pylist() == ["M1", "M1"]
+    assert [(i["name"]) for i in root.tables.read("runs", where={"verb": "annotate"}).to_pylist()[0]["inputs"]] == [
+        "barcode_platemap.csv", "M1.txt",
+    ]  # fmt: skip
+
+
+def test_samples_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,line_ID\nA1,30\n")
+    assert [b["biosample_id"] for b in root.tables.read("biosamples").to_pylist()] == ["30"]
+    apply(root, tmp_path, "well,line_ID,cell line,organism\nA1,30,KOLF2,human\n")
+    (sample,) = root.tables.read("biosamples").to_pylist()
+    assert (sample["cell_line"], sample["organism"]) == ("KOLF2", "NCBITaxon:9606")
+
+
 # --- with an ingest
 
 LAYOUT = """<AssayLayout xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><PlateCols>12</PlateCols><PlateRows>8</PlateRows>
