@@ -32,6 +32,7 @@ from .harmony_files import Folders, Layout
 from .harmony_index import (
     HarmonyIndex,
     check_index_root,
+    harmony_version,
     parse_assay_layout,
     parse_flatfields,
     parse_index,
@@ -61,7 +62,7 @@ class HarmonyReader:
             return self._evidence(0.0, index, error.message)
         except OSError as error:
             return self._evidence(0.0, index, f"{index} cannot be read: {error.strerror}")
-        return self._evidence(1.0, index, f"{index.name}: {root}", f"Harmony {root.harmony_version}")
+        return self._evidence(1.0, index, f"{index.name}: {root}", f"Harmony {harmony_version(root)}")
 
     def _evidence(self, confidence: float, index: Path, *facts: str) -> Evidence:
         return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
@@ -134,7 +135,7 @@ def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
     return PlateExport(
         reader=HarmonyReader.name,
         vendor="PerkinElmer Harmony",
-        format_version=index.root.harmony_version or "V?",
+        format_version=harmony_version(index.root) or "V?",
         root=str(layout.root),
         plate_id=slug(barcode or plate.get("Name") or layout.root.name),
         barcode=barcode,

@@ -4,21 +4,18 @@ One streaming pass over an index of any size (``Index.idx.xml``, ``Index.xml``, 
 HarmonyV5, V6, V7 and their neighbours). V5 repeats every channel fact in every ``<Image>``; V6 and V7 say them once,
 in a ``<Map><Entry ChannelID=…>`` (:mod:`.harmony_entries`). Both end up in :attr:`HarmonyIndex.channels`. Names of
 fields are the vendor's.
-
-The file comes from outside: entities are not resolved, a document type is refused, libxml2's limits stay on, and
-what is not well-formed raises with the byte where it stops.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lxml import etree
 
 from ...errors import NotAnExportError, SourceFileError
 from .harmony_entries import Entries
+from .safe_xml import XmlRoot, drop, local_name, xml_elements, xml_root
 
 #: What an ``<Image>`` says about itself, in V5 as in V7.
 IMAGE_TAGS = (
@@ -32,35 +29,7 @@ CHANNEL_TAGS = (
     "MainExcitationWavelength", "MainEmissionWavelength", "ObjectiveMagnification", "ObjectiveNA", "ExposureTime",
     "ExcitationPower",
 )  # fmt: skip
-_CHUNK = 1 << 20
 _HARMONY_ROOT = "EvaluationInputData"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """The first element of a document."""
-
-    name: str
-    namespace: str
-    version: str | None
-    has_doctype: bool
-
-    @property
-    def harmony_version(self) -> str | None:
-        """``V5``, ``V6``, ``V7`` …, or ``None`` when the namespace is not Harmony's."""
-        found = re.search(r"Harmony\s*(V\d+(?:\.\d+)*)?", self.namespace, re.IGNORECASE)
-        if found is None:
-            return None
-        return (found.group(1) or "V?").upper()
-
-    @property
-    def is_index(self) -> bool:
-        """Whether this opens a Harmony measurement index."""
-        return self.name == _HARMONY_ROOT and self.harmony_version is not None
-
-    def __str__(self) -> str:
-        where = f"namespace {self.namespace}" if self.namespace else "no namespace"
-        return f"root element is <{self.name}> in {where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +50,7 @@ class HarmonyIndex:
     its ``Unit``. ``promised`` counts the images that the well list names.
     """
 
-    root: Root
+    root: XmlRoot
     header: dict[str, str]
     plates: list[dict[str, str]]
     channels: dict[str, dict[str, str]]
@@ -101,102 +70,25 @@ class AssayLayout:
     values: list[tuple[str, int, int, str]]
 
 
-def _byte_offset(data: bytes, line: int, column: int) -> int:
-    """Byte position of a (1-based) line and column, at most the length of the data."""
-    position = 0
-    for _ in range(line - 1):
-        found = data.find(b"\n", position)
-        if found < 0:
-            return len(data)
-        position = found + 1
-    return min(position + max(column - 1, 0), len(data))
-
-
-def _broken(data: bytes, name: str, error: etree.XMLSyntaxError) -> SourceFileError:
-    line, column = error.position if error.position else (1, 1)
-    at = _byte_offset(data, line or 1, column or 1)
-    cut = "is cut off" if at >= len(data.rstrip()) - 1 else "is not well-formed XML"
-    return SourceFileError(
-        f"{name} {cut} at byte {at} of {len(data)} (line {line}): {error.msg}",
-        hint="Copy the file again from the microscope's export.",
-    )
-
-
-def _events(data: bytes, name: str, tags: tuple[str, ...]) -> Iterator[etree._Element]:
-    """End events of the named elements (any namespace), in document order, in bounded memory."""
-    parser = etree.XMLPullParser(
-        events=("end",),
-        tag=[f"{{*}}{tag}" for tag in tags],
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
-    try:
-        for start in range(0, len(data), _CHUNK):
-            parser.feed(data[start : start + _CHUNK])
-            yield from _ended(parser)
-        parser.close()
-    except etree.XMLSyntaxError as error:
-        raise _broken(data, name, error) from error
-    yield from _ended(parser)
-
-
-def _ended(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
-    for _, element in parser.read_events():
-        # Start and end events bring an element; lxml's stubs allow for comments and namespaces as well.
-        if isinstance(element, etree._Element):
-            yield element
-
-
-def _drop(element: etree._Element) -> None:
-    """Free an element that was used, and the ones before it; the tree of a large index must not build up."""
-    element.clear()
-    parent = element.getparent()
-    if parent is not None:
-        while element.getprevious() is not None:
-            del parent[0]
-
-
 def _children(element: etree._Element) -> dict[str, str]:
     """Local name -> stripped text of the child elements that have any; the first of a name counts."""
     found: dict[str, str] = {}
     for child in element:
         text = child.text
         if text and not text.isspace():
-            found.setdefault(etree.QName(child).localname, text.strip())
+            found.setdefault(local_name(child), text.strip())
     return found
 
 
-def read_root(data: bytes, name: str) -> Root:
-    """Return what the document opens with; reads no further than its first element.
-
-    Raises
-    ------
-    NotAnExportError
-        When there is no XML element at all.
-    """
-    parser = etree.XMLPullParser(events=("start",), resolve_entities=False, no_network=True, load_dtd=False)
-    try:
-        for start in range(0, len(data), 4096):
-            parser.feed(data[start : start + 4096])
-            for element in _ended(parser):
-                qname = etree.QName(element)
-                return Root(
-                    name=qname.localname,
-                    namespace=qname.namespace or "",
-                    version=element.get("Version"),
-                    has_doctype=element.getroottree().docinfo.internalDTD is not None,
-                )
-    except etree.XMLSyntaxError as error:
-        raise NotAnExportError(f"{name} is not XML: {error.msg}") from error
-    raise NotAnExportError(f"{name} is not XML: no element in {len(data)} bytes")
+def harmony_version(root: XmlRoot) -> str | None:
+    """Return ``V5``, ``V6``, ``V7`` …, or ``None`` when the document does not open as a Harmony index does."""
+    found = re.search(r"Harmony\s*(V\d+(?:\.\d+)*)?", root.namespace, re.IGNORECASE)
+    if root.name != _HARMONY_ROOT or found is None:
+        return None
+    return (found.group(1) or "V?").upper()
 
 
-def check_index_root(data: bytes, name: str) -> Root:
+def check_index_root(data: bytes, name: str) -> XmlRoot:
     """Return the root of a Harmony index.
 
     Raises
@@ -204,10 +96,8 @@ def check_index_root(data: bytes, name: str) -> Root:
     NotAnExportError
         When the document is something else, saying what it is.
     """
-    root = read_root(data, name)
-    if root.has_doctype:
-        raise NotAnExportError(f"{name} is not a Harmony index: it declares a document type, which Harmony never does")
-    if not root.is_index:
+    root = xml_root(data, name)
+    if harmony_version(root) is None:
         raise NotAnExportError(
             f"{name} is not a Harmony index: {root}",
             hint=f"A Harmony index opens with <{_HARMONY_ROOT}> in a namespace that names Harmony.",
@@ -234,7 +124,7 @@ class _ImageColumns:
             tag = child.tag
             local = names.get(tag)
             if local is None:
-                local = names[tag] = etree.QName(child).localname
+                local = names[tag] = local_name(child)
                 self.note_unit(local, child)
             values[local] = child.text
         get = values.get
@@ -288,19 +178,19 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
     entries = Entries(frozenset(CHANNEL_TAGS))
     images = _ImageColumns()
     promised = 0
-    for element in _events(data, name, ("Image", "Entry", "Plate", "User", "InstrumentType")):
-        tag = etree.QName(element).localname
+    for element in xml_elements(data, name, ("Image", "Entry", "Plate", "User", "InstrumentType")):
+        tag = local_name(element)
         if tag == "Image":
             if len(element):
                 images.add(element)
             else:
                 promised += 1
-            _drop(element)
+            drop(element)
         elif tag == "Entry":
             entries.add({str(k): str(v) for k, v in element.attrib.items()}, _children(element))
             for child in element:
-                images.note_unit(etree.QName(child).localname, child)
-            _drop(element)
+                images.note_unit(local_name(child), child)
+            drop(element)
         elif tag == "Plate":
             plates.append(_children(element))
         elif element.text and element.text.strip():
@@ -334,14 +224,13 @@ def parse_flatfields(data: bytes, name: str) -> dict[str, str]:
     NotAnExportError
         When it is no XML, or declares a document type.
     """
-    if read_root(data, name).has_doctype:
-        raise NotAnExportError(f"{name} declares a document type, which Harmony never does")
+    xml_root(data, name)
     found: dict[str, str] = {}
-    for element in _events(data, name, ("Entry",)):
+    for element in xml_elements(data, name, ("Entry",)):
         text = _children(element).get("FlatfieldProfile")
         if text:
             found.setdefault((element.get("ChannelID") or "").strip(), text)
-        _drop(element)
+        drop(element)
     return found
 
 
@@ -355,23 +244,23 @@ def parse_assay_layout(data: bytes, name: str) -> AssayLayout:
     NotAnExportError
         When it is no assay layout.
     """
-    root = read_root(data, name)
-    if root.name != "AssayLayout" or root.has_doctype:
+    root = xml_root(data, name)
+    if root.name != "AssayLayout":
         raise NotAnExportError(f"{name} is not a Harmony assay layout: {root}")
     rows = columns = None
     values: list[tuple[str, int, int, str]] = []
     try:
-        for element in _events(data, name, ("PlateRows", "PlateCols", "PlateColumns", "Layer")):
-            tag = etree.QName(element).localname
+        for element in xml_elements(data, name, ("PlateRows", "PlateCols", "PlateColumns", "Layer")):
+            tag = local_name(element)
             if tag == "Layer":
                 layer = _children(element).get("Name", "")
                 for well in element:
-                    if etree.QName(well).localname != "Well":
+                    if local_name(well) != "Well":
                         continue
                     facts = _children(well)
                     if layer and "Value" in facts:
                         values.append((layer, int(facts.get("Row", "")), int(facts.get("Col", "")), facts["Value"]))
-                _drop(element)
+                drop(element)
             elif element.text and tag == "PlateRows":
                 rows = int(element.text)
             elif element.text:

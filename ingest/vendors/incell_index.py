@@ -180,7 +180,7 @@ def _readable(data: bytes) -> bytes:
 
 
 def _attributes(element: etree._Element) -> dict[str, str]:
-    return {etree.QName(str(key)).localname: str(value) for key, value in element.attrib.items()}
+    return {str(key).rpartition("}")[2]: str(value) for key, value in element.attrib.items()}
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from lxml import etree
 from ...errors import SourceFileError
 from ..sources.base import PIXEL_TYPES
 from ..sources.xml_tree import parse_tree
+from .safe_xml import local_name
 
 #: µm that a bare resolution tag may say of a pixel, and that a calibration may.
 _BELIEVED_TAG, _BELIEVED = (0.05, 20.0), (0.01, 100.0)
@@ -176,9 +177,9 @@ def _calibration(page: Any, width: int, height: int) -> _Calibration:
     root = _xml(text)
     if root is None:
         return _Calibration()
-    if etree.QName(root).localname == "OME":
+    if local_name(root) == "OME":
         return _ome(root)
-    if etree.QName(root).localname == "MetaData":
+    if local_name(root) == "MetaData":
         return _metaseries(root)
     return _gen5(root, width, height) if "BTIImageMetaData" in text[:1_000] else _Calibration()
 
