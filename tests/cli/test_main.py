@@ -29,6 +29,8 @@ OPTIONS = {
     },
     "sql": {"--format", "--output", "--as-of", "--lake", "--json"},
     "lineage": {"--lake", "--json"},
+    "exclude": {"--study", "--plate", "--well", "--reason", "--include", "--dry-run", "--lake", "--json"},
+    "remove": {"--study", "--plate", "--reason", "--yes", "--dry-run", "--lake", "--json"},
     "validate": {"--deep", "--lake", "--json"},
     "doctor": {"--lake", "--json"},
     "demo": {"--directory", "--json"},
