@@ -29,6 +29,14 @@ from .nd2_layout import (
     parse_chunk_map,
 )
 
+#: The chunks that the package reads here.
+_METADATA = frozenset(
+    f"{name}{version}!".encode()
+    for name, versions in {
+        "ImageAttributes": ("", "LV"), "ImageMetadata": ("", "LV"), "ImageTextInfo": ("", "LV"),
+        "ImageMetadataSeq": ("|0", "LV|0"), "CustomData|AcqTimesCache": ("",),
+    }.items() for version in versions
+)  # fmt: skip
 #: Bytes before the pixels of a frame: when it was taken.
 _TIME = 8
 _BYTES_PER_FRAME = 100
@@ -111,6 +119,9 @@ class Nd2Chunks:
             check_magic(self.file.read(0, min(4, self.file.size)), name)
             place = map_place(self.file.read(self.file.size - TAIL, TAIL) if self.file.size >= TAIL else b"", name)
             self.chunks = parse_chunk_map(self._data(place, name), name)
+            # The package asks for as many bytes as a chunk says, however many that are.
+            for chunk in _METADATA & self.chunks.keys():
+                self.place(self.chunks[chunk], f"{name}: {chunk.decode()}")
         except BaseException:
             self.file.close()
             raise

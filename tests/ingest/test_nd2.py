@@ -168,6 +168,17 @@ def test_a_frame_that_is_cut_off_or_lies_elsewhere(tmp_path: Path) -> None:
         plane(path, 2)
 
 
+@pytest.mark.parametrize("chunk", [b"ImageTextInfoLV!", b"ImageMetadataLV!", b"ImageAttributesLV!"])
+def test_metadata_that_claims_to_be_endless(tmp_path: Path, chunk: bytes) -> None:
+    path = write_nd2(tmp_path / "WellB02.nd2", [frame(0), frame(1)], loops=[loop_time(2)])
+    data = path.read_bytes()
+    at = data.index(chunk) - 8
+    path.write_bytes(data[:at] + struct.pack("<Q", 2**60) + data[at + 8 :])
+    for read in (lambda: Nd2Reader().read(path), lambda: plane(path, 0)):
+        with pytest.raises(SourceFileError, match="is cut off"):
+            read()
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
