@@ -25,6 +25,9 @@ from .result import (
 from .rowreader import RowReader, RowValues, Told
 from .sheet import Sheet, SheetRow
 
+#: What a guide is aimed at.
+_TARGETS = ("gene", "ncbi_gene_id", "ensembl_id", "guide_sequence")
+
 
 @dataclass(slots=True)
 class _Found:
@@ -294,9 +297,15 @@ class Reading:
         other = spelt.setdefault(name.casefold(), name)
         if other != name:
             self.warnings.append(f"{one.annotation.file}: {other} and {name} differ in case only; they are two")
-        for slot, value in treatment.perturbation.items():
-            known, where = facts.setdefault((name, slot), (value, one))
-            if known != value and value is not None and known is not None:
+        said = [((name, slot), slot, value) for slot, value in treatment.perturbation.items()]
+        guide = treatment.perturbation.get("guide_id")
+        # One guide has one target, whatever the perturbation is called.
+        said += [((f"guide {guide}", s), s, treatment.perturbation.get(s)) for s in _TARGETS if guide]
+        for key, slot, value in said:
+            if value is None:
+                continue
+            known, where = facts.setdefault(key, (value, one))
+            if known != value:
                 yield (
                     number,
                     slot,
