@@ -7,7 +7,7 @@ from pathlib import Path
 
 import harmony_xml
 from cytolake.ingest.readers import ReaderOptions
-from vendor_exports import cellvoyager, hcsai, imagexpress, incell, ome, ome_zarr, pattern, scanr
+from vendor_exports import cellvoyager, czi, hcsai, imagexpress, incell, lif, nd2, ome, ome_zarr, pattern, scanr
 
 #: Makes an export in an empty folder, and returns what a user would name.
 Build = Callable[[Path], Path]
@@ -26,12 +26,15 @@ def _harmony(version: str) -> Build:
 SMALL_EXPORTS: tuple[tuple[str, Build, ReaderOptions | None], ...] = (
     ("cellvoyager", lambda folder: cellvoyager.usual().write(folder / "Run #1"), None),
     ("cellvoyager", lambda folder: cellvoyager.projections().write(folder / "20251201T134840_Test"), None),
+    ("czi", lambda folder: czi.write_plate(folder / "plate7.czi"), None),
     *(("harmony", _harmony(version), None) for version in ("V5", "V6", "V7")),
     ("hcsai", lambda folder: hcsai.write_run(folder / "run", hcsai.stack_and_projection()), None),
     ("imagexpress", lambda folder: imagexpress.mixed(exported=True).write(folder / "plate"), None),
     ("imagexpress", lambda folder: imagexpress.mixed(exported=False).write(folder / "plate/12", htd=False), None),
     ("incell", lambda folder: incell.Export(images=incell.grid()).write(folder / "plate"), None),
     ("incell", lambda folder: incell.stacks_and_planes().write(folder / "plate"), None),
+    ("lif", lambda folder: lif.write_plate(folder / "project.lif"), None),
+    ("nd2", lambda folder: nd2.write_wells(folder / "jobs"), None),
     ("ome-tiff", lambda folder: ome.Plate(images=ome.grid(z=2, t=2)).write(folder / "plate"), None),
     ("ome-tiff", lambda folder: ome.Plate(layout="single").write(folder / "plate"), None),
     ("ome-tiff", lambda folder: ome.Plate(layout="alone", with_plate=False).write(folder / "plate"), None),
