@@ -217,7 +217,7 @@ def test_a_cut_subblock_is_refused(tmp_path: Path) -> None:
 damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage, st.one_of(st.none(), st.floats(0, 1)))
 def test_damaged_bytes_give_our_errors_only(
     tmp_path: Path, changes: list[tuple[float, int]], cut: float | None

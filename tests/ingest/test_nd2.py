@@ -234,7 +234,7 @@ def test_the_stage_and_the_image() -> None:
 damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage, st.one_of(st.none(), st.floats(0, 1)))
 def test_damaged_bytes_give_our_errors_only(
     tmp_path: Path, changes: list[tuple[float, int]], cut: float | None
