@@ -295,3 +295,11 @@ def test_a_planted_error_is_told_with_its_place(shared_data: Path, tmp_path: Pat
         assert len(told) == 1
     else:
         assert {(file, column, rule) for file, _, column, rule in told} == {(copy.name, planted.column, planted.rule)}
+
+
+def test_the_page_shows_these_figures() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "annotation.md").read_text(encoding="utf-8")
+    for name, case in CASES.items():
+        assert f"| {name} | {case.wells} | {case.perturbations} | {case.warnings} | {case.errors} |" in page
+    for name, planted in PLANTED.items():
+        assert f"| {name} | {planted.case} |" in page
