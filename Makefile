@@ -100,7 +100,7 @@ schemas: .venv-linkml/.done  ## LinkML to schemas/generated
 	.venv-linkml/bin/python schemas/generate.py
 
 docs: .venv/.dev  ## run what the documentation shows and write its real output into the pages
-	@for page in README.md docs/*.md; do \
+	@for page in README.md docs/*.md docs/*/*.md; do \
 	  folder=$$(mktemp -d) && .venv/bin/python tests/docs_runner.py "$$page" "$$folder" && rm -rf "$$folder" || exit 1; \
 	done
 

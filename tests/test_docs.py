@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from conftest import DemoRun
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -66,7 +66,7 @@ def test_every_table_is_described() -> None:
 def test_every_reader_is_described() -> None:
     from cytolake.ingest.readers import readers
 
-    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").lower()
+    text = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8").lower()
     assert [name for name in readers() if f"`{name}`" not in text] == []
 
 
