@@ -36,16 +36,22 @@ def check_facts(
     errors: list[RowError] = []
     warnings: list[str] = []
     records: dict[str, dict[str, Fact]] = {}
+    wrong: set[tuple[str, str]] = set()
     for fact in facts:
         first = records.setdefault(fact.record, {}).setdefault(fact.slot, fact)
         if first.value != fact.value:
+            wrong.add((fact.record, fact.slot))
             errors.append(
                 _error(
                     fact, "conflict", f"{fact.slot} is {fact.value!r} here and {first.value!r} in row {first.place.row}"
                 )
             )
     for record, class_name in _CLASSES.items():
-        errors += _check(class_name, records.get(record, {}), study_id)
+        for slot, error in _check(class_name, records.get(record, {}), study_id):
+            wrong.add((record, slot))
+            errors.append(error)
+    for record, slot in wrong:
+        del records[record][slot]
     sample = records.get("biosample", {})
     if sample and wells and not samples:
         warnings.append(f"{_names(sample)}: no well names a sample or cell line that this could be said of")
@@ -76,8 +82,8 @@ def _names(facts: Mapping[str, Fact]) -> str:
     return f"{first.place.file}, {', '.join(fact.place.column for fact in facts.values())}"
 
 
-def _check(class_name: str, facts: Mapping[str, Fact], study_id: str) -> list[RowError]:
-    """Check facts against the schema; required slots that are not said are not theirs to say."""
+def _check(class_name: str, facts: Mapping[str, Fact], study_id: str) -> list[tuple[str, RowError]]:
+    """Check facts against the schema, by slot; required slots that are not said are not theirs to say."""
     if not facts:
         return []
     record = {"study_id": study_id, "run_id": "check", "title": study_id, "biosample_id": "sample"}
@@ -89,7 +95,7 @@ def _check(class_name: str, facts: Mapping[str, Fact], study_id: str) -> list[Ro
     for problem in validate_records(class_name, [{**record, **_values(facts)}]):
         fact = facts.get(problem.slot.partition(".")[0])
         if fact is not None:
-            errors.append(_error(fact, problem.rule, problem.message, value=problem.value))
+            errors.append((fact.slot, _error(fact, problem.rule, problem.message, value=problem.value)))
     return errors
 
 

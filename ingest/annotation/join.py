@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ...wording import did_you_mean
 from .cells import is_nothing
@@ -16,6 +15,11 @@ from .plates import PlateFinder
 from .result import RowError
 from .sheet import Place, Sheet, SheetRow
 from .slots import fold
+from .table import Oddity
+
+#: Names of which near ones are looked for, and the most that they are looked for among.
+_MOST_HINTS = 20
+_MANY = 20_000
 
 
 @dataclass(slots=True)
@@ -27,6 +31,8 @@ class Joined:
     warnings: list[str] = field(default_factory=list)
     #: Plate -> name of the map that it was made from.
     maps: dict[str, str] = field(default_factory=dict)
+    #: Tables of reagents by their keys, made once for all sheets.
+    indexes: dict[tuple[int, int], _Index] = field(default_factory=dict)
 
 
 def join(gathered: Gathered, plates: PlateFinder, plate_id: str | None) -> Joined:
@@ -145,40 +151,41 @@ def _with_facts(joined: Joined, sheet: Sheet, tables: Sequence[Sheet]) -> Sheet:
     """Add the facts of the reagents that the rows of a sheet name."""
     matched: set[str] = set()
     key: int | None = None
-    known: list[str] = []
+    known: dict[str, None] = {}
     for reagents in tables:
         pair = _key_columns(sheet, reagents)
         if pair is None:
             continue
         key = pair[0]
-        index = _Index(reagents, pair[1])
+        if (id(reagents), pair[1]) not in joined.indexes:
+            joined.indexes[id(reagents), pair[1]] = _Index(reagents, pair[1])
+        index = joined.indexes[id(reagents), pair[1]]
         used = {_key(row.cells[key]) for row in sheet.rows} & index.rows.keys()
-        known += index.rows
-        if not used - {""}:
-            continue
-        matched |= used
-        for name in sorted(used & index.twice.keys()):
-            row = index.twice[name]
-            place = Place(reagents.name, row.line, reagents.headers[pair[1]])
-            message = f"{name or 'the empty sample'} has other facts here than in row {index.rows[name].line}"
-            joined.errors.append(_error(place, "conflict", name, message))
-        sheet = _add_columns(joined, sheet, key, index)
+        known |= dict.fromkeys(index.rows)
+        if used - {""}:
+            matched |= used
+            sheet = _add_columns(sheet, key, index)
     if key is None:
         return sheet
     if not matched:
         names = ", ".join(table.name for table in tables)
         joined.warnings.append(f"{sheet.name}: none of its reagents is in {names}")
         return sheet
-    faults = []
+    unknown = {name for row in sheet.rows if (name := _key(row.cells[key])) and name not in matched}
+    return _with_unknown(sheet, key, unknown, known) if unknown else sheet
+
+
+def _with_unknown(sheet: Sheet, key: int, unknown: Collection[str], known: Collection[str]) -> Sheet:
+    """Mark the cells that name a reagent of which no table has facts."""
+    near = {name: did_you_mean(name, known) for name in sorted(unknown)[:_MOST_HINTS]} if len(known) < _MANY else {}
+    rows = []
     for row in sheet.rows:
         name = _key(row.cells[key])
-        if name and name not in matched:
-            place = Place(sheet.name, row.line, sheet.headers[key])
-            message = f"{name!r} is not among the reagents that were named{did_you_mean(name, known)}"
-            faults.append(_error(place, "unknown-reagent", name, message))
-    joined.errors += faults
-    bad = {fault.row for fault in faults}
-    return replace(sheet, rows=tuple(row for row in sheet.rows if row.line not in bad)) if bad else sheet
+        if name in unknown:
+            message = f"{name!r} is not among the reagents that were named{near.get(name, '')}"
+            row = replace(row, odd={**row.odd, key: Oddity("unknown-reagent", message)})
+        rows.append(row)
+    return replace(sheet, rows=tuple(rows))
 
 
 def _key_columns(sheet: Sheet, reagents: Sheet) -> tuple[int, int] | None:
@@ -200,7 +207,7 @@ def _slots(headers: Iterable[str]) -> list[Column]:
     return [c for i, header in enumerate(headers) if header and (c := known_column(header, i)) is not None]
 
 
-def _add_columns(joined: Joined, sheet: Sheet, key: int, index: _Index) -> Sheet:
+def _add_columns(sheet: Sheet, key: int, index: _Index) -> Sheet:
     """Add or fill the columns of a table of reagents in the sheet whose rows name them."""
     reagents = index.sheet
     targets: list[tuple[int, int]] = []
@@ -217,38 +224,38 @@ def _add_columns(joined: Joined, sheet: Sheet, key: int, index: _Index) -> Sheet
             named = len(headers)
             headers.append(header)
         targets.append((position, named))
-    rows = [_filled(joined, sheet, row, index, key, targets, len(headers)) for row in sheet.rows]
+    rows = [_filled(sheet, row, index, key, targets, len(headers)) for row in sheet.rows]
     return replace(sheet, headers=tuple(headers), rows=tuple(rows))
 
 
 def _filled(
-    joined: Joined,
-    sheet: Sheet,
-    row: SheetRow,
-    index: _Index,
-    key: int,
-    targets: Sequence[tuple[int, int]],
-    width: int,
+    sheet: Sheet, row: SheetRow, index: _Index, key: int, targets: Sequence[tuple[int, int]], width: int
 ) -> SheetRow:
+    """Return a row with the facts of its reagent; what contradicts is marked, at the place where the reagent stands."""
     cells = [*row.cells, *([""] * (width - len(row.cells)))]
-    found = index.rows.get(_key(cells[key]))
+    name = _key(cells[key])
+    found = index.rows.get(name)
     if found is None:
         return replace(row, cells=tuple(cells))
     places: dict[int, Place] = dict(row.places)
-    odd: dict[int, Any] = dict(row.odd)
+    odd: dict[int, Oddity] = dict(row.odd)
+    other = index.twice.get(name)
+    if other is not None:
+        places[key] = Place(index.sheet.name, other.line, index.sheet.headers[index.column])
+        what = f"{name or 'the empty sample'} has other facts here than in row {found.line}"
+        odd[key] = Oddity("conflict", what)
     for position, target in targets:
         text = found.cells[position]
         if is_nothing(text) or cells[target] == text:
             continue
-        place = Place(index.sheet.name, found.line, index.sheet.headers[position])
         if not is_nothing(cells[target]):
-            message = f"row {row.line} of {sheet.name} says {cells[target]!r}, this says {text!r}"
-            joined.errors.append(_error(place, "conflict", text, message))
-            continue
-        cells[target] = text
-        places[target] = place
-        if position in found.odd:
-            odd[target] = found.odd[position]
+            message = f"this says {text!r}, row {row.line} of {sheet.name} says {cells[target]!r}"
+            odd[target] = Oddity("conflict", message)
+        else:
+            cells[target] = text
+            if position in found.odd:
+                odd[target] = found.odd[position]
+        places[target] = Place(index.sheet.name, found.line, index.sheet.headers[position])
     return replace(row, cells=tuple(cells), places=places, odd=odd or row.odd)
 
 

@@ -38,9 +38,9 @@ class PlateFinder:
                 return tuple(known)
         return ()
 
-    def unknown(self, name: str) -> str:
+    def unknown(self, name: str, *, near: bool = True) -> str:
         """Say that the study has no plate of a name, and which it may be."""
-        known = [n for p in self.plates for n in (p.plate_id, p.barcode) if n]
+        known = [n for p in self.plates for n in (p.plate_id, p.barcode) if n] if near else []
         return f"the study has no plate {name!r}{did_you_mean(name, known)}" if name else "the plate is empty"
 
 

@@ -25,6 +25,8 @@ from .result import (
 from .rowreader import RowReader, RowValues, Told
 from .sheet import Sheet, SheetRow
 
+#: Unknown plates of which a near one is looked for.
+_MOST_HINTS = 20
 #: What a guide is aimed at.
 _TARGETS = ("gene", "ncbi_gene_id", "ensembl_id", "guide_sequence")
 
@@ -50,6 +52,7 @@ class Reading:
     found: list[_Found] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    told: set[RowError] = field(default_factory=set)
     #: (plate, well) -> where it was first.
     seen: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     #: Sheets whose header spoils every row; rows (by identity) that have a fault of their own.
@@ -79,7 +82,8 @@ class Reading:
         elif row.places and not any(row.cells[p] and p not in row.places for p in range(len(row.cells))):
             file, line, _ = next(iter(row.places.values()))
         error = RowError(file=file, row=line, column=column, value=told.text, rule=told.rule, message=told.message)
-        if error not in self.errors[-20:]:
+        if error not in self.told:  # rows of several plates, wells of one reagent
+            self.told.add(error)
             self.errors.append(error)
 
     def add(self, sheet: Sheet, *, keep_unknown: bool, as_attributes: Collection[str]) -> None:
@@ -206,12 +210,11 @@ class Reading:
             if silent:
                 self.warnings.append(f"{sheet.name}: no row is about {', '.join(silent[:5])}, which the study has")
             return
-        for name, rows_of in unknown.items():
+        for number, (name, rows_of) in enumerate(unknown.items()):
             column = reader.place["plate"][0]
             more = f" ({len(rows_of)} rows)" if len(rows_of) > 1 else ""
-            self.fault(
-                sheet, rows_of[0], Told(column.position, name, "unknown-plate", f"{self.plates.unknown(name)}{more}")
-            )
+            message = f"{self.plates.unknown(name, near=number < _MOST_HINTS)}{more}"
+            self.fault(sheet, rows_of[0], Told(column.position, name, "unknown-plate", message))
 
     def _well_of(self, sheet: Sheet, row: SheetRow, place: Mapping[str, Sequence[Column]]) -> tuple[int, int] | None:
         """Return the place of a row; None, and a fault, where it is no well or its columns disagree."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ...errors import InvalidDataError
-from .files import open_file
 from .result import RowError
 from .table import NOTHING_ODD, Oddity, RawTable, TableRow, parse_text
 
@@ -97,24 +94,8 @@ class Sheet:
     blank_is_treatment: bool = False
 
 
-def read_sheet(path: Path | str) -> Sheet:
-    """Read a CSV or TSV file, perhaps compressed, with its first row as header.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    StorageError
-        It cannot be read.
-    InvalidDataError
-        It is no text table.
-    """
-    file = open_file(path)
-    return parse_sheet(file.data, file.name)
-
-
 def parse_sheet(data: bytes, name: str) -> Sheet:
-    """Read the bytes of a CSV or TSV file; see :func:`read_sheet`."""
+    """Read the bytes of a CSV or TSV file, the first row as header; ``InvalidDataError`` if it is none."""
     return with_header(parse_text(data, name))
 
 
@@ -169,15 +150,6 @@ def sheet_of(name: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]])
     return Sheet(name=name, headers=tuple(headers), rows=numbered, sha256=digest)
 
 
-def checked(sheet: Sheet) -> Sheet:
-    """Return the sheet, or raise ``InvalidDataError`` where it has not even a header."""
-    if not sheet.headers:
-        raise InvalidDataError(
-            f"{sheet.name} is empty", hint="The first line names the columns, such as well,compound."
-        )
-    return sheet
-
-
 def _trim(headers: tuple[str, ...]) -> tuple[str, ...]:
     """Drop the nameless columns at the end, which spreadsheets leave behind."""
     end = len(headers)
@@ -207,8 +179,6 @@ def _is_numbering(sheet: Sheet) -> bool:
 
 def select(sheet: Sheet, kept: list[int]) -> Sheet:
     """Return a sheet with only some of its columns."""
-    from dataclasses import replace
-
     moved = {old: new for new, old in enumerate(kept)}
     rows = tuple(
         SheetRow(

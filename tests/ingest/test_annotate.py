@@ -297,6 +297,17 @@ def test_facts_of_a_study_contradict_without_replace(root: LakeRoot, tmp_path: P
     assert root.tables.read("studies")["title"].to_pylist() == ["Kidney"]
 
 
+def test_wrong_facts_are_left_out_where_the_valid_is_accepted(root: LakeRoot, tmp_path: Path) -> None:
+    with_study(root)
+    owner = [["DataOwner", "First Name", "J"], ["DataOwner", "E-Mail Address", "nobody"]]
+    book = mihcsme(tmp_path, InvestigationInformation=owner)
+    assert annotate(root, study_id="pilot", files=[book])["status"] == "failed"
+    report = annotate(root, study_id="pilot", files=[book], accept_valid=True)
+    assert (report["status"], len(report["errors"]), report["rows"]) == ("partial", 1, 1)
+    (study,) = root.tables.read("studies").to_pylist()
+    assert (study["title"], study["contributors"]) == ("Liver", None)
+
+
 def test_plates_know_the_map_that_they_were_made_from(root: LakeRoot, tmp_path: Path) -> None:
     (tmp_path / "barcode_platemap.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nBRP1,M1\nP2,M1\n")
     (tmp_path / "M1.txt").write_text("well_position\tbroad_sample\tsolvent\nA01\tBRD-K1\tDMSO\nB03\t\tDMSO\n")
