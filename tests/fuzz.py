@@ -1,4 +1,4 @@
-"""Damage exports at random and see that every reader answers, or refuses in our own words.
+"""Damage exports and plate maps at random and see that every reader answers, or refuses in our own words.
 
     make fuzz                          all readers, 60 minutes of processor time
     python tests/fuzz.py --minutes 5 --reader harmony --seed 7
@@ -31,12 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sheet_examples
 from cytolake.errors import CytolakeError
 from cytolake.ingest.pixels import plane_dtype, read_plane
 from cytolake.ingest.readers import ReaderOptions, detect, get_reader
 from vendor_exports.registry import SMALL_EXPORTS
 
 SECONDS, MEGABYTES = 10, 2048
+#: What is damaged: the exports of every reader, and plate maps of every kind.
+SHEETS = "sheets"
+EXAMPLES = [*SMALL_EXPORTS, (SHEETS, sheet_examples.build, None)]
 KEPT = Path(__file__).parent.parent / ".scratch" / "fuzz"
 
 NUMBERS = [
@@ -164,6 +168,8 @@ def damage_export(folder: Path, dice: random.Random) -> str:
 
 def try_export(reader: str, path: Path, options: ReaderOptions | None) -> str:
     """Detect, read, and decode the planes; give what came of it."""
+    if reader == SHEETS:
+        return sheet_examples.try_sheets(path)
     with suppress(CytolakeError):
         detect(path)
     try:
@@ -225,7 +231,7 @@ def fuzz(reader: str, minutes: float, seed: int) -> dict[str, Any]:
     failures: dict[str, str] = {}
     end = time.process_time() + 60 * minutes
     work = Path(tempfile.mkdtemp(prefix=f"fuzz-{reader}-"))
-    builders = [(name, *rest) for (name, *rest) in SMALL_EXPORTS if name == reader]
+    builders = [(name, *rest) for (name, *rest) in EXAMPLES if name == reader]
     exports = []
     for number, (_, build, options) in enumerate(builders):
         folder = work / f"whole{number}"
@@ -265,7 +271,7 @@ def fuzz(reader: str, minutes: float, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    known = list(dict.fromkeys(name for name, *_ in SMALL_EXPORTS))
+    known = list(dict.fromkeys(name for name, *_ in EXAMPLES))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60, help="processor time for all readers together")
     parser.add_argument("--reader", action="append", choices=known)

@@ -9,11 +9,14 @@ from typing import Any
 
 import openpyxl
 import pytest
+import sheet_examples
 from cytolake.errors import InvalidDataError
+from cytolake.ingest.annotation.files import open_file
 from cytolake.ingest.annotation.kinds import KINDS
 from cytolake.ingest.annotation.platemap import read_annotation
 from cytolake.ingest.annotation.result import AnnotationResult, PlateFormat
 from cytolake.ingest.annotation.table import RawTable, parse_text
+from cytolake.ingest.annotation.workbook import parse_workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -482,6 +485,19 @@ def test_facts_of_one_sample_are_said_of_none_where_there_are_two(tmp_path: Path
 
 
 # --- any table
+
+
+def test_the_examples_of_every_kind_are_valid(tmp_path: Path) -> None:
+    folder = sheet_examples.build(tmp_path)
+    assert sheet_examples.try_sheets(folder) == "read"
+    kinds = {kind.name for file in sorted(folder.iterdir()) for kind in _claiming(file)}
+    assert kinds == {kind.name for kind in KINDS}
+
+
+def _claiming(file: Path) -> list[Any]:
+    opened = open_file(file)
+    tables = parse_workbook(opened) if opened.is_workbook else [parse_text(opened.data, file.name)]
+    return [next(kind for kind in KINDS if kind.claims(table)) for table in tables]
 
 
 @given(
