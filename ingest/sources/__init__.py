@@ -4,7 +4,7 @@ A file is known by its suffix. Whoever reads many planes asks :class:`PlaneSourc
 threads and hashes it once; whoever reads one asks :func:`open_source`.
 """
 
-from .base import PIXEL_TYPES, PlaneFormat, PlaneSource
+from .base import PIXEL_TYPES, PlaneFormat, PlaneSource, read_bytes
 from .cache import PlaneSources, open_source
 
-__all__ = ["PIXEL_TYPES", "PlaneFormat", "PlaneSource", "PlaneSources", "open_source"]
+__all__ = ["PIXEL_TYPES", "PlaneFormat", "PlaneSource", "PlaneSources", "open_source", "read_bytes"]

@@ -71,6 +71,20 @@ def refusal(path: str, why: str, *, hint: str = HINT) -> SourceFileError:
     return SourceFileError(f"{path} {why}", hint=hint)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of an index or another document of an export.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
 @contextmanager
 def guard(path: str, doing: str) -> Iterator[None]:
     """Turn what libraries raise on damaged bytes, which is anything, into our error."""

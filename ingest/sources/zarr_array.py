@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import StorageError
 from ...store.images import engine
-from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, refusal
+from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, read_bytes, refusal
 from .zarr_layout import array_files, find_document, parse_array, stored_chunks
 
 if TYPE_CHECKING:
@@ -51,11 +50,7 @@ class ZarrSource:
         document = find_document(folder)
         if document is None:
             raise refusal(self.path, "holds no Zarr array", hint=_HINT)
-        try:
-            data = document.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{document} cannot be read: {error.strerror}") from error
-        self.layout = parse_array(data, str(document))
+        self.layout = parse_array(read_bytes(document), str(document))
         self._stored = stored_chunks(folder, self.layout)
         self.stamp = (self._stored.size, self._stored.changed_ns)
         self._opened: ts.TensorStore | None = None

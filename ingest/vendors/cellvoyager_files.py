@@ -17,8 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from ...errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
+from ...errors import InvalidDataError, NotAnExportError, SourceFileError
 from ..planes import ExportFiles, safe_path
+from ..sources import read_bytes
 from .cellvoyager_index import (
     MeasurementData,
     MeasurementDetail,
@@ -96,14 +97,6 @@ def _look(folder: Path, name: str, most: int | None) -> tuple[list[Path], list[P
                 elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                     below.append(Path(entry.path))
     return found, below
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file; raises StorageError when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 class Locator:

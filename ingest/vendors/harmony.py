@@ -19,11 +19,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
+from ...errors import InvalidDataError, NotAnExportError, SourceFileError
 from ...schemas.identifiers import format_well, slug
 from ..channels import guess_roles
 from ..export import ANNOTATION_SCHEMA, PlateExport
 from ..readers import Evidence
+from ..sources import read_bytes
 from .acapella import AcapellaError
 from .acapella import parse as parse_acapella
 from .acapella import to_json as acapella_to_json
@@ -97,18 +98,11 @@ def _index_at(path: Path) -> Path | None:
     return index
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
     """Read one index and what belongs to it."""
     layout = Layout.of(index_path, folders)
     name = str(layout.index)
-    index = parse_index(_read_bytes(layout.index), name)
+    index = parse_index(read_bytes(layout.index), name)
     if len(index.plates) != 1:
         raise InvalidDataError(f"{name} describes {len(index.plates)} plates; a Harmony index describes one")
     if not index.images["id"]:
@@ -220,7 +214,7 @@ def _flatfields(
         if measurement and of and of.group(1) != measurement.group(1):
             continue
         try:
-            for channel, text in parse_flatfields(_read_bytes(path), layout.relative(path)).items():
+            for channel, text in parse_flatfields(read_bytes(path), layout.relative(path)).items():
                 texts.setdefault(channel, text)
         except (NotAnExportError, SourceFileError) as error:
             warnings.append(f"flat-field file not used: {error.message}")
@@ -239,7 +233,7 @@ def _annotation(paths: list[Path], layout: Layout, n_rows: int, n_columns: int, 
     for path in paths:
         where = layout.relative(path)
         try:
-            found = parse_assay_layout(_read_bytes(path), where)
+            found = parse_assay_layout(read_bytes(path), where)
         except (NotAnExportError, SourceFileError) as error:
             warnings.append(f"assay layout not used: {error.message}")
             continue

@@ -18,12 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from ...errors import CytolakeError, InvalidDataError, NotAnExportError, StorageError
+from ...errors import CytolakeError, InvalidDataError, NotAnExportError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables, safe_path
 from ..readers import Evidence, ReaderOptions
+from ..sources import read_bytes
 from .hcsai_files import Jdce, Protocol, parse_image_rows, parse_jdce, parse_protocol
 from .hcsai_parts import STACKS, Experiment, Part, channels, parts
 
@@ -54,7 +55,7 @@ class HcsAiReader:
         if index is None:
             return None
         try:
-            jdce = parse_jdce(_read_bytes(index), index.name)
+            jdce = parse_jdce(read_bytes(index), index.name)
         except CytolakeError as error:
             # A damaged one is still nobody else's.
             is_ours = not isinstance(error, NotAnExportError)
@@ -219,13 +220,6 @@ def _runs(path: Path) -> list[Path]:
     return list(found)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _experiments(files: ExportFiles, warnings: list[str]) -> list[Experiment]:
     """Read the experiments of an acquisition, stacks first; a montage only where there is nothing else."""
     found: dict[str, str] = {}
@@ -246,7 +240,7 @@ def _experiments(files: ExportFiles, warnings: list[str]) -> list[Experiment]:
 
 def _experiment(files: ExportFiles, folder: str, jdce_file: str, warnings: list[str]) -> Experiment:
     prefix = f"{folder}/" if folder else ""
-    jdce = parse_jdce(_read_bytes(files.root / jdce_file), str(files.root / jdce_file))
+    jdce = parse_jdce(read_bytes(files.root / jdce_file), str(files.root / jdce_file))
     named = [files.find(prefix + safe_path(name, jdce_file)) for name in jdce.csv_names]
     there = [name for name, size in named if size is not None]
     if len(there) < len(named):
@@ -257,7 +251,7 @@ def _experiment(files: ExportFiles, folder: str, jdce_file: str, warnings: list[
     if not named:
         pattern = re.compile(rf"{re.escape(prefix)}image_metadata[^/]*\.csv", re.IGNORECASE)
         there = [file for file in files if pattern.fullmatch(file)]
-    rows = tuple(r for name in there for r in parse_image_rows(_read_bytes(files.root / name), str(files.root / name)))
+    rows = tuple(r for name in there for r in parse_image_rows(read_bytes(files.root / name), str(files.root / name)))
     if not rows:
         raise InvalidDataError(f"{files.root / folder} describes no image", hint="Copy its image_metadata CSV files.")
     if not jdce.is_complete:
@@ -270,7 +264,7 @@ def _protocol(files: ExportFiles, warnings: list[str]) -> tuple[Protocol, str | 
     if file is None:
         return Protocol(), None
     try:
-        return parse_protocol(_read_bytes(files.root / file), file), file
+        return parse_protocol(read_bytes(files.root / file), file), file
     except InvalidDataError as error:
         warnings.append(f"the protocol is not used: {error.message}")
         return Protocol(), file

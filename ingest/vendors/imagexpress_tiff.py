@@ -19,6 +19,7 @@ from typing import BinaryIO
 import tifffile
 
 from ...errors import SourceFileError
+from ..sources.base import guard
 from ..sources.xml_tree import parse_tree
 
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
@@ -51,9 +52,9 @@ class ImageHeader:
 
     def pixel_size_um(self) -> tuple[float, float] | None:
         """Return the pixel size along x and y at the sample, ``None`` where the image is not calibrated in µm."""
-        if self.properties.get("spatial-calibration-state", "on").lower() not in ("on", "1", "true"):
+        if self.properties.get("spatial-calibration-state", "").lower() not in ("on", "1", "true"):
             return None
-        if self.properties.get("spatial-calibration-units", "um").strip().lower() not in _MICROMETRES:
+        if self.properties.get("spatial-calibration-units", "").strip().lower() not in _MICROMETRES:
             return None
         x, y = self.number("spatial-calibration-x"), self.number("spatial-calibration-y")
         if x is None or not 1e-3 < x < 1e3:
@@ -182,18 +183,13 @@ def _tags(file: BinaryIO) -> dict[int, int | bytes] | None:
 
 def _by_tifffile(file: BinaryIO, name: str) -> ImageHeader:
     file.seek(0)
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            page = tiff.pages[0]
-            height, width = int(page.imagelength), int(page.imagewidth)
-            raw = page.tags.get(_DESCRIPTION)
-            description = str(raw.value).encode() if raw is not None else b""
-            stk = tiff.stk_metadata if tiff.is_stk else None
-            properties = _properties(description, name) or (_stk_properties(stk, description) if stk else {})
-    except SourceFileError:
-        raise
-    except Exception as error:  # tifffile raises anything on damaged bytes
-        raise SourceFileError(f"{name} is no readable TIFF: {error or type(error).__name__}") from error
+    with guard(name, "is no readable TIFF"), tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        height, width = int(page.imagelength), int(page.imagewidth)
+        raw = page.tags.get(_DESCRIPTION)
+        description = str(raw.value).encode() if raw is not None else b""
+        stk = tiff.stk_metadata if tiff.is_stk else None
+        properties = _properties(description, name) or (_stk_properties(stk, description) if stk else {})
     if height <= 0 or width <= 0:
         raise SourceFileError(f"{name} is no image: its header gives no size")
     return ImageHeader(height=height, width=width, properties=properties)
@@ -211,8 +207,8 @@ def _stk_properties(stk: dict[str, object], description: bytes) -> dict[str, str
 
     found: dict[str, object] = {
         "Description": description.decode("utf-8", "replace").replace("\r\n", "\n"),
-        "spatial-calibration-state": "on" if stk.get("SpatialCalibration", 1) else "off",
-        "spatial-calibration-units": stk.get("CalibrationUnits", "um"),
+        "spatial-calibration-state": "on" if stk.get("SpatialCalibration") else "off",
+        "spatial-calibration-units": stk.get("CalibrationUnits"),
         "spatial-calibration-x": stk.get("XCalibration"),
         "spatial-calibration-y": stk.get("YCalibration"),
         "wavelength": first("Wavelengths"),

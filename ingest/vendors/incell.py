@@ -21,8 +21,9 @@ from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..pixels import SourceFile
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
+from ..sources import read_bytes
 from .incell_facts import Positions, channels, creation, grouped, moment, wave_name
-from .incell_files import ImageFiles, find_indexes, read_index
+from .incell_files import ImageFiles, find_indexes
 from .incell_index import XdceIndex, number, parse_xdce, whole, xdce_root
 
 _FIRST_BYTES = 1 << 16
@@ -65,7 +66,7 @@ class InCellReader:
             raise NotAnExportError(f"{path} holds no IN Cell index", hint="Name the folder that holds the .xdce file.")
         plates: dict[str, list[_Measurement]] = defaultdict(list)
         for index_path in found:
-            index = parse_xdce(read_index(index_path), str(index_path))
+            index = parse_xdce(read_bytes(index_path), str(index_path))
             plates[slug(index.plate_id or index_path.stem)].append(
                 _Measurement(path=index_path.absolute(), index=index)
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from ...errors import StorageError
 from ..planes import ExportFiles, safe_path
 from .incell_index import ROOT
 
@@ -59,20 +58,6 @@ def _opens_as_index(path: Path) -> bool:
             return f"<{ROOT}".encode() in file.read(_FIRST_BYTES)
     except OSError:
         return False
-
-
-def read_index(path: Path) -> bytes:
-    """Return the bytes of an index.
-
-    Raises
-    ------
-    StorageError
-        It cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 class ImageFiles:

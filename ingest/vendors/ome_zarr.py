@@ -23,8 +23,8 @@ from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import PLATE_FORMATS, ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
-from ..sources import PIXEL_TYPES
-from .ome_zarr_files import FoundImage, find_plates, read_bytes, walk_plate
+from ..sources import PIXEL_TYPES, read_bytes
+from .ome_zarr_files import FoundImage, find_plates, walk_plate
 from .ome_zarr_images import Geometry, absent_pages, field_numbers, filled_chunks, geometry, middles
 from .ome_zarr_meta import ZarrPlate, parse_plate
 

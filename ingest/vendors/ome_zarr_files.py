@@ -11,8 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import SourceFileError, StorageError
+from ...errors import SourceFileError
 from ..planes import safe_path
+from ..sources import read_bytes
 from ..sources.zarr_layout import StoredChunks, ZarrLayout, find_document, parse_array, stored_chunks
 from .ome_zarr_meta import ZarrImage, ZarrPlate, ZarrWell, group_kind, parse_image, parse_well
 
@@ -89,20 +90,6 @@ def _is_plate(document: Path) -> bool:
         return group_kind(document.read_bytes(), str(document)) == "plate"
     except (OSError, SourceFileError):
         return False
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a document.
-
-    Raises
-    ------
-    StorageError
-        It cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def walk_plate(root: Path, plate: ZarrPlate, warnings: list[str]) -> FoundPlate:

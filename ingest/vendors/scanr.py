@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from ...errors import InvalidDataError, NotAnExportError, StorageError
+from ...errors import InvalidDataError, NotAnExportError
 from ...schemas.identifiers import slug
 from ..export import ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
+from ..sources import read_bytes
 from .ome_channels import Run
 from .ome_model import OmeDocument, OmeImage
 from .ome_planes import OmeSource, PlacedImage, Rules, build_plate
@@ -71,13 +72,6 @@ class ScanrReader:
         return tuple(_read(one, self.options) for one in known)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _read(found: Found, options: ReaderOptions) -> PlateExport:
     warnings: list[str] = []
     files = found.list_files()
@@ -88,7 +82,7 @@ def _read(found: Found, options: ReaderOptions) -> PlateExport:
     index = found.index if is_ome else found.images / "images"
     images: list[tuple[ScanrField, OmeImage]]
     if is_ome:
-        document = parse_ome_xml(_bytes(found.index), name)
+        document = parse_ome_xml(read_bytes(found.index), name)
         images = _fields(document, name, warnings)
         warnings += document.warnings
     else:
@@ -146,7 +140,7 @@ def _read(found: Found, options: ReaderOptions) -> PlateExport:
 def _experiment(found: Found, warnings: list[str]) -> ScanrExperiment | None:
     """Return what the descriptor says; one that is broken counts only where it is the index itself."""
     for path in found.descriptors:
-        data = _bytes(path)
+        data = read_bytes(path)
         if path.suffix.lower() == ".dat" and not data.lstrip().startswith(b"<"):
             continue
         try:

@@ -18,7 +18,7 @@ import tifffile
 from lxml import etree
 
 from ...errors import SourceFileError
-from ..sources.base import PIXEL_TYPES
+from ..sources.base import PIXEL_TYPES, guard
 from ..sources.xml_tree import parse_tree
 from .safe_xml import local_name
 
@@ -91,17 +91,8 @@ def parse_tiff_header(file: BinaryIO, name: str) -> TiffHeader:
     SourceFileError
         It is no readable TIFF of planes of 8- or 16-bit integers.
     """
-    try:
-        with tifffile.TiffFile(file, is_ome=False) as tiff:
-            return _header(tiff, name)
-    except (SourceFileError, MemoryError):
-        raise
-    # tifffile raises anything on damaged bytes.
-    except Exception as error:
-        raise SourceFileError(
-            f"{name} is no readable TIFF: {error or type(error).__name__}",
-            hint="Copy the file again from the microscope's export.",
-        ) from error
+    with guard(name, "is no readable TIFF"), tifffile.TiffFile(file, is_ome=False) as tiff:
+        return _header(tiff, name)
 
 
 def _header(tiff: tifffile.TiffFile, name: str) -> TiffHeader:
