@@ -92,6 +92,10 @@ def guard(path: str, doing: str) -> Iterator[None]:
         yield
     except (CytolakeError, MemoryError):
         raise
+    except OSError as error:  # of the disk or the network, if it has a number: a library's own have none
+        if error.errno is not None:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise refusal(path, f"{doing}: {error}") from error
     except Exception as error:
         raise refusal(path, f"{doing}: {error or type(error).__name__}") from error
 

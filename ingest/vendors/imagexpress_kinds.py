@@ -257,7 +257,6 @@ class _Places:
     def __init__(self, images: Sequence[Image], htd: Htd | None, folder: str, plate: str) -> None:
         self.folder, self.plate = folder, plate
         self._folders = {(i.timepoint, i.step): i.file.rpartition("/")[0] for i in images}
-        self._first = next(iter(images), None)
         inner = [path[len(folder) :].lower() for path in self._folders.values()]
         self._timed = any("timepoint" in path for path in inner) or not images
         suffixes = Counter("." + i.file.rpartition(".")[2] for i in images)

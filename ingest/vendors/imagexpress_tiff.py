@@ -25,7 +25,6 @@ from ..sources.xml_tree import parse_tree
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _WIDTH, _LENGTH, _DESCRIPTION, _UIC1 = 256, 257, 270, 33628
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4}
 _MOST_TAGS, _LONGEST = 1_000, 4 << 20
 #: Free text, with a hundred character references in it: turned into characters when somebody asks.
 _FREE = "Description"
@@ -35,7 +34,7 @@ _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<MetaData\b", re.IGNORECASE)
 _TIME = re.compile(r"(\d{4})[-:]?(\d{2})[-:]?(\d{2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _MICROMETRES = {"um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"}
-_TO_MS = {"ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3, "µs": 1e-3}
+_TO_MS = {"ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +74,10 @@ class ImageHeader:
 
     def exposure_ms(self) -> float | None:
         """Return the exposure time, ms."""
-        found = re.match(r"\s*([\d.]+)\s*([a-zµ]*)", self.properties.get("Exposure Time", ""), re.IGNORECASE)
+        found = re.match(r"\s*([\d.]+)\s*([a-zµμ]*)", self.properties.get("Exposure Time", ""), re.IGNORECASE)
         value = as_number(found[1]) if found else None
-        return value * _TO_MS.get((found[2] or "ms").lower(), 1.0) if found and value is not None else None
+        to_ms = _TO_MS.get((found[2] or "ms").lower()) if found else None
+        return value * to_ms if value is not None and to_ms is not None else None
 
     @property
     def description(self) -> str:

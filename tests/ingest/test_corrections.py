@@ -205,7 +205,8 @@ def test_history_keeps_what_was_removed(root: LakeRoot) -> None:
     remove(root, study_id="pilot", plate_id="P1")
     there = root.tables.read("wells", where={"study_id": "pilot", "plate_id": "P1"}, version=version)
     assert there.num_rows == 4
-    assert "P1" not in Catalog(root).sql("SELECT DISTINCT plate_id FROM wells WHERE study_id = 'pilot'").fetchall()[0]
+    left = Catalog(root).sql("SELECT DISTINCT plate_id FROM wells WHERE study_id = 'pilot'").fetchall()
+    assert ("P1",) not in left
 
 
 def test_a_study_goes_with_everything_that_is_its(root: LakeRoot, tmp_path: Path) -> None:
