@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -59,6 +56,4 @@ def _told(made: DemoResult) -> str:
     lines.append(table(rows, ("study", "plate", "control nuclei", "treated nuclei", "effect", "put in")))
     seconds = sum(made.seconds.values())
     lines += ["", f"{seconds:.0f} s in all; everything is in {made.directory}", "", "Go on with"]
-    # `make demo` runs what is in .venv, which the shell that it was typed in does not know yet.
-    enter = [] if shutil.which("cytolake") else [f". {shlex.quote(f'{sys.prefix}/bin/activate')}"]
-    return "\n".join([*lines, *(f"    {step}" for step in (*enter, *made.next_steps))])
+    return "\n".join([*lines, *(f"    {step}" for step in made.next_steps)])
