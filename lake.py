@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import UsageError
-from .schemas.identifiers import format_well, parse_well
 from .store.root import LakeRoot, init_root, open_root
 
 if TYPE_CHECKING:
@@ -259,6 +258,8 @@ class Lake:
             if not dry_run:
                 annotated = annotate_export(self.root, one, maps, study_id=study, plate_id=name)
                 report["warnings"] += annotated["warnings"]
+                if report["status"] == "skipped" and annotated["run_id"]:
+                    report |= {"status": "ok", "run_id": annotated["run_id"]}
             reports.append(report)
         return _together(reports)
 
@@ -382,16 +383,11 @@ class Lake:
         NotFoundError
             The lake has no such plate.
         """
-        from .errors import NotFoundError
         from .store.images.plate import open_plate
+        from .store.plates import rows_of_plates
 
-        found = self.root.tables.read("plates", columns=["path"], where={"study_id": study, "plate_id": plate})
-        if not found.num_rows:
-            raise NotFoundError(
-                f"study {study!r} has no plate {plate!r} in {self.url}",
-                hint='See lake.sql("SELECT study_id, plate_id FROM plates").',
-            )
-        return open_plate(self.root.storage, found["path"][0].as_py())
+        found = rows_of_plates(self.root, study, [plate], columns=["path"])
+        return open_plate(self.root.storage, found[0]["path"])
 
     def illumination(
         self, study: str, plate: str, *, acquisition: int = 1, export: PathLike | None = None
@@ -415,22 +411,9 @@ class Lake:
 
         ``row`` is ``study/plate``, or that with ``/well``, ``/field``, ``/object set``, ``/object`` behind it.
         """
-        from .store.lineage import trace
+        from .store.lineage import parse_row, trace
 
-        names = ("study_id", "plate_id", "well_id", "field_id", "object_set", "object_id")
-        parts = row.strip("/").split("/")
-        if not 2 <= len(parts) <= len(names) or not all(parts):
-            raise UsageError(f"{row!r} names no row", hint="Write study/plate[/well[/field[/object_set[/object_id]]]].")
-        known: dict[str, Any] = dict(zip(names, parts, strict=False))
-        if "well_id" in known:
-            known["well_id"] = format_well(*parse_well(known["well_id"]))
-        for name in ("field_id", "object_id"):
-            if name in known:
-                try:
-                    known[name] = int(known[name])
-                except ValueError as error:
-                    raise UsageError(f"{row!r}: {known[name]!r} is no {name.removesuffix('_id')} number") from error
-        return trace(self.root, **known)
+        return trace(self.root, **parse_row(row))
 
     def validate(self, paths: Sequence[PathLike] = (), *, deep: bool = False) -> dict[str, Any]:
         """Check plates, sheets, or the whole lake; ``deep`` reads every pixel."""
@@ -475,7 +458,7 @@ def _together(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     statuses = {report["status"] for report in reports}
     status = next((s for s in ("partial", "ok") if s in statuses), "skipped")
     return {
-        "run_id": reports[0]["run_id"],
+        "run_id": next((report["run_id"] for report in reports if report["run_id"]), None),
         "status": status,
         "plates": [plate for report in reports for plate in report["plates"]],
         "warnings": [warning for report in reports for warning in report["warnings"]],

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import click
 
 from .. import __version__
 from ..errors import CytolakeError
+from ..wording import did_you_mean
 from .output import as_json, say_error
 
 _INTERRUPTED = 130
@@ -72,8 +72,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _VERBS:
-            close = get_close_matches(args[0], _VERBS, n=1)
-            ctx.fail(f"no such command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], _VERBS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

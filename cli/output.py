@@ -98,9 +98,9 @@ def size(count: float | None) -> str | None:
     return None
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, one: str) -> str:
     """Return ``1 plate``, ``2 plates``, ``12,000 fields``."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+    return f"{count:,} {one if count == 1 else f'{one}s'}"
 
 
 @contextmanager

@@ -87,11 +87,9 @@ def pixel_types(export: PlateExport, files: PlaneSources) -> dict[int, np.dtype[
         number = acquisition.acquisition_id
         seen: Counter[np.dtype[Any]] = Counter()
         last: SourceFileError | None = None
-        tried = 0
         for plane in export.planes.to_pylist():
             if plane["acquisition_id"] != number or plane["size"] is None:
                 continue
-            tried += 1
             try:
                 seen[files.plane_format(Path(export.root) / plane["file"], plane["page"])[1]] += 1
             except SourceFileError as error:

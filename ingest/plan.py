@@ -235,8 +235,3 @@ def _is_same(acquisition: AcquisitionInfo, row: Mapping[str, Any], offered: _Sou
         for (number, well_id, field_id), files in offered.items()
         if number == ours_at
     )
-
-
-def count_wells(export: PlateExport) -> int:
-    """Count the wells that the export promises planes of."""
-    return len(pc.unique(export.planes["well_id"]))

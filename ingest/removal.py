@@ -7,18 +7,16 @@ rows or none (see :mod:`cytolake.store.commit`).
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError
 from ..store.commit import Commit
 from ..store.lineage import Run
-from .annotation.exclude import one_plate, plates_of
+from ..store.plates import locked, one_plate, plates_of
 
 if TYPE_CHECKING:
     from ..store.root import LakeRoot
 
-_LOCK_WAIT_S = 30.0
 #: Tables of the study as a whole: they go with it, never with one plate.
 _OF_STUDY = ("studies", "biosamples", "perturbations")
 #: Tables that remember what was done and how features are defined: they stay.
@@ -57,9 +55,7 @@ def remove(
     plates, paths, tables = _what(root, study_id, plate_id)
     if dry_run:
         return _report(None, plates, paths, tables)
-    with ExitStack() as locks:
-        for plate in plates:
-            locks.enter_context(root.storage.lock(f"plate-{study_id}-{plate}", wait=_LOCK_WAIT_S))
+    with locked(root, study_id, plates):
         now, paths, tables = _what(root, study_id, plate_id)
         if now != plates:
             raise ConflictError(

@@ -12,12 +12,11 @@ from typing import Any
 from ..schemas.tables import arrow_schema
 from ..store.commit import Commit
 from ..store.lineage import Run
+from ..store.plates import locked
 from ..store.root import LakeRoot
 from .channels import assign_roles
 from .export import ChannelInfo
 from .rows import table_of
-
-_LOCK_WAIT_S = 30.0
 
 
 def change_roles(
@@ -48,7 +47,7 @@ def change_roles(
     _, said = _changed(root, roles, study_id=study_id, plate_id=plate_id)
     if not said or dry_run:
         return nothing | {"warnings": said}
-    with root.storage.lock(f"plate-{study_id}-{plate_id}", wait=_LOCK_WAIT_S):
+    with locked(root, study_id, [plate_id]):
         rows, said = _changed(root, roles, study_id=study_id, plate_id=plate_id)
         if not said:
             return nothing

@@ -107,15 +107,26 @@ def parse_quantity(text: str, default_unit: str | None = None) -> Quantity:
     InvalidDataError
         There is no number, no known unit, or a comma that may be a decimal sign or a thousands sign (``1,000``).
     """
+    number, unit = split_quantity(text)
+    if not unit and default_unit is None:
+        raise InvalidDataError(f"{text!r} has no unit", hint="Write the unit behind the number, such as 10 uM.")
+    return Quantity(parse_number(number), parse_unit(unit or default_unit or ""), text)
+
+
+def split_quantity(text: str) -> tuple[str, str]:
+    """Return number and unit of a quantity as they are written; the unit is empty where there is none.
+
+    Raises
+    ------
+    InvalidDataError
+        It does not begin with a number.
+    """
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise InvalidDataError(
             f"{text!r} is not a quantity", hint="Write a number and a unit, such as 10 uM or 0.5 ug/mL."
         )
-    number, unit = match.groups()
-    if not unit and default_unit is None:
-        raise InvalidDataError(f"{text!r} has no unit", hint="Write the unit behind the number, such as 10 uM.")
-    return Quantity(parse_number(number), parse_unit(unit or default_unit or ""), text)
+    return match[1], match[2]
 
 
 def parse_number(text: str) -> float:

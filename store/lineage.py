@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UsageError
+from ..schemas.identifiers import format_well, parse_well
 from ..schemas.tables import SCHEMA_VERSION, arrow_schema
 from .registry import FeatureSet, feature_sets
 
@@ -141,6 +142,32 @@ class _Graph:
     def result(self) -> dict[str, list[dict[str, Any]]]:
         edges = [{"from": source, "to": target, "relation": relation} for source, target, relation in self.edges]
         return {"nodes": list(self.nodes.values()), "edges": edges}
+
+
+def parse_row(text: str) -> dict[str, Any]:
+    """Return what :func:`trace` takes, of a row as people name it: ``study/plate/well/field/object_set/object_id``.
+
+    Raises
+    ------
+    UsageError
+        It has fewer than two parts or too many, or a part that should be a number is none.
+    InvalidDataError
+        Its well is none.
+    """
+    names = ("study_id", "plate_id", "well_id", "field_id", "object_set", "object_id")
+    parts = text.strip("/").split("/")
+    if not 2 <= len(parts) <= len(names) or not all(parts):
+        raise UsageError(f"{text!r} names no row", hint="Write study/plate[/well[/field[/object_set[/object_id]]]].")
+    known: dict[str, Any] = dict(zip(names, parts, strict=False))
+    if "well_id" in known:
+        known["well_id"] = format_well(*parse_well(known["well_id"]))
+    for name in ("field_id", "object_id"):
+        if name in known:
+            try:
+                known[name] = int(known[name])
+            except ValueError as error:
+                raise UsageError(f"{text!r}: {known[name]!r} is no {name.removesuffix('_id')} number") from error
+    return known
 
 
 def trace(

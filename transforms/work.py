@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from .. import __version__
-from ..errors import ConflictError, InvalidDataError, NotFoundError, RecipeError, UsageError
+from ..errors import ConflictError, InvalidDataError, RecipeError, UsageError
 from ..schemas.identifiers import parse_well
 from ..schemas.tables import arrow_schema
+from ..store.plates import rows_of_plates
 from ..wording import did_you_mean
 from .features.dictionary import FeatureColumn, dictionary_rows
 from .features.families import columns_of
@@ -102,7 +103,7 @@ def plan_work(
     InvalidDataError
         A plate has no image.
     """
-    return [_prepare(root, recipe, plate, roles) for plate in _plates(root, study_id, plate_ids)]
+    return [_prepare(root, recipe, plate, roles) for plate in rows_of_plates(root, study_id, plate_ids)]
 
 
 def check_unchanged(root: LakeRoot, plate: Mapping[str, Any]) -> None:
@@ -146,23 +147,6 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
         fields=sorted(names[True], key=order),
         without_image=sorted(names[False], key=order),
     )
-
-
-def _plates(root: LakeRoot, study_id: str, plate_ids: Sequence[str]) -> list[dict[str, Any]]:
-    found = root.tables.read("plates", where={"study_id": study_id}).to_pylist()
-    if not found:
-        studies = sorted({row["study_id"] for row in root.tables.read("plates", columns=["study_id"]).to_pylist()})
-        raise NotFoundError(
-            f"study {study_id!r} has no plate in {root.url}",
-            hint=f"Studies with plates: {', '.join(studies)}." if studies else "Ingest a plate first.",
-        )
-    by_id = {plate["plate_id"]: plate for plate in found}
-    for plate_id in plate_ids:
-        if plate_id not in by_id:
-            raise NotFoundError(
-                f"study {study_id!r} has no plate {plate_id!r}", hint=f"Its plates: {', '.join(sorted(by_id))}."
-            )
-    return [by_id[plate_id] for plate_id in dict.fromkeys(plate_ids or sorted(by_id))]
 
 
 def _channels(root: LakeRoot, plate: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:

@@ -12,9 +12,10 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import AlreadyExistsError, InvalidDataError, NotFoundError
+from ...errors import AlreadyExistsError, InvalidDataError
 from ...store.lineage import Run
-from ...wording import did_you_mean
+from ...store.plates import rows_of_plates
+from ...wording import listed
 from ..export import PlateExport
 from .layout import read_layout
 from .platemap import read_annotation
@@ -175,20 +176,17 @@ def _without_images(root: LakeRoot, result: AnnotationResult) -> list[str]:
     for plate, named in wells.items():
         empty = [well for well in named if (plate, well) not in imaged]
         if plate in with_images and empty:
-            more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
             warnings.append(
-                f"plate {plate}: the sheets speak of {len(empty)} well(s) that have no images: "
-                f"{', '.join(empty[:_SHOWN])}{more}"
+                f"plate {plate}: the sheets speak of {len(empty)} well(s) that have no images: {listed(empty, _SHOWN)}"
             )
     return warnings
 
 
 def _refuse(result: AnnotationResult) -> None:
     if result.errors:
-        shown = "\n  ".join(str(error) for error in result.errors[:_SHOWN])
-        more = f"\n  and {len(result.errors) - _SHOWN} more" if len(result.errors) > _SHOWN else ""
+        shown = listed(result.errors, _SHOWN, between="\n  ")
         raise InvalidDataError(
-            f"the plate map has {len(result.errors)} fault(s):\n  {shown}{more}",
+            f"the plate map has {len(result.errors)} fault(s):\n  {shown}",
             hint="Correct the sheet and run the same command again; nothing was written.",
         )
 
@@ -204,21 +202,8 @@ def _format(export: PlateExport, plate_id: str | None) -> PlateFormat:
 
 
 def _plates_of(root: LakeRoot, study_id: str, plate_id: str | None) -> list[PlateFormat]:
-    columns = ["study_id", "plate_id", "n_rows", "n_columns", "barcode", "name"]
-    rows = root.tables.read("plates", columns=columns, where={"study_id": study_id}).to_pylist()
-    if not rows:
-        known: list[Any] = root.tables.read("plates", columns=["study_id"])["study_id"].unique().sort().to_pylist()
-        raise NotFoundError(
-            f"the lake has no plates of a study {study_id!r}{did_you_mean(study_id, known)}",
-            hint=f"Studies are {', '.join(known)}."
-            if known
-            else "Ingest a plate first; annotation is about its wells.",
-        )
-    formats = [PlateFormat(**{k: v for k, v in row.items() if k != "study_id"}) for row in rows]
-    names = sorted(p.plate_id for p in formats)
-    if plate_id is not None and plate_id not in names:
-        raise NotFoundError(
-            f"study {study_id!r} has no plate {plate_id!r}{did_you_mean(plate_id, names)}",
-            hint=f"Its plates are {', '.join(names)}.",
-        )
-    return sorted(formats, key=lambda p: p.plate_id)
+    """Return the plates of a study, all of them: also of a named one the sheets may speak beside others."""
+    columns = ["n_rows", "n_columns", "barcode", "name"]
+    if plate_id is not None:
+        rows_of_plates(root, study_id, [plate_id], columns=())
+    return [PlateFormat(**row) for row in rows_of_plates(root, study_id, columns=columns)]

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InvalidDataError
 from ...schemas.identifiers import parse_well
 from ...schemas.ontology import enum_value, enum_values, find_term
-from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, to_hours
+from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, split_quantity, to_hours
 from ...wording import did_you_mean
 from .columns import Column
 from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, UNKNOWN_ROLES, plain
@@ -73,14 +73,14 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
             case "type":
                 return _enum("PerturbationType", text)
             case "taxon":
-                return _taxon(text), None
+                return read_taxon(text), None
             case "gene":
                 return _gene(text)
             case _:
                 return text, None
     except InvalidDataError as error:
         rule = "unit" if column.slot.kind in ("unit", "hours") else "type"
-        return None, CellFault(rule, _told(error))
+        return None, CellFault(rule, in_one_line(error))
 
 
 def read_quantity(
@@ -98,20 +98,24 @@ def read_quantity(
         The unit as it stands in the header; a bare number is remembered with it.
     """
     try:
-        quantity = parse_quantity(text, unit)
+        number, own_unit = split_quantity(text)
+        value = parse_number(number)
     except InvalidDataError as error:
-        if "has no unit" in error.message:
-            return None, CellFault(
-                "unit", f"{error.message}. Write it behind the number (10 uM) or into the header [uM]"
-            )
-        return None, CellFault("unit" if "unit" in error.message else "quantity", _told(error))
+        return None, CellFault("quantity", in_one_line(error))
+    if not own_unit and unit is None:
+        message = f"{text!r} has no unit. Write it behind the number (10 uM) or into the header [uM]"
+        return None, CellFault("unit", message)
+    try:
+        quantity = Quantity(value, parse_unit(own_unit) if own_unit else unit or "", text)
+    except InvalidDataError as error:
+        return None, CellFault("unit", in_one_line(error))
     if unit is not None and quantity.unit != unit:
         return None, CellFault("unit", f"{text!r} is in {quantity.unit}, its column or unit column says {unit}")
     if to_hours(quantity) is not None:
         return None, CellFault("unit", f"{text!r} is a time, not a concentration")
     if quantity.value < 0:
         return None, CellFault("range", f"{text!r} is below 0")
-    if written is not None and _is_bare(text):
+    if written is not None and not own_unit:
         quantity = replace(quantity, text=f"{text} {written}")
     return quantity, None
 
@@ -147,15 +151,8 @@ def read_position(row: str, column: str) -> tuple[int, int]:
     return parse_well(f"R{row}C{column}" if row.isdecimal() else f"{row}{column}")
 
 
-def _is_bare(text: str) -> bool:
-    try:
-        parse_number(text)
-    except InvalidDataError:
-        return False
-    return True
-
-
-def _told(error: InvalidDataError) -> str:
+def in_one_line(error: InvalidDataError) -> str:
+    """Return what an error says, with its hint, in one line."""
     return f"{error.message}. {error.hint}" if error.hint else error.message
 
 
@@ -182,7 +179,7 @@ def _hours(text: str, unit: str | None) -> float:
     return hours
 
 
-def _taxon(text: str) -> str | None:
+def read_taxon(text: str) -> str:
     """Return the NCBI taxonomy term of an organism's name or number."""
     if found := _TAXON.fullmatch(text.strip()):
         return f"NCBITaxon:{found[1]}"

@@ -6,9 +6,9 @@ Every plate that a sheet names is taken to exist, and to be as large as plates a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from .columns import known_column
 from .files import is_sheet, open_file, split_sheet, stem_of
 from .gather import contributions
@@ -17,17 +17,9 @@ from .result import AnnotationResult, PlateFormat
 
 __all__ = ["check_sheet", "is_sheet"]
 
-#: Rows and columns of the largest format that well names reach.
-_LARGEST = (32, 48)
 
-
-def check_sheet(path: Path | str, plates: Mapping[str, PlateFormat] | None = None) -> AnnotationResult:
+def check_sheet(path: Path | str) -> AnnotationResult:
     """Check every cell of a sheet.
-
-    Parameters
-    ----------
-    plates
-        Plates of which the size is known, by name.
 
     Raises
     ------
@@ -36,11 +28,7 @@ def check_sheet(path: Path | str, plates: Mapping[str, PlateFormat] | None = Non
     InvalidDataError
         It is no table. What is wrong inside a table is in ``errors`` of the result.
     """
-    known = plates or {}
-    rows, columns = _LARGEST
-    formats = [
-        known.get(name) or PlateFormat(plate_id=name, n_rows=rows, n_columns=columns) for name in _plates_named(path)
-    ]
+    formats = [PlateFormat(plate_id=name, n_rows=MAX_ROWS, n_columns=MAX_COLUMNS) for name in _plates_named(path)]
     return read_annotation([path], study_id="unknown", plates=formats, run_id="check")
 
 

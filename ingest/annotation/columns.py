@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 
 from ...errors import InvalidDataError
 from ...schemas.units import parse_unit
+from ...wording import nearest
 from .slots import ATTRIBUTES, BY_NAME, Slot, fold
 
 #: Units at the end of a folded header of a concentration, the longest first.
@@ -175,14 +175,8 @@ def _numbered(header: str) -> list[tuple[str, int]]:
 def _nearest(header: str) -> str | None:
     """Return the known name that a header is a slip of, as it is best written."""
     written = _WITH_UNIT.match(header)
-    best, slot = _NEAR, None
-    for folded in dict.fromkeys((fold(header), fold(written.group(1)) if written else fold(header))):
-        if folded in ATTRIBUTES or len(folded) < 4 or folded.endswith(_OTHER_WORDS):
-            return None
-        matcher = SequenceMatcher(None, "", folded)
-        for name, (candidate, _, _) in BY_NAME.items():
-            matcher.set_seq1(name)
-            possible = matcher.real_quick_ratio() >= best and matcher.quick_ratio() >= best
-            if possible and (ratio := matcher.ratio()) >= best:
-                best, slot = ratio, candidate.name
-    return slot
+    texts = list(dict.fromkeys(fold(text) for text in (written.group(1) if written else header, header)))
+    if any(text in ATTRIBUTES or len(text) < 4 or text.endswith(_OTHER_WORDS) for text in texts):
+        return None
+    found = next((name for text in texts if (name := nearest(text, BY_NAME, cutoff=_NEAR))), None)
+    return BY_NAME[found][0].name if found else None

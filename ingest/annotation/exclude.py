@@ -17,9 +17,9 @@ from ...schemas.identifiers import format_well, parse_well
 from ...schemas.tables import arrow_schema
 from ...store.commit import Commit
 from ...store.lineage import Run
-from ...wording import did_you_mean
+from ...store.plates import locked, one_plate
+from ...wording import listed
 from .cells import read_well
-from .write import LOCK_WAIT_S
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
@@ -83,7 +83,7 @@ def exclude_wells(
     changed, _ = _changed(root, key, named, text)
     if not changed or dry_run:
         return _report(None, "ok" if changed else "skipped", changed)
-    with root.storage.lock(f"plate-{study_id}-{plate}", wait=LOCK_WAIT_S):
+    with locked(root, study_id, [plate]):
         changed, rows = _changed(root, key, named, text)
         if not changed:
             return _report(None, "skipped", changed)
@@ -102,43 +102,6 @@ def exclude_wells(
             commit.append("runs", run.record("ok"))
             commit.commit()
     return _report(run.run_id, "ok", changed)
-
-
-def one_plate(root: LakeRoot, study_id: str, plate_id: str | None) -> str:
-    """Return the plate that is meant: the one named, or the only one of its study.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such study or plate.
-    UsageError
-        The study has several plates and none is named.
-    """
-    plates = plates_of(root, study_id)
-    if plate_id is not None and plate_id not in plates:
-        raise NotFoundError(
-            f"study {study_id!r} has no plate {plate_id!r}{did_you_mean(plate_id, plates)}",
-            hint=f"Its plates are {', '.join(plates)}.",
-        )
-    if plate_id is None and len(plates) > 1:
-        raise UsageError(
-            f"study {study_id!r} has {len(plates)} plates, and none is named",
-            hint=f"Name one with --plate: {', '.join(plates[:_SHOWN])}{', …' if len(plates) > _SHOWN else ''}.",
-        )
-    return plate_id or plates[0]
-
-
-def plates_of(root: LakeRoot, study_id: str) -> list[str]:
-    """Return the plates of a study in order; ``NotFoundError`` where the lake has none."""
-    rows = root.tables.read("plates", columns=["study_id", "plate_id"])
-    known: list[Any] = rows["study_id"].unique().sort().to_pylist()
-    plates = sorted(row["plate_id"] for row in rows.to_pylist() if row["study_id"] == study_id)
-    if not plates:
-        raise NotFoundError(
-            f"the lake has no plates of a study {study_id!r}{did_you_mean(study_id, known)}",
-            hint=f"Studies are {', '.join(known)}." if known else "Ingest a plate first.",
-        )
-    return plates
 
 
 def _wells(texts: Sequence[str]) -> list[str]:
@@ -167,9 +130,8 @@ def _changed(
     by_name = {row["well_id"]: row for row in rows}
     absent = [well for well in named if well not in by_name]
     if absent:
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         raise NotFoundError(
-            f"plate {key['plate_id']!r} has no well {', '.join(absent[:_SHOWN])}{more}; nothing was changed",
+            f"plate {key['plate_id']!r} has no well {listed(absent, _SHOWN)}; nothing was changed",
             hint=f"Its {len(rows)} wells run from {rows[0]['well_id']} to {rows[-1]['well_id']}." if rows else None,
         )
     wanted = {"excluded": reason is not None, "exclusion_reason": reason}

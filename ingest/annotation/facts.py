@@ -41,11 +41,9 @@ def check_facts(
         first = records.setdefault(fact.record, {}).setdefault(fact.slot, fact)
         if first.value != fact.value:
             wrong.add((fact.record, fact.slot))
-            errors.append(
-                _error(
-                    fact, "conflict", f"{fact.slot} is {fact.value!r} here and {first.value!r} in row {first.place.row}"
-                )
-            )
+            there = f"row {first.place.row} of {first.place.file}"
+            message = f"{fact.slot} is {fact.value!r} here and {first.value!r} in {there}"
+            errors.append(fact.place.error("conflict", str(fact.value), message))
     for record, class_name in _CLASSES.items():
         for slot, error in _check(class_name, records.get(record, {}), study_id):
             wrong.add((record, slot))
@@ -95,11 +93,6 @@ def _check(class_name: str, facts: Mapping[str, Fact], study_id: str) -> list[tu
     for problem in validate_records(class_name, [{**record, **_values(facts)}]):
         fact = facts.get(problem.slot.partition(".")[0])
         if fact is not None:
-            errors.append((fact.slot, _error(fact, problem.rule, problem.message, value=problem.value)))
+            value = fact.value if problem.value is None else problem.value
+            errors.append((fact.slot, fact.place.error(problem.rule, str(value), problem.message)))
     return errors
-
-
-def _error(fact: Fact, rule: str, message: str, *, value: object = None) -> RowError:
-    text = str(fact.value if value is None else value)
-    place = fact.place
-    return RowError(file=place.file, row=place.row, column=place.column, value=text, rule=rule, message=message)

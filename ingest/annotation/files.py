@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ...errors import InvalidDataError, NotFoundError, StorageError
 from ...wording import did_you_mean
@@ -30,10 +33,25 @@ _PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetFile:
-    """A file that was read: its name, its unpacked bytes, where it lies, and the sheet that was asked for."""
+    """A file that was read.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    data
+        Its bytes, unpacked.
+    sha256
+        Of its bytes as they lie on the disk.
+    folder
+        Where it lies.
+    sheet
+        The sheet that was asked for.
+    """
 
     name: str
     data: bytes
+    sha256: str
     folder: Path
     sheet: str | None = None
 
@@ -49,7 +67,8 @@ class SheetFile:
 
 
 def stem_of(name: str) -> str:
-    """Return a file name without the endings of text tables, workbooks and compression."""
+    """Return a file name without its folders and the endings of text tables, workbooks and compression."""
+    name = PurePath(name).name
     for endings in (_PACKED, _TEXT + _BOOKS):
         found = next((e for e in endings if name.lower().endswith(e)), None)
         name = name[: -len(found)] if found else name
@@ -73,8 +92,8 @@ def split_sheet(path: Path | str) -> tuple[Path, str | None]:
     return Path(path), None
 
 
-def open_file(path: Path | str) -> SheetFile:
-    """Read a file, unpacking it where it is compressed.
+def open_file(path: Path | str, name: str | None = None) -> SheetFile:
+    """Read a file, unpacking it where it is compressed; messages call it ``name``, its own where None.
 
     Raises
     ------
@@ -96,7 +115,28 @@ def open_file(path: Path | str) -> SheetFile:
         data = place.read_bytes()
     except OSError as error:
         raise StorageError(f"{place} cannot be read: {error.strerror}") from error
-    return SheetFile(name=place.name, data=unpack(data, place.name), folder=place.parent, sheet=sheet)
+    name = name or place.name
+    return SheetFile(
+        name=name,
+        data=unpack(data, name),
+        sha256=hashlib.sha256(data).hexdigest(),
+        folder=place.parent,
+        sheet=sheet,
+    )
+
+
+def names_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return what messages call files: by their name, with as many of their folders as tell two of one name apart."""
+    parts = {path: path.absolute().parts for path in paths}
+    depth = dict.fromkeys(parts, 1)
+    while True:
+        names = {path: "/".join(parts[path][-depth[path] :]) for path in parts}
+        count = Counter(names.values())
+        unclear = [path for path, name in names.items() if count[name] > 1 and depth[path] < len(parts[path])]
+        if not unclear:
+            return names
+        for path in unclear:
+            depth[path] += 1
 
 
 def unpack(data: bytes, name: str) -> bytes:

@@ -6,13 +6,12 @@ file; the maps that it speaks of are found beside it, by name, among the files t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import InvalidDataError
-from .files import SheetFile, is_sheet, open_file, split_sheet, stem_of
+from .files import SheetFile, is_sheet, names_of, open_file, split_sheet, stem_of
 from .kinds import KINDS, Contribution
 from .kinds.base import Fact, PlateOfMap, header_row, slots_of
 from .kinds.grid import complete_each_other
@@ -34,17 +33,19 @@ class Gathered:
     facts: list[Fact] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    #: File name and SHA-256 of each file that was read.
-    inputs: list[tuple[str, str]] = field(default_factory=list)
+    #: Name and SHA-256 of each file that was read, once.
+    inputs: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def add(self, one: Contribution) -> None:
-        """Take in what one table contributes."""
-        self.wells += one.wells
-        self.reagents += one.reagents
-        self.barcodes += one.barcodes
-        self.facts += one.facts
-        self.errors += one.errors
-        self.warnings += one.warnings
+    def read(self, file: SheetFile) -> None:
+        """Take in what the tables of one file contribute."""
+        self.inputs[file.name, file.sha256] = None
+        for one in contributions(file):
+            self.wells += one.wells
+            self.reagents += one.reagents
+            self.barcodes += one.barcodes
+            self.facts += one.facts
+            self.errors += one.errors
+            self.warnings += one.warnings
 
 
 def gather(paths: Sequence[Path | str]) -> Gathered:
@@ -61,22 +62,17 @@ def gather(paths: Sequence[Path | str]) -> Gathered:
     """
     found = Gathered()
     folders: dict[Path, None] = {}
-    read: set[Path] = set()
-    for path in paths:
-        place = _named(Path(path))
-        read.add(split_sheet(place)[0].absolute())
-        file = open_file(place)
+    named = list({place.absolute(): place for place in (_named(Path(path)) for path in paths)}.values())
+    files = [split_sheet(path)[0] for path in named]
+    names = names_of(files)
+    for path, whole in zip(named, files, strict=True):
         before = len(found.barcodes)
-        found.inputs.append((file.name, hashlib.sha256(file.data).hexdigest()))
-        for one in contributions(file):
-            found.add(one)
+        file = open_file(path, names[whole])
+        found.read(file)
         if len(found.barcodes) > before:
             folders[file.folder] = None
-    for path in _maps_beside(found, folders, read):
-        file = open_file(path)
-        found.inputs.append((file.name, hashlib.sha256(file.data).hexdigest()))
-        for one in contributions(file):
-            found.add(one)
+    for path in _maps_beside(found, folders, {file.absolute() for file in files}):
+        found.read(open_file(path, names_of([*files, path])[path]))
     return found
 
 

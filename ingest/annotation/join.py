@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...wording import did_you_mean
+from ...wording import did_you_mean, listed
 from .cells import is_nothing
 from .columns import Column, known_column
 from .gather import Gathered, map_names
@@ -20,6 +20,7 @@ from .table import Oddity
 #: Names of which near ones are looked for, and the most that they are looked for among.
 _MOST_HINTS = 20
 _MANY = 20_000
+_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -45,9 +46,7 @@ def join(gathered: Gathered, plates: PlateFinder, plate_id: str | None) -> Joine
     if gathered.reagents:
         for reagents in gathered.reagents:
             joined.errors += reagents.faults
-            for line, count in reagents.uneven:
-                message = f"the row has {count} cells, the header has {len(reagents.headers)}"
-                joined.errors.append(_error(Place(reagents.name, line, ""), "row-length", "", message))
+            joined.errors += reagents.uneven_errors()
         joined.sheets = [_with_facts(joined, sheet, gathered.reagents) for sheet in joined.sheets]
     return joined
 
@@ -70,15 +69,13 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
         place = barcodes[0].place
         wanted = plate_id or f"{barcodes[0].barcode!r} or any other plate of the {len(barcodes)} there"
         what = f"no row is about plate {plate_id!r}" if plate_id else f"the study has no plate {wanted}"
-        joined.errors.append(_error(place, "unknown-plate", barcodes[0].barcode, what))
+        joined.errors.append(place.error("unknown-plate", barcodes[0].barcode, what))
         return []
     if absent and plate_id is None:
-        more = ", …" if len(absent) > 5 else ""
-        said = f"{file}: {len(absent)} plates are not in the study: {', '.join(absent[:5])}{more}"
-        joined.warnings.append(said)
+        joined.warnings.append(f"{file}: {len(absent)} plates are not in the study: {listed(absent, _SHOWN)}")
     silent = [p.plate_id for p in plates.plates if not any(p.plate_id in found for found in mine.values())]
     if silent and plate_id is None:
-        joined.warnings.append(f"{file}: no row is about {', '.join(silent[:5])}, which the study has")
+        joined.warnings.append(f"{file}: no row is about {listed(silent, _SHOWN)}, which the study has")
     by_map: dict[str, list[Sheet]] = {}
     sheets = []
     for sheet in joined.sheets:
@@ -103,7 +100,7 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
             if one.plate_map not in by_map:
                 near = did_you_mean(one.plate_map, by_map)
                 message = f"there is no plate map {one.plate_map!r} among the files{near}; name its file too"
-                joined.errors.append(_error(one.place, "unknown-map", one.plate_map, message))
+                joined.errors.append(one.place.error("unknown-map", one.plate_map, message))
     return sheets
 
 
@@ -257,7 +254,3 @@ def _filled(
                 odd[target] = found.odd[position]
         places[target] = Place(index.sheet.name, found.line, index.sheet.headers[position])
     return replace(row, cells=tuple(cells), places=places, odd=odd or row.odd)
-
-
-def _error(place: Place, rule: str, value: str, message: str) -> RowError:
-    return RowError(file=place.file, row=place.row, column=place.column, value=value, rule=rule, message=message)

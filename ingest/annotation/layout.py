@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from ...schemas.identifiers import parse_well
@@ -10,13 +12,16 @@ from .platemap import check_sheets
 from .result import AnnotationResult, PlateFormat
 from .sheet import Sheet, sheet_of
 
+#: Files of the export, whose receipts know them; read before, by its reader.
+_INPUTS = (("assay layout", None),)
+
 
 def read_layout(export: PlateExport, place: PlateFormat, *, study_id: str, run_id: str) -> AnnotationResult:
     """Read the layers of an assay layout as columns; a layer that breaks a rule becomes an attribute."""
     sheet = _layout_sheet(export.annotation)
     result = check_sheets([sheet], study_id=study_id, plates=[place], plate_id=place.plate_id, run_id=run_id)
     if not result.errors:
-        return result
+        return replace(result, inputs=_INPUTS)
     bad = {e.column for e in result.errors} & set(sheet.headers)
     plain = check_sheets(
         [sheet],
@@ -33,7 +38,7 @@ def read_layout(export: PlateExport, place: PlateFormat, *, study_id: str, run_i
         annotations=plain.annotations,
         errors=(),
         warnings=(*plain.warnings, *(f"assay layout: {reason}" for reason in reasons)),
-        inputs=plain.inputs,
+        inputs=_INPUTS,
     )
 
 

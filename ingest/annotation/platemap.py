@@ -18,7 +18,7 @@ from .kinds.base import Fact
 from .plates import PlateFinder
 from .reading import Reading
 from .result import AnnotationResult, PlateFormat, RowError
-from .sheet import Sheet
+from .sheet import Place, Sheet
 
 
 def read_annotation(
@@ -61,11 +61,7 @@ def read_annotation(
     if gathered.reagents and not gathered.wells:
         table = gathered.reagents[0]
         message = f"no column says the well; its columns are {', '.join(table.headers)}; name the plate map, too"
-        errors.append(
-            RowError(
-                file=table.name, row=table.header_line, column="", value="", rule="missing-column", message=message
-            )
-        )
+        errors.append(Place(table.name, table.header_line, "").error("missing-column", "", message))
     return _check(
         joined.sheets,
         finder,
@@ -77,7 +73,7 @@ def read_annotation(
         warnings=warnings,
         facts=gathered.facts,
         maps=joined.maps,
-        inputs=gathered.inputs,
+        inputs=tuple(gathered.inputs),
     )
 
 
@@ -88,7 +84,6 @@ def check_sheets(
     plates: Sequence[PlateFormat],
     run_id: str,
     plate_id: str | None = None,
-    keep_unknown: bool = False,
     as_attributes: Collection[str] = (),
 ) -> AnnotationResult:
     """Check sheets that are read already; headers in ``as_attributes`` are attributes whatever they look like."""
@@ -99,10 +94,9 @@ def check_sheets(
         study_id=study_id,
         run_id=run_id,
         plate_id=plate_id,
-        keep_unknown=keep_unknown,
+        keep_unknown=False,
         as_attributes=as_attributes,
         warnings=[warning for sheet in tables for warning in sheet.warnings],
-        inputs=[(sheet.name, sheet.sha256) for sheet in tables],
     )
 
 
@@ -119,7 +113,7 @@ def _check(
     warnings: Sequence[str] = (),
     facts: Sequence[Fact] = (),
     maps: Mapping[str, str] | None = None,
-    inputs: Sequence[tuple[str, str]] = (),
+    inputs: Sequence[tuple[str, str | None]] = (),
 ) -> AnnotationResult:
     reading = Reading(
         study_id=study_id,

@@ -9,7 +9,8 @@ from typing import Any
 from ...errors import InvalidDataError
 from ...schemas.identifiers import format_well
 from ...schemas.validation import Problem, validate_records
-from .cells import read_position, read_well
+from ...wording import listed
+from .cells import in_one_line, read_position, read_well
 from .columns import Column
 from .plates import PlateFinder
 from .result import (
@@ -23,10 +24,11 @@ from .result import (
     well_row,
 )
 from .rowreader import RowReader, RowValues, Told
-from .sheet import Sheet, SheetRow
+from .sheet import Place, Sheet, SheetRow
 
 #: Unknown plates of which a near one is looked for.
 _MOST_HINTS = 20
+_SHOWN = 5
 #: What a guide is aimed at.
 _TARGETS = ("gene", "ncbi_gene_id", "ensembl_id", "guide_sequence")
 
@@ -48,62 +50,54 @@ class Reading:
     run_id: str
     plates: PlateFinder
     plate_id: str | None
-    biosample: Mapping[str, Any] = field(default_factory=dict)
     found: list[_Found] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     told: set[RowError] = field(default_factory=set)
-    #: (plate, well) -> where it was first.
-    seen: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
-    #: Sheets whose header spoils every row; rows (by identity) that have a fault of their own.
-    spoilt: set[str] = field(default_factory=set)
+    #: (plate, well) -> the sheet and row that said it first.
+    seen: dict[tuple[str, str], tuple[Sheet, SheetRow]] = field(default_factory=dict)
+    #: Sheets whose header spoils every row, and rows that have a fault of their own, by identity.
+    spoilt: set[int] = field(default_factory=set)
     bad: set[int] = field(default_factory=set)
 
     def good(self) -> list[WellAnnotation]:
         """Return the annotation of the rows in which nothing is wrong."""
-        return [
-            f.annotation for f in self.found if id(f.row) not in self.bad and f.reader.sheet.name not in self.spoilt
-        ]
+        return [f.annotation for f in self.found if id(f.row) not in self.bad and id(f.reader.sheet) not in self.spoilt]
 
     def spoil(self, sheet: Sheet, line: int, column: str, rule: str, message: str) -> None:
         """Note a fault that leaves every row without one of its values."""
-        self.spoilt.add(sheet.name)
-        error = RowError(file=sheet.name, row=line, column=column, value=column, rule=rule, message=message)
-        self.errors.append(error)
+        self.spoilt.add(id(sheet))
+        self._tell(Place(sheet.name, line, column).error(rule, column, message))
 
     def fault(self, sheet: Sheet, row: SheetRow, told: Told) -> None:
         """Note what is wrong with a row, at the place where its text stands."""
         self.bad.add(id(row))
-        file, line, column = sheet.name, row.line, ""
+        place = Place(sheet.name, row.line, "")
         if told.position is not None:
-            column = sheet.headers[told.position]
-            if told.position in row.places:
-                file, line, column = row.places[told.position]
+            place = row.places.get(told.position, place._replace(column=sheet.headers[told.position]))
         elif row.places and not any(row.cells[p] and p not in row.places for p in range(len(row.cells))):
-            file, line, _ = next(iter(row.places.values()))
-        error = RowError(file=file, row=line, column=column, value=told.text, rule=told.rule, message=told.message)
-        if error not in self.told:  # rows of several plates, wells of one reagent
+            place = next(iter(row.places.values()))._replace(column="")
+        self._tell(place.error(told.rule, told.text, told.message))
+
+    def _tell(self, error: RowError) -> None:
+        if error not in self.told:  # rows of several plates, wells of one reagent, parts of one sheet
             self.told.add(error)
             self.errors.append(error)
 
     def add(self, sheet: Sheet, *, keep_unknown: bool, as_attributes: Collection[str]) -> None:
         """Read a sheet."""
         reader = RowReader(sheet, keep_unknown=keep_unknown, as_attributes=as_attributes)
-        self.errors += sheet.faults
         if sheet.faults:
-            self.spoilt.add(sheet.name)
+            self.spoilt.add(id(sheet))
+        for error in (*sheet.faults, *sheet.uneven_errors()):
+            self._tell(error)
         for fault in reader.header_faults:
             self.spoil(sheet, sheet.header_line, fault.header, fault.rule, fault.message)
-        for line, count in sheet.uneven:
-            message = f"the row has {count} cells, the header has {len(sheet.headers)}"
-            self.errors.append(
-                RowError(file=sheet.name, row=line, column="", value="", rule="row-length", message=message)
-            )
         if not sheet.rows and not sheet.uneven:
             self.spoil(sheet, sheet.header_line, "", "no-rows", "the sheet has a header and no rows")
         if "well" not in reader.place and not {"row", "column"} <= reader.place.keys():
-            listed = ", ".join(sheet.headers) or "none"
-            message = f"no column says the well; its columns are {listed}; name one 'well', or two 'row' and 'column'"
+            names = ", ".join(sheet.headers) or "none"
+            message = f"no column says the well; its columns are {names}; name one 'well', or two 'row' and 'column'"
             self.spoil(sheet, sheet.header_line, "", "missing-column", message)
             return
         fixed = self._fixed_plates(sheet, reader)
@@ -160,7 +154,7 @@ class Reading:
             if not mine:
                 message = f"the sheet is about {', '.join(sheet.plates)}, not about plate {self.plate_id!r}"
                 self.spoil(sheet, sheet.header_line, "", "unknown-plate", message)
-            return tuple(mine)
+            return tuple(dict.fromkeys(mine))
         if named:
             return tuple(dict.fromkeys(named))
         if "plate" in reader.place:
@@ -170,9 +164,9 @@ class Reading:
         titled = self.plates.find(sheet.title) if sheet.title else ()
         if titled:
             return titled
-        listed = ", ".join(p.plate_id for p in self.plates.plates[:5]) or "none"
+        names = listed([p.plate_id for p in self.plates.plates], _SHOWN) or "none"
         message = (
-            f"the study has {len(self.plates.plates)} plates ({listed}) and no column says which is meant; "
+            f"the study has {len(self.plates.plates)} plates ({names}) and no column says which is meant; "
             "name it with --plate, or add a column 'plate'"
         )
         self.spoil(sheet, sheet.header_line, "", "missing-column", message)
@@ -203,12 +197,12 @@ class Reading:
     ) -> None:
         """Tell of plates that the study does not have: once each; in the sheet of a whole screen they are no fault."""
         if sheet.whole_screen and unknown and about:
-            names = ", ".join(list(unknown)[:5]) + (", …" if len(unknown) > 5 else "")
+            names = listed(list(unknown), _SHOWN)
             rows = sum(map(len, unknown.values()))
             self.warnings.append(f"{sheet.name}: {rows} rows are about plates that the study does not have: {names}")
             silent = [p.plate_id for p in self.plates.plates if p.plate_id not in about]
             if silent:
-                self.warnings.append(f"{sheet.name}: no row is about {', '.join(silent[:5])}, which the study has")
+                self.warnings.append(f"{sheet.name}: no row is about {listed(silent, _SHOWN)}, which the study has")
             return
         for number, (name, rows_of) in enumerate(unknown.items()):
             column = reader.place["plate"][0]
@@ -235,8 +229,7 @@ class Reading:
                 else:
                     here = read_well(text)
             except InvalidDataError as error:
-                message = f"{error.message}. {error.hint}" if error.hint else error.message
-                self.fault(sheet, row, Told(column.position, text, "well", message))
+                self.fault(sheet, row, Told(column.position, text, "well", in_one_line(error)))
                 return None
             if at is not None and here != at:
                 says = "row and column say" if is_row else f"{column.header} says"
@@ -263,9 +256,9 @@ class Reading:
             message = f"{well_id} lies outside plate {plate.plate_id} of {plate.n_rows} × {plate.n_columns} wells"
             self.fault(sheet, row, Told(column.position, text, "outside-plate", message))
             return None
-        first = self.seen.setdefault((plate.plate_id, well_id), (sheet.name, row.line))
-        if first != (sheet.name, row.line):
-            where = f"row {first[1]}" if first[0] == sheet.name else f"row {first[1]} of {first[0]}"
+        other, first = self.seen.setdefault((plate.plate_id, well_id), (sheet, row))
+        if first is not row:
+            where = f"row {first.line}" if other.name == sheet.name else f"row {first.line} of {other.name}"
             message = f"{well_id} is there already, in {where}; combinations stand in one row, as compound_2 and so on"
             self.fault(sheet, row, Told(column.position, text, "duplicate-well", message))
             return None
@@ -326,7 +319,8 @@ class Reading:
                 continue
             known, where = facts.setdefault((f"biosample {name}", slot), (value, one))
             if known != value:
-                message = f"{slot} of {name} is {value!r} here and {known!r} in row {where.annotation.line}"
+                there = f"row {where.annotation.line} of {where.annotation.file}"
+                message = f"{slot} of {name} is {value!r} here and {known!r} in {there}"
                 self.fault(one.reader.sheet, one.row, Told(one.reader.position(slot), str(value), "conflict", message))
 
     def check_schema(self) -> None:
@@ -364,7 +358,7 @@ class Reading:
             name = one.annotation.values.get("biosample_id")
             if name is not None:
                 by_sample.setdefault(name, []).append(one)
-        samples = biosample_rows((f.annotation for f in self.found), self.study_id, self.run_id, self.biosample)
+        samples = biosample_rows((f.annotation for f in self.found), self.study_id, self.run_id)
         self._problems(validate_records("Biosample", samples), [by_sample[row["biosample_id"]] for row in samples])
 
     def _problems(self, problems: Iterable[Problem], where: Sequence[_Found | list[_Found]]) -> None:
@@ -376,16 +370,8 @@ class Reading:
                 position = one.reader.position(problem.slot)
                 if position is None:
                     self.bad.add(id(one.row))
-                    self.errors.append(
-                        RowError(
-                            file=one.annotation.file,
-                            row=one.annotation.line,
-                            column=problem.slot,
-                            value=value,
-                            rule=problem.rule,
-                            message=problem.message,
-                        )
-                    )
+                    place = Place(one.annotation.file, one.annotation.line, problem.slot)
+                    self._tell(place.error(problem.rule, value, problem.message))
                 else:
                     self.fault(one.reader.sheet, one.row, Told(position, value, problem.rule, problem.message))
 

@@ -125,8 +125,8 @@ class AnnotationResult:
     """Everything that some sheets say about the wells of a study.
 
     ``annotations`` are the valid rows in the order of plate and well. Where there are ``errors`` they are not to be
-    written, unless the user said that valid rows should be accepted. ``inputs`` are file names and SHA-256; ``facts``
-    is what was said of the study as a whole.
+    written, unless the user said that valid rows should be accepted. ``inputs`` are names of files and the SHA-256 of
+    their bytes, None where that is not known here; ``facts`` is what was said of the study as a whole.
     """
 
     study_id: str
@@ -134,7 +134,7 @@ class AnnotationResult:
     annotations: tuple[WellAnnotation, ...]
     errors: tuple[RowError, ...]
     warnings: tuple[str, ...]
-    inputs: tuple[tuple[str, str], ...] = field(default=())
+    inputs: tuple[tuple[str, str | None], ...] = field(default=())
     facts: StudyFacts = field(default_factory=lambda: StudyFacts())
 
     @property

@@ -6,14 +6,13 @@ own place, so that a message always points at what somebody typed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from .result import RowError
-from .table import NOTHING_ODD, Oddity, RawTable, TableRow, parse_text
+from .table import NOTHING_ODD, Oddity, RawTable, TableRow
 
 
 class Place(NamedTuple):
@@ -22,6 +21,10 @@ class Place(NamedTuple):
     file: str
     row: int
     column: str
+
+    def error(self, rule: str, value: str, message: str) -> RowError:
+        """Return what is wrong with the text there."""
+        return RowError(file=self.file, row=self.row, column=self.column, value=value, rule=rule, message=message)
 
 
 HERE: Mapping[int, Place] = MappingProxyType({})
@@ -58,7 +61,7 @@ class Sheet:
     name
         What messages call it.
     uneven
-        Lines with another number of cells than there are headers, and how many.
+        Lines with another number of cells than there are headers, and how many; :meth:`uneven_errors` says so.
     header_line
         The line of the header.
     faults
@@ -80,7 +83,6 @@ class Sheet:
     name: str
     headers: tuple[str, ...]
     rows: tuple[SheetRow, ...]
-    sha256: str
     uneven: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
     header_line: int = 1
@@ -93,10 +95,13 @@ class Sheet:
     any_control: bool = False
     blank_is_treatment: bool = False
 
-
-def parse_sheet(data: bytes, name: str) -> Sheet:
-    """Read the bytes of a CSV or TSV file, the first row as header; ``InvalidDataError`` if it is none."""
-    return with_header(parse_text(data, name))
+    def uneven_errors(self) -> list[RowError]:
+        """Return the faults of rows that are longer or shorter than the header."""
+        header = len(self.headers)
+        return [
+            Place(self.name, line, "").error("row-length", "", f"the row has {count} cells, the header has {header}")
+            for line, count in self.uneven
+        ]
 
 
 def with_header(table: RawTable, at: int = 0) -> Sheet:
@@ -117,14 +122,7 @@ def with_header(table: RawTable, at: int = 0) -> Sheet:
         elif any(cells):
             rows.append(SheetRow(row.line, cells, row.odd))
     faults = [
-        RowError(
-            file=table.name,
-            row=header.line,
-            column=headers[position],
-            value=headers[position],
-            rule=odd.rule,
-            message=odd.message,
-        )
+        Place(table.name, header.line, headers[position]).error(odd.rule, headers[position], odd.message)
         for position, odd in header.odd.items()
         if position < width
     ]
@@ -132,7 +130,6 @@ def with_header(table: RawTable, at: int = 0) -> Sheet:
         name=table.name,
         headers=headers,
         rows=tuple(rows),
-        sha256=table.sha256,
         uneven=tuple(uneven),
         warnings=table.warnings,
         header_line=header.line,
@@ -146,8 +143,7 @@ def with_header(table: RawTable, at: int = 0) -> Sheet:
 def sheet_of(name: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Sheet:
     """Make a sheet of values that did not come from a text file; its lines count from 2, as if it had a header."""
     numbered = tuple(SheetRow(line, cells) for line, cells in enumerate(rows, start=2))
-    digest = hashlib.sha256(repr((tuple(headers), [row.cells for row in numbered])).encode()).hexdigest()
-    return Sheet(name=name, headers=tuple(headers), rows=numbered, sha256=digest)
+    return Sheet(name=name, headers=tuple(headers), rows=numbered)
 
 
 def _trim(headers: tuple[str, ...]) -> tuple[str, ...]:

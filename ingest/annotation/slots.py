@@ -183,5 +183,3 @@ def _by_name() -> dict[str, tuple[Slot, bool, str | None]]:
 
 #: Folded name -> its slot, whether it gives way to others, and the kind of perturbation that it says.
 BY_NAME = _by_name()
-#: Slot by its own name.
-SLOT = {slot.name: slot for slot in SLOTS}

@@ -7,7 +7,6 @@ so that a message can point at a cell. Sheets of a workbook become the same thin
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from .files import OLD_EXCEL, ZIP, stem_of
 _DELIMITERS = "\t;,|"
 #: The wells of 2,000 plates; JUMP, the largest screen there is, has 1.2 million.
 _MAX_LINES = 3_000_000
+#: Characters of one line, and what the csv module takes in one cell.
+_MAX_LINE = 131_072
 
 
 class Oddity(NamedTuple):
@@ -63,7 +64,6 @@ class RawTable:
     name: str
     stem: str
     rows: tuple[TableRow, ...]
-    sha256: str
     title: str = ""
     siblings: tuple[str, ...] = ()
     ragged: bool = True
@@ -81,7 +81,7 @@ def parse_text(data: bytes, name: str) -> RawTable:
     """
     if data.startswith((ZIP, OLD_EXCEL)):
         raise InvalidDataError(f"{name} is a workbook, not a text table")
-    if data.count(b"\n") + data.count(b"\r") > 2 * _MAX_LINES:
+    if max(data.count(b"\n"), data.count(b"\r")) > _MAX_LINES:
         raise InvalidDataError(f"{name} has more than {_MAX_LINES:,} lines; a plate map has less")
     text, warnings = _decode(data, name)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -92,6 +92,12 @@ def parse_text(data: bytes, name: str) -> RawTable:
     first = next((i for i, line in enumerate(lines) if _has_content(line)), None)
     if first is None:
         raise InvalidDataError(f"{name} is empty", hint="The first line names the columns, such as well,compound.")
+    for line, text in enumerate(lines, start=1):
+        if len(text) > _MAX_LINE:
+            raise InvalidDataError(
+                f"{name}, line {line} has {len(text):,} characters; more than {_MAX_LINE:,} are no row of a plate map",
+                hint="Look whether line breaks were lost, or a quote swallowed the rows below it.",
+            )
     rows = []
     line = first + 1
     try:
@@ -116,7 +122,6 @@ def parse_text(data: bytes, name: str) -> RawTable:
         name=name,
         stem=stem_of(name),
         rows=tuple(rows),
-        sha256=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
     )
 

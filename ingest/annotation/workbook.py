@@ -8,7 +8,6 @@ formula that was never computed (empty too), and takes a damaged file at its wor
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
 import warnings
@@ -66,7 +65,6 @@ def _tables(file: SheetFile) -> Iterator[RawTable]:
 
     with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
         _check_archive(archive, file.name)
-    sha256 = hashlib.sha256(file.data).hexdigest()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about print areas, extensions and the like
         book = openpyxl.load_workbook(io.BytesIO(file.data), read_only=True, data_only=True, keep_links=False)
@@ -81,7 +79,7 @@ def _tables(file: SheetFile) -> Iterator[RawTable]:
                 )
             for title, sheet in sheets.items():
                 if file.sheet in (title, None) and (file.sheet or sheet.sheet_state == "visible"):
-                    yield _table(book, sheet, file, title, tuple(sheets), sha256)
+                    yield _table(book, sheet, file, title, tuple(sheets))
         finally:
             book.close()
 
@@ -98,7 +96,7 @@ def _check_archive(archive: zipfile.ZipFile, name: str) -> None:
                     raise InvalidDataError(f"{name}: {part.filename} declares a document type, which is refused")
 
 
-def _table(book: Any, sheet: Any, file: SheetFile, title: str, siblings: tuple[str, ...], sha256: str) -> RawTable:
+def _table(book: Any, sheet: Any, file: SheetFile, title: str, siblings: tuple[str, ...]) -> RawTable:
     name = f"{file.name}#{title}"
     values = _Values(book)
     lines: dict[int, tuple[list[str], dict[int, Oddity]]] = {}
@@ -136,7 +134,6 @@ def _table(book: Any, sheet: Any, file: SheetFile, title: str, siblings: tuple[s
         rows=tuple(
             TableRow(line, tuple(texts), odd or NOTHING_ODD) for line, (texts, odd) in lines.items() if any(texts)
         ),
-        sha256=sha256,
         ragged=False,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,14 @@ from ...errors import AlreadyExistsError
 from ...schemas.tables import arrow_schema
 from ...store.commit import Commit
 from ...store.lineage import Run
+from ...store.plates import locked
+from ...wording import listed
 from .merge import MergedWells, fill_records, merge_records, merge_wells
 from .result import AnnotationResult, biosample_rows, perturbation_rows
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
 
-LOCK_WAIT_S = 30.0
 _MOST_NAMED = 20  # plates that the name of a commit lists
 
 
@@ -47,10 +47,7 @@ def write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool) 
     if not _changes(root, result, run.run_id, replace=replace):
         return nothing_new
     plates = sorted({a.plate_id for a in result.annotations} | result.facts.plates.keys())
-    with ExitStack() as locks:
-        for plate in plates:
-            # An ingest of the plate writes its wells as well.
-            locks.enter_context(root.storage.lock(f"plate-{result.study_id}-{plate}", wait=LOCK_WAIT_S))
+    with locked(root, result.study_id, plates):  # an ingest of a plate writes its wells as well
         changes = _changes(root, result, run.run_id, replace=replace)
         if not changes:
             return nothing_new
@@ -190,10 +187,8 @@ def _rows_by_plate(root: LakeRoot, table: str, study_id: str, plates: Iterable[s
 
 
 def _contradiction(found: Sequence[str]) -> AlreadyExistsError:
-    shown = "; ".join(found[:3])
-    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return AlreadyExistsError(
-        f"the sheet contradicts what the lake holds: {shown}{more}. Nothing was written",
+        f"the sheet contradicts what the lake holds: {listed(found, 3, between='; ')}. Nothing was written",
         hint="Run annotate with --replace to let the sheet overrule.",
     )
 

@@ -302,4 +302,6 @@ def test_the_page_shows_these_figures() -> None:
     for name, case in CASES.items():
         assert f"| {name} | {case.wells} | {case.perturbations} | {case.warnings} | {case.errors} |" in page
     for name, planted in PLANTED.items():
-        assert f"| {name} | {planted.case} |" in page
+        refused = f"refused: the quote of line {planted.row} is not closed"
+        rule = refused if planted.rule == "raised" else f"`{planted.rule}`"
+        assert f"| {name} | {planted.case} | {rule} |" in page

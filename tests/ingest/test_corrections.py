@@ -229,7 +229,7 @@ def test_a_study_without_plates_can_go(root: LakeRoot) -> None:
 
 
 def test_a_plate_that_somebody_works_on_stays(root: LakeRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cytolake.ingest.removal._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("cytolake.store.plates.LOCK_WAIT_S", 0.0)
     before = whole(root)
     with root.storage.lock("plate-pilot-P2"), pytest.raises(ConflictError):
         remove(root, study_id="pilot")

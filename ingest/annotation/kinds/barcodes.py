@@ -35,19 +35,13 @@ class BarcodeMap:
             one = PlateOfMap(row.cells[plate], row.cells[mapped], place)
             first = seen.setdefault(one.barcode, one)
             if not one.barcode or not one.plate_map:
-                errors.append(_error(place, "missing", one.plate_map, "the plate or its map is empty"))
+                errors.append(place.error("missing", one.plate_map, "the plate or its map is empty"))
             elif first.plate_map != one.plate_map:
                 message = (
                     f"plate {one.barcode} has map {one.plate_map} here and {first.plate_map} in row {first.place.row}"
                 )
-                errors.append(_error(place, "conflict", one.plate_map, message))
+                errors.append(place.error("conflict", one.plate_map, message))
             elif first is one:
                 found.append(one)
-        for line, count in sheet.uneven:
-            message = f"the row has {count} cells, the header has {len(sheet.headers)}"
-            errors.append(_error(Place(sheet.name, line, ""), "row-length", "", message))
+        errors += sheet.uneven_errors()
         return Contribution(barcodes=tuple(found), errors=tuple(errors), warnings=sheet.warnings)
-
-
-def _error(place: Place, rule: str, value: str, message: str) -> RowError:
-    return RowError(file=place.file, row=place.row, column=place.column, value=value, rule=rule, message=message)

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from ....schemas.identifiers import MAX_COLUMNS, MAX_ROWS, row_letters
 from ..columns import known_column
 from ..result import RowError
 from ..sheet import Place, Sheet, SheetRow
 from ..table import NOTHING_ODD, Oddity, RawTable, TableRow
 from .base import Contribution, slots_of
 
-_ROW_LETTERS = re.compile(r"[A-Za-z]|A[A-Fa-f]")
 _DEFAULT_TITLES = re.compile(
     r"(sheet|tabelle|feuil|hoja|blad|foglio|planilha|munka|arkusz|plate ?map|layout)[ _]?\d*", re.I
 )
 _PLATE = re.compile(r"plate(?:[ _]?(?:id|name|barcode))?\s*[:=]\s*(\S.*)|barcode\s*[:=]\s*(\S.*)", re.IGNORECASE)
 _CORNERS = frozenset({"", "row", "rows", "well", "wells", "<>", "\\", "/", "row/col", "row\\col", "<>."})
-_MOST_ROWS = 32
+_ROW_NUMBERS = {row_letters(row): row for row in range(1, MAX_ROWS + 1)}
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ def _numbers(row: TableRow, corner: int) -> list[int]:
     found: list[int] = []
     for cell in row.cells[corner + 1 :]:
         number = int(cell) if cell.isdecimal() and len(cell) < 3 else 0
-        if not 1 <= number <= 48 or (found and number != found[-1] + 1):
+        if not 1 <= number <= MAX_COLUMNS or (found and number != found[-1] + 1):
             break
         found.append(number)
     rest = row.cells[corner + 1 + len(found) :]
@@ -143,7 +143,7 @@ def _numbers(row: TableRow, corner: int) -> list[int]:
 def _length(rows: Sequence[TableRow], index: int, corner: int) -> int:
     """Return how many rows a drawing has: letters that go on without a gap."""
     letters: list[int] = []
-    for row in rows[index + 1 : index + 1 + _MOST_ROWS]:
+    for row in rows[index + 1 : index + 1 + MAX_ROWS]:
         cell = row.cells[corner].strip() if corner < len(row.cells) else ""
         number = _row_number(cell)
         if number is None or (letters and number != letters[-1] + 1):
@@ -153,10 +153,7 @@ def _length(rows: Sequence[TableRow], index: int, corner: int) -> int:
 
 
 def _row_number(letters: str) -> int | None:
-    if not _ROW_LETTERS.fullmatch(letters):
-        return None
-    upper = letters.upper()
-    return ord(upper) - 64 if len(upper) == 1 else 26 + ord(upper[1]) - 64
+    return _ROW_NUMBERS.get(letters.upper())
 
 
 def _read_grid(table: RawTable, start: int, corner: int) -> _Grid:
@@ -175,7 +172,7 @@ def _read_grid(table: RawTable, start: int, corner: int) -> _Grid:
             # The letters are often repeated on the right; anything else there is lost silently, and is told.
             if row.cells[offset] and row.cells[offset].upper() != letters:
                 message = f"{row.cells[offset]!r} stands beside the columns of the plate"
-                grid.faults.append(_error(table, row.line, row.cells[offset], "row-length", message))
+                grid.faults.append(Place(table.name, row.line, "").error("row-length", row.cells[offset], message))
     return grid
 
 
@@ -204,7 +201,7 @@ def _sheet(table: RawTable, plate: str, grids: list[_Grid]) -> Sheet:
     for grid in grids:
         if not grid.title:
             message = "nothing says what this drawing of the plate shows; write compound, concentration … above it"
-            grid.faults.append(_error(table, grid.line, "", "no-header", message))
+            grid.faults.append(Place(table.name, grid.line, "").error("no-header", "", message))
         headers.append(grid.title or f"line {grid.line}")
     wells = dict.fromkeys(well for grid in grids for well in grid.squares)
     rows = []
@@ -223,7 +220,6 @@ def _sheet(table: RawTable, plate: str, grids: list[_Grid]) -> Sheet:
         name=table.name,
         headers=("well", *headers),
         rows=tuple(rows),
-        sha256=table.sha256,
         header_line=grids[0].line,
         warnings=table.warnings,
         stem=table.stem,
@@ -232,7 +228,3 @@ def _sheet(table: RawTable, plate: str, grids: list[_Grid]) -> Sheet:
         faults=tuple(fault for grid in grids for fault in grid.faults),
         drawn=True,
     )
-
-
-def _error(table: RawTable, line: int, value: str, rule: str, message: str) -> RowError:
-    return RowError(file=table.name, row=line, column="", value=value, rule=rule, message=message)

@@ -53,16 +53,7 @@ class IdrStudy:
             slot, value = _fact(key, values)
             if slot and value is None:
                 message = f"{values[0]!r} is no {slot.replace('_', ' ')}"
-                errors.append(
-                    RowError(
-                        file=place.file,
-                        row=place.row,
-                        column=place.column,
-                        value=values[0],
-                        rule="value",
-                        message=message,
-                    )
-                )
+                errors.append(place.error("value", values[0], message))
             elif slot:
                 facts.append(Fact("study", slot, value, place))
         people = _people(said)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ....schemas.ontology import find_term
+from ....errors import InvalidDataError
+from ..cells import in_one_line, read_taxon
 from ..result import RowError
 from ..sheet import Place, with_header
 from ..slots import fold
@@ -44,7 +45,6 @@ _OWNER = {
     "orcidinvestigator": "orcid", "orcid": "orcid",
 }  # fmt: skip
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])/?", re.IGNORECASE)
-_TAXON = re.compile(r"(?:NCBI[ _]?Taxon[:_ ]*)?(\d+)", re.IGNORECASE)
 
 
 class Mihcsme:
@@ -90,7 +90,7 @@ def _information(table: RawTable) -> Contribution:
             record, slot = _SLOTS[folded]
             text, problem = _value(slot, value)
             if problem:
-                errors.append(_error(place, value, problem))
+                errors.append(place.error("value", value, problem))
             elif text is not None:
                 facts.append(Fact(record, slot, text, place))
         else:
@@ -120,10 +120,10 @@ def _value(slot: str, text: str) -> tuple[Any, str]:
         case "keywords":
             return [word.strip() for word in re.split(r"[;,\n]", text) if word.strip()], ""
         case "organism":
-            if found := _TAXON.fullmatch(text):
-                return f"NCBITaxon:{found[1]}", ""
-            term = find_term(text, "NCBITaxon")
-            return (term.id, "") if term else (None, f"{text!r} is no organism that is known by name")
+            try:
+                return read_taxon(text), ""
+            except InvalidDataError as error:
+                return None, in_one_line(error)
         case "passage" | "sites_per_well":
             found = re.fullmatch(r"[pP]?\s*(\d{1,6})", text)
             return (int(found[1]), "") if found else (None, f"{text!r} is no number")
@@ -151,7 +151,3 @@ def _orcid(text: str | None) -> str | None:
     """Return an ORCID without the address of its resolver; whatever is none comes back for the schema to refuse."""
     found = _ORCID.fullmatch(text.strip()) if text else None
     return found[1].upper() if found else text
-
-
-def _error(place: Place, value: str, message: str) -> RowError:
-    return RowError(file=place.file, row=place.row, column=place.column, value=value, rule="value", message=message)
