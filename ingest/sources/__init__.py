@@ -4,7 +4,16 @@ A file is known by its suffix. Whoever reads many planes asks :class:`PlaneSourc
 threads and hashes it once; whoever reads one asks :func:`open_source`.
 """
 
-from .base import PIXEL_TYPES, PlaneFormat, PlaneSource, read_bytes
+from .base import PIXEL_TYPES, PlaneFormat, PlaneSource, glance, list_folder, read_bytes
 from .cache import PlaneSources, open_source
 
-__all__ = ["PIXEL_TYPES", "PlaneFormat", "PlaneSource", "PlaneSources", "open_source", "read_bytes"]
+__all__ = [
+    "PIXEL_TYPES",
+    "PlaneFormat",
+    "PlaneSource",
+    "PlaneSources",
+    "glance",
+    "list_folder",
+    "open_source",
+    "read_bytes",
+]

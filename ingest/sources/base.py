@@ -11,7 +11,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,6 +84,32 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def list_folder(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, by name, without hidden entries (``.DS_Store``, ``._A01.tif``).
+
+    Raises
+    ------
+    StorageError
+        It cannot be listed: what is in it would be lost in silence.
+    """
+    try:
+        with os.scandir(folder) as listing:
+            return sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+
+
+def glance(folder: Path, most: int) -> list[os.DirEntry[str]]:
+    """Return the first entries of a folder, however many it has; none where it may not be looked into.
+
+    For telling what a folder is, which is quick and never an error; who reads it asks :func:`list_folder`.
+    """
+    found: list[os.DirEntry[str]] = []
+    with suppress(OSError), os.scandir(folder) as listing:
+        found += islice((entry for entry in listing if not entry.name.startswith(".")), most)
+    return sorted(found, key=lambda entry: entry.name)
 
 
 @contextmanager

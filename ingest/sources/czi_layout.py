@@ -63,10 +63,8 @@ class CziHeader:
     """What the file header says: where the parts of the file begin (0: there is none)."""
 
     version: str
-    part: int
     directory: int
     metadata: int
-    attachments: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +107,7 @@ def parse_header(data: bytes, name: str) -> CziHeader:
         raise NotAnExportError(f"{name} is not a CZI file: it begins with {data[:10]!r}")
     if len(data) < SEGMENT + FILE_HEADER:
         raise SourceFileError(f"{name} is cut off after {len(data)} bytes, inside its header", hint=HINT)
-    major, minor, part, directory, metadata, pending, attachments = struct.unpack_from("<ii8x32xiqqiq", data, SEGMENT)
+    major, minor, directory, metadata, pending = struct.unpack_from("<ii8x32x4xqqi", data, SEGMENT)
     if pending:
         raise SourceFileError(
             f"{name} was never finished: its header says that it is still being written",
@@ -117,13 +115,7 @@ def parse_header(data: bytes, name: str) -> CziHeader:
         )
     if directory <= 0:
         raise SourceFileError(f"{name} has no directory of subblocks: it was never finished", hint=HINT)
-    return CziHeader(
-        version=f"{major}.{minor}",
-        part=part,
-        directory=directory,
-        metadata=max(metadata, 0),
-        attachments=max(attachments, 0),
-    )
+    return CziHeader(version=f"{major}.{minor}", directory=directory, metadata=max(metadata, 0))
 
 
 def parse_directory(data: bytes, name: str) -> tuple[CziPlane, ...]:
@@ -168,12 +160,14 @@ def _entry(data: bytes, offset: int, where: str) -> tuple[CziPlane | None, int]:
         axis = letter.rstrip(b"\0").decode("latin-1")
         starts[axis], sizes[axis] = start, (size, stored or size)
     (width, stored_width), (height, stored_height) = sizes.get("X", (0, 0)), sizes.get("Y", (0, 0))
-    if min(width, height, stored_width, stored_height) <= 0 or min(starts.get(a, 0) for a in "SMTCZ") < 0:
+    if min(width, height, stored_width, stored_height) <= 0:
         raise SourceFileError(f"{where} is damaged: it has no size", hint=HINT)
-    if any(size != 1 for axis, (size, _) in sizes.items() if axis not in "XY"):
-        raise SourceFileError(f"{where} holds more than one plane, which is not read", hint="Save it anew in ZEN.")
     if (width, height) != (stored_width, stored_height):
         return None, end
+    if min(starts.get(a, 0) for a in "SMTCZ") < 0:
+        raise SourceFileError(f"{where} is damaged: it has a number below 0", hint=HINT)
+    if any(size != 1 for axis, (size, _) in sizes.items() if axis not in "XY"):
+        raise SourceFileError(f"{where} holds more than one plane, which is not read", hint="Save it anew in ZEN.")
     foreign = next((f"{a}{starts[a]}" for a in _FOREIGN if starts.get(a, 0) > 0), "")
     plane = CziPlane(
         scene=starts.get("S", 0), tile=starts.get("M", 0), timepoint=starts.get("T", 0),

@@ -29,13 +29,13 @@ _MOST_PLANES = 10_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifAxis:
-    """One axis: how many elements, how many bytes from one to the next, and where they lie."""
+    """One axis: how many elements, how many bytes from one to the next, and where they lie, None where not told."""
 
     number: int
     count: int
     step_bytes: int
-    origin: float
-    length: float
+    origin: float | None
+    length: float | None
     unit: str
 
     @property
@@ -145,9 +145,9 @@ class LifImage:
         return abs(axis.step) * _TO_UM[axis.unit]
 
     def height_um(self, z: int) -> float | None:
-        """Return the height of a plane of a stack, µm."""
+        """Return the height of a plane of a stack, µm; None where its place or the step is not told."""
         axis = self.axis(Z)
-        if axis is None or axis.unit not in _TO_UM:
+        if axis is None or axis.origin is None or axis.unit not in _TO_UM or (z and axis.step is None):
             return None
         return (axis.origin + z * (axis.step or 0.0)) * _TO_UM[axis.unit]
 
@@ -240,8 +240,8 @@ def _axis(told: etree._Element, where: str) -> LifAxis:
         number=number,
         count=count,
         step_bytes=step,
-        origin=number_in(told.get("Origin")) or 0.0,
-        length=number_in(told.get("Length")) or 0.0,
+        origin=number_in(told.get("Origin")),
+        length=number_in(told.get("Length")),
         unit=(told.get("Unit") or "").strip().lower(),
     )
 

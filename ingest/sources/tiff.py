@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from ...errors import SourceFileError
+from ...errors import SourceFileError, StorageError
 from .base import HINT, PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, refusal
 
 #: Bytes and the array that they fill in, what was filled out.
@@ -127,7 +127,7 @@ class TiffSource:
 
     @property
     def count(self) -> int:
-        """How many pages of full size there are; 0 where the file is no TIFF."""
+        """How many pages of full size there are; 0 where the file is no TIFF, StorageError where it cannot be read."""
         if self._count is None:
             with self._parsing:
                 try:
@@ -135,6 +135,8 @@ class TiffSource:
                     self._count = number = len(pages)
                     if 1 < number <= _LOOKED_AT:
                         self._count = sum(not getattr(pages[i], "is_reduced", False) for i in range(number))
+                except (StorageError, MemoryError):
+                    raise  # no property of the file
                 except Exception:  # noqa: BLE001  # tifffile raises anything; reading a page says what is wrong
                     self._count = 0
         return self._count

@@ -7,7 +7,7 @@ its well is told by the stage. Several scenes of a well are its fields, in the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,8 @@ from ..readers import Evidence, ReaderOptions
 from ..sources.czi import CziFile
 from ..sources.czi_layout import MAGIC, CziPlane
 from .czi_xml import CziDocument, CziScene, CziTags, parse_metadata, parse_subblock_metadata
-from .single_files import FileContent, Site, SitePlane, Well, detect_files, find_files, read_files, well_in_name
+from .single_files import FileContent, Site, SitePlane, read_files
+from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".czi"
 _CONTRAST = {
@@ -128,7 +129,7 @@ def file_content(
     planes, tags
         Its full-size subblocks, and what each says of itself.
     pixel_size_um
-        The size of a pixel where the file does not say it.
+        The size of a pixel by the user's word, which stands above the file's.
 
     Raises
     ------
@@ -159,13 +160,13 @@ def file_content(
         else:
             wells[number] = well
     tiles = [tile for tile in tiles if tile.scene in wells]
-    numbers = _Numbers(planes)
-    size = (document.pixel_size_x_um or pixel_size_um or 0.0, document.pixel_size_y_um or pixel_size_um or 0.0)
+    numbers = _Numbers(planes, tags, document)
+    size = (pixel_size_um or document.pixel_size_x_um or 0.0, pixel_size_um or document.pixel_size_y_um or 0.0)
     positions = _positions(tiles, scenes, size)
     absent = 0
     sites: list[Site] = []
     for tile, (x_um, y_um, centred) in zip(tiles, positions, strict=True):
-        found, lacking = numbers.site_planes(tile, document, len(planes) + absent, path)
+        found, lacking = numbers.site_planes(tile, len(planes) + absent, path)
         absent += lacking
         first = tile.planes[0][1]
         if any((p.height, p.width) != (first.height, first.width) for _, p, _ in tile.planes):
@@ -178,7 +179,9 @@ def file_content(
         )  # fmt: skip
     if absent:
         warnings.append(f"{absent} planes are not in the file, amid others that are; they are recorded as damaged")
-    if any(t.acquired_at is not None and t.acquired_at.tzinfo is None for t in tags):
+    warnings += numbers.warnings
+    told = [tag.acquired_at for tag in tags] if numbers.has_times else [document.t_start]
+    if any(moment is not None and moment.tzinfo is None for moment in (*told, document.acquired_at)):
         warnings.append("times of acquisition name no time zone; they are taken as UTC")
     rows, columns = document.plate_rows, document.plate_columns
     return FileContent(
@@ -191,6 +194,7 @@ def file_content(
         plate_type=document.plate_type if in_wells else None,
         plate_name=None if in_wells or named is None else named[1],
         well_from_name=not in_wells,
+        relative_heights=not numbers.has_heights,
         warnings=tuple(warnings),
     )
 
@@ -215,24 +219,35 @@ def _tiles(planes: Sequence[CziPlane], tags: Sequence[CziTags]) -> list[_Tile]:
 
 
 class _Numbers:
-    """Indices from 0: a part of an experiment that was saved apart may start anywhere."""
+    """Indices from 0: a part of an experiment that was saved apart may start anywhere. And what goes with them.
 
-    def __init__(self, planes: Iterable[CziPlane]) -> None:
+    Planes say their heights and times themselves, or the experiment says the steps that were planned: what was measured
+    and what was planned are never mixed, so where some planes say theirs, those that do not have none.
+    """
+
+    def __init__(self, planes: Sequence[CziPlane], tags: Sequence[CziTags], document: CziDocument) -> None:
+        self._document = document
+        lacking = {
+            "height": sum(tag.z_um is None for tag in tags), "time": sum(tag.acquired_at is None for tag in tags),
+        }  # fmt: skip
+        self.has_heights, self.has_times = (number < len(tags) for number in lacking.values())
+        self.warnings = [
+            f"{number} planes do not say their {what}, and others do: they have none"
+            for what, number in lacking.items() if 0 < number < len(tags)
+        ]  # fmt: skip
         self.first_time = min(plane.timepoint for plane in planes)
         self.first_z = min(plane.z for plane in planes)
         self.channels = tuple(sorted({plane.channel for plane in planes}))
         self._channel = {channel: index for index, channel in enumerate(self.channels)}
 
-    def site_planes(
-        self, tile: _Tile, document: CziDocument, following: int, path: Path
-    ) -> tuple[tuple[SitePlane, ...], int]:
+    def site_planes(self, tile: _Tile, following: int, path: Path) -> tuple[tuple[SitePlane, ...], int]:
         """Return the planes of a field, and how many are absent amid them; those get numbers from ``following`` on."""
         found: dict[tuple[int, int, int], SitePlane] = {}
         deepest: dict[int, tuple[int, int]] = {}
         for number, plane, tag in tile.planes:
             place = (plane.timepoint - self.first_time, self._channel[plane.channel], plane.z - self.first_z)
-            height = tag.z_um if tag.z_um is not None else _height(document, place[2])
-            moment = tag.acquired_at or _moment(document, place[0])
+            height = tag.z_um if self.has_heights else self._height(place[2])
+            moment = tag.acquired_at if self.has_times else self._moment(place[0])
             found[place] = SitePlane(*place, page=number, z_um=height, acquired_at=moment)
             times, depth = deepest.get(place[1], (0, 0))
             deepest[place[1]] = (max(times, place[0] + 1), max(depth, place[2] + 1))
@@ -243,18 +258,20 @@ class _Numbers:
             if (t, c, z) not in found
         ]  # fmt: skip
         for k, place in enumerate(absent):
-            found[place] = SitePlane(*place, page=following + k, z_um=_height(document, place[2]), acquired_at=None)
+            height = None if self.has_heights else self._height(place[2])
+            found[place] = SitePlane(*place, page=following + k, z_um=height, acquired_at=None)
         return tuple(found[place] for place in sorted(found)), len(absent)
 
+    def _height(self, z: int) -> float | None:
+        """Return how far a plane was planned above the first."""
+        return z * self._document.z_step_um if self._document.z_step_um is not None else None
 
-def _height(document: CziDocument, z: int) -> float | None:
-    return z * document.z_step_um if document.z_step_um is not None else None
-
-
-def _moment(document: CziDocument, timepoint: int) -> datetime | None:
-    if document.t_start is None or timepoint >= len(document.offsets_s):
-        return None
-    return document.t_start + timedelta(seconds=document.offsets_s[timepoint])
+    def _moment(self, timepoint: int) -> datetime | None:
+        """Return when a time point was planned."""
+        start, offsets = self._document.t_start, self._document.offsets_s
+        if start is None or timepoint >= len(offsets):
+            return None
+        return start + timedelta(seconds=offsets[timepoint])
 
 
 def _positions(

@@ -18,8 +18,6 @@ from ..sources.xml_tree import index_in, number_in, parse_tree, text_at
 
 _METRES_TO_UM, _NS_TO_MS = 1e6, 1e-6
 _COLOR = re.compile(r"#?(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})")
-#: ZEN writes seven digits of a second, ISO 8601 in Python knows six.
-_FRACTION = re.compile(r"(\.\d{6})\d+")
 _MOST_SCENES = 1_000_000
 
 
@@ -91,7 +89,7 @@ class CziTags:
 def moment(text: str | None) -> datetime | None:
     """Return the moment that a text says; without a time zone where it names none."""
     try:
-        found = datetime.fromisoformat(_FRACTION.sub(r"\1", text or ""))
+        found = datetime.fromisoformat(text or "")
     except ValueError:
         return None
     return found if 1990 <= found.year <= 2200 else None

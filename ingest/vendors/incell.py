@@ -25,6 +25,7 @@ from ..sources import read_bytes
 from .incell_facts import Positions, channels, creation, grouped, moment, wave_name
 from .incell_files import ImageFiles, find_indexes
 from .incell_index import XdceIndex, number, parse_xdce, whole, xdce_root
+from .pixel_size import overruled
 
 _FIRST_BYTES = 1 << 16
 _TRIED_IMAGES = 5
@@ -46,7 +47,7 @@ class InCellReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first bytes of an index; confidence 0 where a file of that name is something else."""
-        index = next(iter(find_indexes(path)), None)
+        index = next(iter(find_indexes(path, quick=True)), None)
         if index is None:
             return None
         try:
@@ -188,6 +189,9 @@ class _Plate:
         images = ImageFiles(files, "" if folder == "." else folder)
         positions = Positions(index, name, self._warnings)
         starts, zoned = creation(index, name)
+        day, time = index.fact("Creation", "date"), index.fact("Creation", "time")
+        if day and not time and any(i.timestamp_s is None and i.time_ms is not None for i in index.images):
+            self._warnings.append(f"Creation says the day ({day}) and no time: images have no time of acquisition")
         if starts is not None and not zoned and any(i.timestamp_s is None for i in index.images):
             self._warnings.append("the time of creation names no time zone; it is taken as UTC")
         of_wave = {wave: (kind, position) for kind in kinds for position, wave in enumerate(kind.waves)}
@@ -302,11 +306,14 @@ class _Plate:
         return told
 
     def _pixel_size(self, index: XdceIndex, name: str) -> tuple[float, float]:
-        if self._options.pixel_size_um is not None:
-            return self._options.pixel_size_um, self._options.pixel_size_um
         width = number(index.fact("ObjectiveCalibration", "pixel_width"), f"{name}: pixel_width")
-        height = number(index.fact("ObjectiveCalibration", "pixel_height"), f"{name}: pixel_height") or width
-        width = width or height
+        height = number(index.fact("ObjectiveCalibration", "pixel_height"), f"{name}: pixel_height")
+        given = self._options.pixel_size_um
+        if given is not None:
+            doubt = overruled(given, (width, height), name)
+            self._warnings += [doubt] if doubt else []
+            return given, given
+        width, height = width or height, height or width
         if not width or not height or not (0.01 < width < 100 and 0.01 < height < 100):
             raise InvalidDataError(
                 f"{name} says no pixel size that a microscope has ({width} × {height} µm)",

@@ -118,12 +118,12 @@ def channels(index: XdceIndex, acquisition_id: int, waves: Sequence[int]) -> lis
 
 
 def creation(index: XdceIndex, name: str) -> tuple[datetime | None, bool]:
-    """Return when the measurement began, and whether its time zone is known."""
+    """Return when the measurement began, and whether its time zone is known; a day without a time is no moment."""
     date, time = index.fact("Creation", "date"), index.fact("Creation", "time")
-    if date is None:
+    if date is None or time is None:
         return None, True
     try:
-        began = datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
+        began = datetime.fromisoformat(f"{date}T{time}")
     except ValueError as error:
         raise InvalidDataError(f"{name}: Creation is {date} {time}, no time") from error
     if not _YEARS[0] <= began.year < _YEARS[1]:

@@ -1,63 +1,65 @@
-"""Where an IN Cell export keeps its index and its images: few names are looked at, and none is opened for long."""
+"""Where an IN Cell export keeps its index and its images."""
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from ...errors import StorageError
 from ..planes import ExportFiles, safe_path
+from ..sources import glance, list_folder
 from .incell_index import ROOT
 
-#: Entries of a folder, and folders below it, that are looked at before giving up.
-_MOST_ENTRIES = 20_000
-_MOST_FOLDERS = 200
+#: Entries of a folder, folders below it, and ``.xml`` files in it that a quick look takes in.
+_MOST_ENTRIES, _MOST_FOLDERS, _MOST_XML = 20_000, 200, 20
 _FIRST_BYTES = 4096
 
 
-def find_indexes(path: Path) -> list[Path]:
+def find_indexes(path: Path, *, quick: bool = False) -> list[Path]:
     """Return the ``.xdce`` files of an export, by name: the file itself, those of a folder, or of the folders below.
 
     An index that was given the suffix ``.xml`` is known by its first bytes.
+
+    Parameters
+    ----------
+    path
+        A file or a folder.
+    quick
+        Look at so many names only as tell what this is, and pass over what cannot be read.
+
+    Raises
+    ------
+    StorageError
+        A folder or a file cannot be read, and this is no quick look.
     """
     if path.is_file():
-        return [path] if path.suffix.lower() == ".xdce" or _opens_as_index(path) else []
-    entries = _entries(path)
+        return [path] if path.suffix.lower() == ".xdce" or _opens_as_index(path, quick) else []
+    entries_of = partial(glance, most=_MOST_ENTRIES) if quick else list_folder
+    entries = entries_of(path)
     here = [e for e in entries if not e.is_dir()]
     found = [Path(e.path) for e in here if e.name.lower().endswith(".xdce")]
     if not found:
-        found = [Path(e.path) for e in here if e.name.lower().endswith(".xml")][:20]
-        found = [one for one in found if _opens_as_index(one)]
+        others = [Path(e.path) for e in here if e.name.lower().endswith(".xml")]
+        found = [one for one in (others[:_MOST_XML] if quick else others) if _opens_as_index(one, quick)]
     if not found:
-        folders = [e for e in entries if e.is_dir()][:_MOST_FOLDERS]
+        folders = [Path(e.path) for e in entries if e.is_dir()]
         found = [
             Path(e.path)
-            for folder in folders
-            for e in _entries(Path(folder.path))
+            for folder in (folders[:_MOST_FOLDERS] if quick else folders)
+            for e in entries_of(folder)
             if e.name.lower().endswith(".xdce") and not e.is_dir()
         ]
     return sorted(found)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    found = []
-    try:
-        with os.scandir(folder) as listing:
-            for entry in listing:
-                if not entry.name.startswith("."):
-                    found.append(entry)
-                if len(found) >= _MOST_ENTRIES:
-                    break
-    except OSError:
-        return []  # a folder that may not be looked into is none of ours
-    return sorted(found, key=lambda entry: entry.name)
-
-
-def _opens_as_index(path: Path) -> bool:
+def _opens_as_index(path: Path, quick: bool) -> bool:
     try:
         with path.open("rb") as file:
             return f"<{ROOT}".encode() in file.read(_FIRST_BYTES)
-    except OSError:
-        return False
+    except OSError as error:
+        if quick:
+            return False
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 class ImageFiles:

@@ -22,7 +22,8 @@ from ..readers import Evidence, ReaderOptions
 from ..sources.lif import HEAD, LifContent, xml_length
 from ..sources.lif_document import TILE, LifChannel, LifImage, T, X, Y, Z, stored_order
 from ..sources.xml_tree import number_in
-from .single_files import FileContent, Site, SitePlane, Well, detect_files, find_files, read_files, well_in_name
+from .single_files import FileContent, Site, SitePlane, read_files
+from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".lif"
 _ROW, _COLUMN, _WELL = re.compile(r"[A-Za-z]{1,2}"), re.compile(r"\d{1,2}"), re.compile(r"[A-Za-z]{1,2}\d{1,2}")

@@ -20,11 +20,12 @@ from ...schemas.identifiers import format_well, parse_well
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.nd2_layout import LEGACY_MAGIC, MAGIC
-from .nd2_facts import Nd2Channel, Nd2Facts, Nd2Point, read_facts
-from .single_files import FileContent, Site, SitePlane, Well, detect_files, find_files, read_files, well_in_name
+from .nd2_facts import Matrix, Nd2Channel, Nd2Facts, Nd2Point, read_facts
+from .single_files import FileContent, Site, SitePlane, read_files
+from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".nd2"
-_POINT = re.compile(r"(?i:well[ _-]?)?([A-Za-z]{1,2}\d{1,2})(?:[ _.:#(-].*)?")
+_POINT = re.compile(r"(?i:well[ _-]?)?([A-Za-z]{1,2}\d{1,2})(?:[ _.,:;#/(\[-].*)?")
 _NUMBERED = re.compile(r"([A-Za-z]{1,2})0*(\d{1,2})")
 #: What positions are numbered with.
 _POSITION_LETTERS = {"P", "S"}
@@ -128,18 +129,17 @@ def file_content(path: Path, facts: Nd2Facts) -> FileContent:
     for position, (point, well) in enumerate(zip(facts.points, wells, strict=True)):
         if well is None or not planes[position]:
             continue
-        a, b, c, d = facts.to_image
-        known = math.isfinite(point.x_um) and math.isfinite(point.y_um)
+        x_um, y_um = _place(point, facts.to_image)
         sites.append(
             Site(
-                well=well, height=facts.shape.height, width=facts.shape.width,
-                x_um=a * point.x_um + b * point.y_um if known else None,
-                y_um=c * point.x_um + d * point.y_um if known else None,
-                centred=False, planes=tuple(planes[position]),
+                well=well, height=facts.shape.height, width=facts.shape.width, x_um=x_um, y_um=y_um, centred=False,
+                planes=tuple(planes[position]),
             )
         )  # fmt: skip
     if not sites:
         raise InvalidDataError(f"{path} holds no image of a position that lies in a well")
+    if facts.to_image is None and len(sites) > 1:
+        warnings.append("the file does not say how its camera stands to the stage: positions of fields are left out")
     flags = {flag for channel in facts.channels for flag in channel.flags}
     return FileContent(
         file=path.name,
@@ -156,6 +156,7 @@ def file_content(path: Path, facts: Nd2Facts) -> FileContent:
         ),
         plate_name=named[1] if named is not None and from_name else None,
         well_from_name=from_name,
+        relative_heights=not _has_heights(facts),
         warnings=tuple(warnings),
     )  # fmt: skip
 
@@ -167,6 +168,31 @@ def _summary(facts: Nd2Facts) -> str:
         f"{turns.get('P', 1)} positions{f' ({named} …)' if named else ''}, {turns.get('T', 1)} time points, "
         f"{turns.get('Z', 1)} z, {len(facts.channels)} channels of {facts.shape.height} × {facts.shape.width}"
     )
+
+
+def _place(point: Nd2Point, to_image: Matrix | None) -> tuple[float | None, float | None]:
+    """Return where a position lies, µm in image direction; None where that is not told."""
+    if to_image is None or point.x_um is None or point.y_um is None:
+        return None, None
+    a, b, c, d = to_image
+    return a * point.x_um + b * point.y_um, c * point.x_um + d * point.y_um
+
+
+def _has_heights(facts: Nd2Facts) -> bool:
+    """Tell whether heights are those of the stage; without any, only the planes of a stack lie above one another."""
+    return any(point.z_um is not None for point in facts.points)
+
+
+def _height(facts: Nd2Facts, position: int, z: int) -> float | None:
+    """Return the height of a plane: of its position, and above that in a stack; None where either is not told."""
+    is_stack = "Z" in dict(facts.loops)
+    above = facts.heights_um[z] if z < len(facts.heights_um) else None
+    if not _has_heights(facts):
+        return above
+    base = facts.points[position].z_um
+    if base is None or (is_stack and above is None):
+        return None
+    return base + (above or 0.0)
 
 
 def _planes(facts: Nd2Facts, path: Path, warnings: list[str]) -> list[list[SitePlane]]:
@@ -189,9 +215,7 @@ def _planes(facts: Nd2Facts, path: Path, warnings: list[str]) -> list[list[SiteP
     found: list[list[SitePlane]] = [[] for _ in facts.points]
     channels = facts.shape.channels
     for frame, (t, p, z) in enumerate(zip(*(indices[axis].tolist() for axis in "TPZ"), strict=True)):
-        above = facts.heights_um[z] if z < len(facts.heights_um) else None
-        base = facts.points[p].z_um
-        height = above if base is None else base + (above or 0.0)
+        height = _height(facts, p, z)
         after = facts.times_ms[frame] if frame < len(facts.times_ms) else None
         moment = None
         if after is not None and facts.started_at is not None and 0 <= after < 1e12 and frame in facts.frames:

@@ -31,13 +31,18 @@ _TO_MS = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3}
 _MOST_TURNS = 50_000_000
 
 
+#: 2 × 2, row by row.
+Matrix = tuple[float, float, float, float]
+_IDENTITY: Matrix = (1.0, 0.0, 0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nd2Point:
-    """One position of the stage, µm, as NIS-Elements counts them."""
+    """One position of the stage, µm, as NIS-Elements counts them; None where it is not told."""
 
     name: str | None
-    x_um: float
-    y_um: float
+    x_um: float | None
+    y_um: float | None
     z_um: float | None
 
 
@@ -60,7 +65,8 @@ class Nd2Facts:
 
     ``loops`` are (axis, turns) from the outermost in, axis one of ``T``, ``P``, ``Z``. ``heights_um`` are those of the
     planes of a stack from its home. ``to_image`` takes a way of the stage to one in the image (x right, y down), in µm
-    both. ``frames`` are the numbers of those that are in the file, ``times_ms`` of each frame after ``started_at``.
+    both; None where the file does not say how the camera stands. ``frames`` are the numbers of those that are in the
+    file, ``times_ms`` of each frame after ``started_at``.
     """
 
     shape: FrameShape
@@ -71,7 +77,7 @@ class Nd2Facts:
     channels: tuple[Nd2Channel, ...]
     pixel_size_um: float | None
     z_step_um: float | None
-    to_image: tuple[float, float, float, float]
+    to_image: Matrix | None
     frames: frozenset[int]
     started_at: datetime | None
     times_ms: tuple[float, ...]
@@ -115,13 +121,17 @@ def _facts(file: Any, shape: FrameShape, frames: frozenset[int], times: bytes, p
         raise refusal(path, f"is damaged: it has {shape.channels} channels and describes {len(told)}")
     first = _first_frame(file)
     if not points:
-        x, y, z = (float(first.get(f"d{axis}Pos") or 0.0) for axis in "XYZ")
-        points = (Nd2Point(name=None, x_um=x, y_um=y, z_um=None if heights else z),)
+        x, y, z = (_finite(first.get(f"d{axis}Pos")) for axis in "XYZ")
+        # Of a stack it is the height of its first plane, which need not be its home.
+        points = (Nd2Point(name=None, x_um=x, y_um=y, z_um=None if "Z" in dict(loops) else z),)
     texts = file.text_info
     captures = parse_captures(texts.get("capturing") or texts.get("description") or "", len(told))
     camera = _CAMERA.search(texts.get("description") or "")
     volume, microscope = told[0].volume, told[0].microscope
     calibrated = bool(volume.axesCalibrated[0]) and _positive(volume.axesCalibration[0]) is not None
+    camera_matrix = volume.cameraTransformationMatrix
+    if "dStgLgCT11" not in first and tuple(camera_matrix) == _IDENTITY:
+        camera_matrix = None  # The package says so where the file says nothing.
     all_times = [t for (t,) in struct.iter_unpack("<d", times[: len(times) // 8 * 8])]
     return Nd2Facts(
         shape=shape,
@@ -132,9 +142,7 @@ def _facts(file: Any, shape: FrameShape, frames: frozenset[int], times: bytes, p
         channels=tuple(_channel(one.channel, one.microscope, *captures[i]) for i, one in enumerate(told)),
         pixel_size_um=float(volume.axesCalibration[0]) if calibrated else None,
         z_step_um=step,
-        to_image=stage_to_image(
-            volume.pixelToStageTransformationMatrix, volume.cameraTransformationMatrix, volume.axesCalibration
-        ),
+        to_image=stage_to_image(volume.pixelToStageTransformationMatrix, camera_matrix, volume.axesCalibration),
         frames=frames,
         started_at=julian_moment(float(first.get("dTimeAbsolute") or math.nan)),
         times_ms=tuple(all_times),
@@ -175,9 +183,9 @@ def _loops(
             points = tuple(
                 Nd2Point(
                     name=point.name,
-                    x_um=float(point.stagePositionUm.x),
-                    y_um=float(point.stagePositionUm.y),
-                    z_um=float(point.stagePositionUm.z) if loop.parameters.isSettingZ else None,
+                    x_um=_finite(point.stagePositionUm.x),
+                    y_um=_finite(point.stagePositionUm.y),
+                    z_um=_finite(point.stagePositionUm.z) if loop.parameters.isSettingZ else None,
                 )
                 for point in loop.parameters.points
             )
@@ -187,6 +195,10 @@ def _loops(
             heights = tuple((step or 0.0) * (i - told.homeIndex) for i in range(loop.count)) if step else ()
             heights = heights if told.bottomToTop else heights[::-1]
     return tuple(loops), points, heights, step
+
+
+def _finite(number: float | None) -> float | None:
+    return float(number) if number is not None and math.isfinite(number) else None
 
 
 def _positive(number: float | None) -> float | None:
@@ -240,7 +252,7 @@ def julian_moment(day: float) -> datetime | None:
 
 def stage_to_image(
     pixel_to_stage: Iterable[float] | None, camera: Iterable[float] | None, pixel_size: Iterable[float]
-) -> tuple[float, float, float, float]:
+) -> Matrix | None:
     """Return the 2 × 2 matrix from a way of the stage to one in the image, both in µm.
 
     Parameters
@@ -254,7 +266,7 @@ def stage_to_image(
 
     Notes
     -----
-    The identity where neither can be turned around.
+    None where neither is told, or the one that is can not be turned around.
     """
     size_x, size_y = tuple(pixel_size)[:2]
     matrix = None
@@ -265,9 +277,9 @@ def stage_to_image(
         told = tuple(camera)
         matrix = (told[0], told[1], told[2], told[3]) if len(told) == 4 else None
     if matrix is None or not all(math.isfinite(number) for number in matrix):
-        return (1.0, 0.0, 0.0, 1.0)
+        return None
     a, b, c, d = matrix
     determinant = a * d - b * c
     if not 0.5 < abs(determinant) < 2:
-        return (1.0, 0.0, 0.0, 1.0)
+        return None
     return (d / determinant, -b / determinant, -c / determinant, a / determinant)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from ..export import AcquisitionInfo, ChannelInfo
+from ..moments import moment
 from ..planes import BuiltPlanes
-from .harmony_planes import moment
 from .ome_model import OmeChannel, OmeDocument, OmeImage, OmeInstrument
 
 _CONTRAST = {
@@ -107,6 +107,9 @@ def acquisition_of(
     objective = instrument.objectives.get(first.objective_id or "")
     earliest, latest = built.span(number)
     started, ended = moment(run.started_at)[0], moment(run.ended_at)[0]
+    if started is None:
+        began = [moment(image.acquired_at)[0] for image, _ in images]
+        started = min((time for time in (earliest, *began) if time is not None), default=None)
     nominal = [image.pixel_size_z_um for image, _ in images if image.size_z > 1 and image.pixel_size_z_um]
     step = built.z_step_um(number, warnings) or (nominal[0] if nominal else None)
     detectors = {instrument.parts.get(c.detector_id or "") for c in first.channels}
@@ -120,7 +123,7 @@ def acquisition_of(
         z_mode=z_mode,
         measurement_id=run.vendor_id,
         name=run.name,
-        started_at=started or earliest,
+        started_at=started,
         ended_at=ended or latest,
         time_interval_s=built.time_interval_s(number) or _interval([image for image, _ in images]),
         instrument_manufacturer=instrument.manufacturer,

@@ -75,7 +75,6 @@ class OmeImage:
     time_increment_s: float | None = None
     instrument_id: str | None = None
     objective_id: str | None = None
-    stage_label: str | None = None
     stage_x_um: float | None = None
     stage_y_um: float | None = None
     #: The pixels are base64 inside the XML, or said to be nowhere (``MetadataOnly``).

@@ -16,13 +16,14 @@ from ...errors import InvalidDataError
 from ...schemas.identifiers import format_well
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo
+from ..moments import moment
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables, safe_path
 from ..sources import PIXEL_TYPES
-from .harmony_planes import moment
 from .ome_channels import AcquisitionChannels, Run, acquisition_of
 from .ome_model import OmeDocument, OmeImage, OmeTiffData
 from .ome_positions import Place, Point, in_wells
 from .ome_values import DAMAGED
+from .pixel_size import overruled
 
 _LARGEST_PLANE = 2**28
 _MOST_PLANES = 20_000_000
@@ -129,13 +130,16 @@ def build_plate(
     uncovered = 0
     for number, (_, images) in numbered:
         gathered = AcquisitionChannels(number)
+        # Heights of the stage, or how far planes are apart: never both in one acquisition.
+        has_heights = any(plane.z_um is not None for one in images for plane in one.image.planes.values())
         for one in images:
             image, before = one.image, len(tables)
             indices = gathered.indices(image, one.source.document)
             for page in pages_of(image, one.source, rules):
                 if pages.setdefault((page.file, page.page), page) is not page:
                     raise _shared(page, one, name)
-                _tell(tables, one, page, number, indices[page.c], positions.get(_place(number, one)))
+                point = positions.get(_place(number, one))
+                _tell(tables, one, page, number, indices[page.c], point, has_heights=has_heights)
             uncovered += max(image.size_c * image.size_z * image.size_t - len(tables) + before, 0)
             if len(tables) > _MOST_PLANES:
                 raise InvalidDataError(f"{name} describes more than {_MOST_PLANES} planes", hint=DAMAGED)
@@ -144,6 +148,7 @@ def build_plate(
         warnings += [warning for warning in about if warning not in warnings]
     if any(not moment(one.image.acquired_at)[1] for one in placed):
         warnings.append("times of acquisition name no time zone; they are taken as UTC")
+    warnings += _overruled(placed, rules.pixel_size_um)
     if uncovered:
         warnings.append(f"{uncovered} planes within the sizes of the images are named by no file: they are not there")
     built = tables.build(rules.plate_size, warnings)
@@ -160,6 +165,14 @@ def build_plate(
         for number, (kind, images) in numbered
     ]
     return OmePlateTables(acquisitions=tuple(acquisitions), channels=tuple(channels), built=built)
+
+
+def _overruled(placed: Sequence[PlacedImage], given_um: float | None) -> list[str]:
+    if given_um is None:
+        return []
+    sizes = {(one.image.pixel_size_x_um, one.image.pixel_size_y_um): one.image for one in placed}
+    doubts = (overruled(given_um, size, f"image {image.id or image.name}") for size, image in sizes.items())
+    return [doubt for doubt in doubts if doubt is not None]
 
 
 def _kind(one: PlacedImage, name: str, rules: Rules) -> _Kind:
@@ -266,11 +279,13 @@ def _tell(
     acquisition_id: int,
     channel_index: int,
     point: Point | None,
+    *,
+    has_heights: bool,
 ) -> None:
     image = one.image
     said = image.planes.get((page.c, page.z, page.t))
     z_um = said.z_um if said else None
-    if z_um is None and image.size_z > 1 and image.pixel_size_z_um:
+    if not has_heights and image.size_z > 1 and image.pixel_size_z_um:
         z_um = page.z * image.pixel_size_z_um
     tables.add(
         row=one.row,
@@ -285,14 +300,17 @@ def _tell(
         x_um=point[0] if point else None,
         y_um=point[1] if point else None,
         z_um=z_um,
-        acquired_at=_later(image.acquired_at, said.delta_s if said else None),
+        acquired_at=_acquired_at(image, said.delta_s if said else None),
     )
 
 
-def _later(start: str | None, seconds: float | None) -> datetime | None:
-    found, _ = moment(start)
+def _acquired_at(image: OmeImage, seconds: float | None) -> datetime | None:
+    """Return when a plane was taken: so long after the image began; that of an only plane is the image's own time."""
+    began, _ = moment(image.acquired_at)
+    if seconds is None and image.size_c * image.size_z * image.size_t == 1:
+        seconds = 0.0
     try:
-        return None if found is None else found + timedelta(seconds=seconds or 0.0)
+        return None if began is None or seconds is None else began + timedelta(seconds=seconds)
     except OverflowError:
         return None
 

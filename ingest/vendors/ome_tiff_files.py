@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import tifffile
 
-from ...errors import CytolakeError, NotAnExportError, SourceFileError, StorageError
+from ...errors import NotAnExportError, SourceFileError, StorageError
 from ..planes import safe_path
+from ..sources import glance
+from ..sources.base import guard
 from .ome_model import OmeDocument
 from .ome_tiff_names import PLAIN_TIFF_ENDS, TIFF_ENDS, XML_ENDS
 from .ome_xml import ome_root, parse_ome_xml
@@ -22,6 +22,7 @@ from .ome_xml import ome_root, parse_ome_xml
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _FIRST_BYTES = 1 << 16
 _LARGEST_XML = 1 << 30
+_NO_TIFF = "is no readable TIFF"
 #: How many entries of a folder, and how many folders below it, are looked at to tell what it is.
 _LOOKED_AT, _FOLDERS = 1000, 20
 
@@ -51,22 +52,6 @@ def may_hold_xml(name: str) -> bool:
     return is_xml(name) or is_ome_tiff(name) or is_plain_tiff(name)
 
 
-@contextmanager
-def _guard(path: Path) -> Iterator[None]:
-    """Turn what tifffile raises on damaged bytes, which is anything, into our error."""
-    try:
-        yield
-    except (CytolakeError, MemoryError):
-        raise
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:
-        raise SourceFileError(
-            f"{path} is no readable TIFF: {error or type(error).__name__}",
-            hint="Copy the file again from the microscope's export.",
-        ) from error
-
-
 def ome_xml_of(path: Path, *, most: int = _LARGEST_XML) -> bytes | None:
     """Return the OME-XML in a TIFF's first page or in a companion, as UTF-8; None where there is none.
 
@@ -86,7 +71,7 @@ def ome_xml_of(path: Path, *, most: int = _LARGEST_XML) -> bytes | None:
     """
     if is_xml(path.name):
         return _xml(path, most)
-    with _guard(path), tifffile.TiffFile(path) as file:
+    with guard(str(path), _NO_TIFF), tifffile.TiffFile(path) as file:
         if not len(file.pages):
             raise SourceFileError(f"{path} has no page")
         page = file.pages.first
@@ -158,7 +143,7 @@ def check_whole(path: Path, pages: int) -> None:
         It has fewer pages than ``pages``, or the pixels of one lie behind its end.
     """
     size = path.stat().st_size
-    with _guard(path), tifffile.TiffFile(path) as file:
+    with guard(str(path), _NO_TIFF), tifffile.TiffFile(path) as file:
         found = len(file.pages)
         last = file.pages[pages - 1] if found >= pages else None
         ends = [
@@ -176,11 +161,11 @@ def check_whole(path: Path, pages: int) -> None:
 
 def candidates(folder: Path) -> list[Path]:
     """Return some files of a folder that may hold OME-XML, the likeliest first; looks at a bounded number of names."""
-    here = _entries(folder, _LOOKED_AT)
+    here = [Path(e.path) for e in glance(folder, _LOOKED_AT)]
     files = [e for e in here if e.is_file()]
     below = [e for e in here if e.is_dir()][:_FOLDERS]
     for sub in below:
-        files += [e for e in _entries(sub, _LOOKED_AT // _FOLDERS) if e.is_file()]
+        files += [Path(e.path) for e in glance(sub, _LOOKED_AT // _FOLDERS) if e.is_file()]
     kinds = (
         [f for f in files if f.name.lower().endswith((".companion.ome", ".ome.xml", ".ome"))],
         [f for f in files if is_ome_tiff(f.name)],
@@ -188,16 +173,3 @@ def candidates(folder: Path) -> list[Path]:
         [f for f in files if f.name.lower().endswith(".xml") and not f.name.lower().endswith(".ome.xml")],
     )
     return [file for kind in kinds for file in kind]
-
-
-def _entries(folder: Path, most: int) -> list[Path]:
-    found: list[Path] = []
-    try:
-        for entry in folder.iterdir():
-            if not entry.name.startswith("."):
-                found.append(entry)
-            if len(found) >= most:
-                break
-    except OSError:
-        return []
-    return sorted(found)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...errors import NotAnExportError
 from ..planes import ExportFiles, safe_path
+from ..sources import list_folder
 from .ome_model import OmeDocument
 from .ome_planes import OmeSource, file_of
 from .ome_tiff_files import companion_of, is_ome_tiff, is_plain_tiff, is_xml, read_document
@@ -54,7 +55,7 @@ def load_set(path: Path) -> Loaded:
         for data in image.tiff_data
         if data.file
     }
-    beside = {entry.name.lower() for entry in path.parent.iterdir() if entry.is_dir()}
+    beside = {entry.name.lower() for entry in list_folder(path.parent) if entry.is_dir()}
     files = ExportFiles(path.parent, skip=beside - folders)
     named = OmeSource(document=document, name=str(path), path=path.name, is_tiff=not is_xml(path.name))
     # A companion tells of all of its set: other files here are of other sets.

@@ -165,7 +165,6 @@ def _image(facts: Facts) -> OmeImage:
         time_increment_s=pixels.time_s("TimeIncrement"),
         instrument_id=_child(facts, "InstrumentRef").text("ID"),
         objective_id=_child(facts, "ObjectiveSettings", "ObjectiveRef").text("ID"),
-        stage_label=label.text("Name"),
         stage_x_um=label.length_um("X", stage=True),
         stage_y_um=label.length_um("Y", stage=True),
         is_inline=any(True for _ in _children(pixels, "BinData", "MetadataOnly")),

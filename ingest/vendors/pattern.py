@@ -22,7 +22,7 @@ from ..export import PlateExport
 from ..planes import ExportFiles
 from ..readers import Evidence, ReaderOptions
 from .pattern_headers import shown
-from .pattern_names import Place, places
+from .pattern_names import Place, places, plain
 from .pattern_plates import plate_export, split_plates
 from .pattern_presets import OUTER_FOLDERS, PRESETS, Preset, preset_of
 
@@ -142,7 +142,7 @@ def explain(preset: Preset, tiffs: Sequence[str], root: Path) -> Explained:
     texts = {file: f"{outer}{file}" if preset.with_folders else file.rpartition("/")[2] for file in tiffs}
     left_out: dict[str, str] = {}
     for expression, what in preset.left_out.items():
-        told = pc.match_substring_regex(pa.array([_utf8(text) for text in texts.values()]), expression).to_pylist()
+        told = pc.match_substring_regex(pa.array([plain(text) for text in texts.values()]), expression).to_pylist()
         left_out |= {file: what for file, matches in zip(texts, told, strict=True) if matches}
     found: list[Place] = []
     rest = [file for file in tiffs if file not in left_out]
@@ -156,10 +156,6 @@ def explain(preset: Preset, tiffs: Sequence[str], root: Path) -> Explained:
         if not rest:
             break
     return Explained(preset=preset, places=found, left_out=left_out, without=without)
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _best(tiffs: Sequence[str], root: Path) -> list[Explained]:

@@ -121,8 +121,12 @@ class Headers:
 
 
 def _channel_key(place: Place) -> tuple[str, str, str]:
-    kind = "projection" if place.projection else "plane" if place.z is None else "stack"
-    return place.acquisition, kind, place.channel
+    return place.acquisition, kind_of(place), place.channel
+
+
+def kind_of(place: Place) -> str:
+    """Return which kind of z a name says, as acquisitions have it."""
+    return "projection" if place.projection else "plane" if place.z is None else "stack"
 
 
 def _header(root: Path, file: str) -> TiffHeader:

@@ -65,7 +65,7 @@ class Place:
     """Where a file belongs, as its name says it; numbers are the vendor's own.
 
     ``row`` and ``column`` count from 1 and are 0 where only ``well_number`` is known (from 1, along the rows). What a
-    name does not say is None, an empty text or, of a field, 1.
+    name does not say is None, an empty text or, of a field, 1. ``has_clock``: ``moment`` is a time, not only a day.
     """
 
     file: str
@@ -78,6 +78,7 @@ class Place:
     z: int | None
     time: int | None
     moment: datetime | None
+    has_clock: bool
     elapsed_s: int | None
     acquisition: str
     projection: bool
@@ -144,7 +145,7 @@ class NamePattern:
                     f"{began - ends + (budget_s or BUDGET_S):.0f} s",
                     hint="Write it with fewer repetitions of repetitions.",
                 )
-            part = pa.array([_plain(text) for text in texts[len(found) : len(found) + batch]], pa.string())
+            part = pa.array([plain(text) for text in texts[len(found) : len(found) + batch]], pa.string())
             told: Any = pc.extract_regex(part, self._compiled)
             found += [None if groups is None else self._said(groups) for groups in told.to_pylist()]
             batch = min(2 * batch, _LARGEST_BATCH) if time.monotonic() - began < _BATCH_S else _FIRST_BATCH
@@ -162,7 +163,7 @@ def _meaning(group: str) -> str | None:
     return _BY_NAME.get(group.lower().replace("_", "").rstrip("0123456789"))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text that Arrow takes: names on disk may be no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -181,7 +182,7 @@ def place(said: Mapping[str, str], file: str) -> Place:
         if field_id is not None and field_id >= _FIELDS_OF_REGION:
             raise InvalidDataError(f"field {field_id} of region {region}; a region has fewer than 1,000 fields")
         field_id = region * _FIELDS_OF_REGION + (field_id or 0)
-    moment = _moment(said["date"], said.get("time", "")) if "date" in said else None
+    moment, has_clock = _moment(said["date"], said.get("time", "")) if "date" in said else (None, False)
     return Place(
         file=file,
         plate=said.get("plate", ""),
@@ -193,6 +194,7 @@ def place(said: Mapping[str, str], file: str) -> Place:
         z=_whole(said, "z"),
         time=None if "date" in said else _whole(said, "time"),
         moment=moment,
+        has_clock=has_clock,
         elapsed_s=_elapsed(said["elapsed"]) if "elapsed" in said else None,
         acquisition=said.get("acquisition", ""),
         projection="projection" in said,
@@ -247,21 +249,25 @@ def _whole(said: Mapping[str, str], meaning: str) -> int | None:
     return int(text)
 
 
-def _moment(date: str, clock: str) -> datetime:
-    """Return the moment that digits say, as UTC: ``20190722`` or ``190722``, then hours and minutes, or all in one."""
+def _moment(date: str, clock: str) -> tuple[datetime, bool]:
+    """Return the moment that digits say, as UTC, and whether they say more than a day.
+
+    They are ``20190722`` or ``190722``, then hours and minutes, or all in one.
+    """
     digits = re.sub(r"\D", "", date)
     if len(digits) in (10, 12, 14) and not clock:
-        day = 6 if len(digits) == 10 else 8
-        digits, clock = digits[:day], digits[day:]
+        length = 6 if len(digits) == 10 else 8
+        digits, clock = digits[:length], digits[length:]
     time_of_day = _CLOCK.fullmatch(clock) if clock else None
     year = {6: f"20{digits[:2]}", 8: digits[:4]}.get(len(digits))
     if year is None or not digits.isascii() or (clock and time_of_day is None):
         raise InvalidDataError(f"{f'{date} {clock}'.strip()!r} is no date and time, such as 20260131 and 1305")
     hour, minute, second = (int(part or 0) for part in time_of_day.groups()) if time_of_day else (0, 0, 0)
     try:
-        return datetime(int(year), int(digits[-4:-2]), int(digits[-2:]), hour, minute, second, tzinfo=UTC)
+        moment = datetime(int(year), int(digits[-4:-2]), int(digits[-2:]), hour, minute, second, tzinfo=UTC)
     except ValueError as error:
         raise InvalidDataError(f"{f'{date} {clock}'.strip()!r} is no date and time: {error}") from error
+    return moment, time_of_day is not None
 
 
 def _elapsed(text: str) -> int:

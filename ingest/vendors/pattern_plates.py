@@ -21,9 +21,10 @@ from ..channels import guess_role, guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables
 from ..readers import ReaderOptions
-from .pattern_headers import Apart, Headers, shown
+from .pattern_headers import Apart, Headers, kind_of, shown
 from .pattern_names import Place
 from .pattern_presets import Preset
+from .pixel_size import overruled
 from .tiff_header import TiffHeader
 
 _CONTRAST_OF_ROLE = {"Phase": "phase", "Brightfield": "brightfield", "DIC": "dic"}
@@ -75,7 +76,8 @@ def plate_export(
     Raises
     ------
     InvalidDataError
-        A plane is told twice, wells are numbers and the format is unknown, or the size of a pixel is.
+        A plane is told twice, some names say a time and others none, wells are numbers and the format is unknown, or
+        the size of a pixel is.
     UsageError
         Pages of a file cannot be told apart.
     SourceFileError
@@ -84,7 +86,7 @@ def plate_export(
     about = f"{files.root} ({preset.name})"
     placed = _with_wells(places, options.plate_format, about)
     headers = Headers(files, placed, warnings)
-    times, interval_s = _timepoints(placed, warnings)
+    times, interval_s = _timepoints(placed, about, warnings)
     images = _images(placed, times, headers, warnings)
     groups: dict[Apart, list[_Image]] = {}
     for image in images:
@@ -110,7 +112,7 @@ def plate_export(
                 timepoint=image.timepoint,
                 z=image.z,
                 page=image.page,
-                acquired_at=image.place.moment,
+                acquired_at=image.place.moment if image.place.has_clock else None,
             )
     built = tables.build(options.plate_format, warnings)
     for number, key in enumerate(keys, start=1):
@@ -223,23 +225,54 @@ def _ordinals(numbers: Sequence[int | None], what: str, warnings: list[str]) -> 
     return [0 if number is None else number - base for number in numbers]
 
 
-def _timepoints(places: Sequence[Place], warnings: list[str]) -> tuple[list[int], float | None]:
-    """Return the time point of each place, and the usual time between two where only elapsed times are known, s."""
+def _timepoints(places: Sequence[Place], about: str, warnings: list[str]) -> tuple[list[int], float | None]:
+    """Return the time point of each place, and the usual time between two where only elapsed times are known, s.
+
+    Raises
+    ------
+    InvalidDataError
+        Within one acquisition some names say a time and others none, or one of another kind.
+    """
+    _refuse_mixed_times(places, about)
     moments = sorted({place.moment for place in places if place.moment is not None})
-    if moments:
-        warnings.append("times of acquisition name no time zone; they are taken as UTC")
-        order = {moment: position for position, moment in enumerate(moments)}
-        return [0 if place.moment is None else order[place.moment] for place in places], None
     elapsed = sorted({place.elapsed_s for place in places if place.elapsed_s is not None})
+    counted = _ordinals([place.time for place in places], "time", warnings)
+    if any(place.has_clock for place in places):
+        warnings.append("times of acquisition name no time zone; they are taken as UTC")
+    if any(place.moment is not None and not place.has_clock for place in places):
+        warnings.append("names say the day and not the time; such images have no time of acquisition")
     if elapsed:
         warnings.append("names say the time since the first image, not the day; images have no time of acquisition")
-        position_of = {seconds: position for position, seconds in enumerate(elapsed)}
-        steps = np.diff(np.asarray(elapsed, float))
-        return (
-            [0 if place.elapsed_s is None else position_of[place.elapsed_s] for place in places],
-            float(np.median(steps)) if steps.size else None,
+    of_moment = {moment: position for position, moment in enumerate(moments)}
+    of_elapsed = {seconds: position for position, seconds in enumerate(elapsed)}
+    times = [
+        of_moment[place.moment] if place.moment is not None
+        else of_elapsed[place.elapsed_s] if place.elapsed_s is not None
+        else count
+        for place, count in zip(places, counted, strict=True)
+    ]  # fmt: skip
+    steps = np.diff(np.asarray(elapsed, float))
+    return times, float(np.median(steps)) if steps.size and not moments else None
+
+
+def _refuse_mixed_times(places: Sequence[Place], about: str) -> None:
+    """Refuse an image without a time among those of a series: it is not the first one's, nor any other's."""
+    first: dict[tuple[str, str], dict[str, str]] = {}
+    for place in places:
+        said = (
+            "a date" if place.moment is not None
+            else "the time that passed" if place.elapsed_s is not None
+            else "a time point" if place.time is not None
+            else "no time"
+        )  # fmt: skip
+        first.setdefault((place.acquisition, kind_of(place)), {}).setdefault(said, place.file)
+    mixed = next((kinds for kinds in first.values() if len(kinds) > 1), None)
+    if mixed is not None:
+        told = ", ".join(f"{file} {said}" for said, file in mixed.items())
+        raise InvalidDataError(
+            f"{about}: names of one series say different things of the time: {told}",
+            hint="Move the files that do not belong to the series into a folder of their own.",
         )
-    return _ordinals([place.time for place in places], "time", warnings), None
 
 
 def _channel(preset: Preset, acquisition_id: int, index: int, text: str, header: TiffHeader | None) -> ChannelInfo:
@@ -298,8 +331,8 @@ def _pixel_size(
     sizes = Counter(header.pixel_size_um for header in headers if header.pixel_size_um is not None)
     found = sizes.most_common(1)[0][0] if sizes else None
     if told is not None:
-        if found is not None and max(abs(side - told) for side in found) > 0.01 * told:
-            warnings.append(f"--pixel-size {told:g} µm overrules the {found[0]:g} × {found[1]:g} µm of the files")
+        doubt = overruled(told, found, "the files")
+        warnings += [doubt] if doubt and doubt not in warnings else []
         return told, told
     if found is None:
         resolution = next((header.resolution for header in headers if header.resolution), None)

@@ -9,6 +9,7 @@ those of the whole stage, in µm, y up: they become positions around the mean of
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -55,7 +56,7 @@ class ScanrReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first bytes of an index; 0.8 where only the names of images are ScanR's."""
-        found = next(find_experiments(path), None)
+        found = next(find_experiments(path, quick=True), None)
         if found is None:
             return None
         return Evidence(reader=self.name, confidence=found.confidence, facts=(found.fact,), index=str(found.index))
@@ -69,11 +70,13 @@ class ScanrReader:
                 f"{path} is no ScanR experiment: {found[0].fact}" if found else f"{path} holds no ScanR experiment",
                 hint="Name the folder that holds data/metadata.ome.xml or experiment_descriptor.xml.",
             )
-        return tuple(_read(one, self.options) for one in known)
+        others = [f"left out: {one.index}: {one.fact}" for one in found if one.confidence == 0]
+        return tuple(_read(one, self.options, others if number == 0 else []) for number, one in enumerate(known))
 
 
-def _read(found: Found, options: ReaderOptions) -> PlateExport:
-    warnings: list[str] = []
+def _read(found: Found, options: ReaderOptions, others: Sequence[str]) -> PlateExport:
+    """Return the plate of an experiment; ``others`` is what to say of what beside it is none."""
+    warnings = list(others)
     files = found.list_files()
     experiment = _experiment(found, warnings)
     name = str(found.index)

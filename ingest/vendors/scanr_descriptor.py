@@ -31,14 +31,14 @@ class ScanrChannel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanrExperiment:
-    """What a descriptor says. ``wells`` maps numbers of selected wells to their names; ``positions`` are µm."""
+    """What a descriptor says. ``wells`` are numbers of those selected; ``positions`` µm, None where one is not told."""
 
     plate_name: str | None = None
     plate_size: tuple[int, int] | None = None
     pixel_size_um: float | None = None
     channels: tuple[ScanrChannel, ...] = ()
-    wells: tuple[tuple[int, str], ...] = ()
-    positions: tuple[tuple[float, float], ...] = ()
+    wells: tuple[int, ...] = ()
+    positions: tuple[tuple[float, float] | None, ...] = ()
     time_interval_s: float | None = None
 
 
@@ -61,17 +61,17 @@ def parse_descriptor(data: bytes, name: str) -> ScanrExperiment:
     facts: dict[str, str] = {}
     channels: list[ScanrChannel] = []
     size: tuple[int, int] | None = None
-    wells: list[tuple[int, str]] = []
-    positions: list[tuple[float, float]] = []
+    wells: list[int] = []
+    positions: list[tuple[float, float] | None] = []
     for element in xml_elements(data, name, ("Cluster", "Array")):
         title, values = _title(element), _values(element)
         for key, value in values.items():
             facts.setdefault(key, value)
         if title == _WELLS:
-            wells = _wells(_all_values(element), name)
+            # What is said of a well (its name, its cDNA) stands behind its number.
+            wells = [int(value) for value in _all_values(element) if _is_whole(value)]
         elif title == _POSITIONS and local_name(element) == "Array":
-            numbers = [_number(v, _POSITIONS, name) for v in _all_values(element)]
-            positions = list(zip(numbers[::2], numbers[1::2], strict=False))
+            positions = _positions(element, name)
         elif title == _PLATE and {"rows", "columns"} <= values.keys():
             size = _whole(values["rows"], "Rows", name), _whole(values["columns"], "Columns", name)
         elif "name" in values and "idle" in values:
@@ -87,7 +87,7 @@ def parse_descriptor(data: bytes, name: str) -> ScanrExperiment:
         plate_size=size if size and min(size) > 0 else None,
         pixel_size_um=(_number(pixel, "conversion factor", name) or None) if pixel else None,
         channels=tuple(dict.fromkeys(channels)),
-        wells=tuple(wells),
+        wells=tuple(dict.fromkeys(wells)),
         positions=tuple(positions),
         time_interval_s=(_number(delay, "timeloop delay", name) / 1000 or None) if delay else None,
     )
@@ -129,29 +129,32 @@ def _values(element: etree._Element) -> dict[str, str]:
 
 
 def _all_values(element: etree._Element) -> list[str]:
+    """Return all values below an element, in their order; an empty text where one is left out."""
     found = [(part.text or "").strip() for part in element.iter("{*}Val")]
     if len(found) > _MOST:
         raise InvalidDataError(f"an experiment descriptor lists {len(found)} values of {_title(element)!r}")
-    return [value for value in found if value]
+    return found
 
 
-def _wells(values: list[str], name: str) -> list[tuple[int, str]]:
-    """Return number and name of each selected well: a number, then what is said of that well."""
-    found: list[tuple[int, str]] = []
-    number: int | None = None
-    for value in values:
-        if value[0].isdigit():
-            if number is not None:
-                found.append((number, ""))
-            number = _whole(value, "the number of a well", name)
-        elif number is not None:
-            found.append((number, value))
-            number = None
-    return found if number is None else [*found, (number, "")]
+def _positions(array: etree._Element, name: str) -> list[tuple[float, float] | None]:
+    """Return the positions of a list: a cluster of x and y each, or one number after the other."""
+    clusters = [child for child in array if local_name(child) == "Cluster"]
+    values = _all_values(array)
+    pairs = [_all_values(one)[:2] for one in clusters] or [values[i : i + 2] for i in range(0, len(values), 2)]
+    found: list[tuple[float, float] | None] = []
+    for pair in pairs:
+        # Never the neighbour's: a value that is left out would shift all that follow.
+        known = len(pair) == 2 and all(pair)
+        found.append((_number(pair[0], _POSITIONS, name), _number(pair[1], _POSITIONS, name)) if known else None)
+    return found
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 6
 
 
 def _whole(text: str, what: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+    if not _is_whole(text):
         raise InvalidDataError(f"{name}: {what} is {text[:40]!r}, no whole number")
     return int(text)
 

@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import NotAnExportError, SourceFileError
+from ...errors import NotAnExportError, SourceFileError, StorageError
 from ..planes import ExportFiles
-from ..sources import open_source
+from ..sources import glance, list_folder, open_source
 from .ome_model import OmeChannel, OmeImage, OmePlane, OmeTiffData
 from .ome_xml import ome_root
 from .safe_xml import xml_root
@@ -50,56 +50,57 @@ class Found:
 
     def list_files(self) -> ExportFiles:
         """List the files of the experiment; folders beside the images are none of it."""
-        beside = {e.name.lower() for e in _entries(self.root) if e.is_dir() and e != self.images}
+        beside = {e.name.lower() for e in list_folder(self.root) if e.is_dir() and Path(e.path) != self.images}
         return ExportFiles(self.root, skip=beside)
 
 
-def find_experiments(path: Path) -> Iterator[Found]:
-    """Give the experiment at a path, or those in the folders directly below it."""
+def find_experiments(path: Path, *, quick: bool = False) -> Iterator[Found]:
+    """Give the experiment at a path, or those in the folders directly below it.
+
+    Parameters
+    ----------
+    path
+        A file or a folder.
+    quick
+        Look at so many names only as tell what this is, and pass over what cannot be read.
+
+    Raises
+    ------
+    StorageError
+        A folder or an index cannot be read, and this is no quick look.
+    """
     path = path.absolute()
-    found = _at_file(path) if path.is_file() else _at_folder(path)
+    found = _at_file(path, quick) if path.is_file() else _at_folder(path, quick)
     if found is not None:
         yield found
     elif path.is_dir():
-        for below in _entries(path)[:_MOST_FOLDERS]:
-            if below.is_dir() and (found := _at_folder(below)) is not None:
+        for below in glance(path, _MOST_FOLDERS) if quick else list_folder(path):
+            if below.is_dir() and (found := _at_folder(Path(below.path), quick)) is not None:
                 yield found
 
 
-def _entries(folder: Path, most: int | None = None) -> list[Path]:
-    """Return what a folder holds, of a huge one only the first; nothing where it may not be looked into."""
-    found: list[Path] = []
-    try:
-        for entry in folder.iterdir():
-            found.append(entry)
-            if most is not None and len(found) >= most:
-                break
-    except OSError:
-        return []
-    return sorted(found)
-
-
-def _at_file(path: Path) -> Found | None:
+def _at_file(path: Path, quick: bool) -> Found | None:
     if path.name.lower() in DESCRIPTORS or path.name.lower().endswith(".ome.xml"):
-        return _with_index(path, path.parent / DATA if (path.parent / DATA).is_dir() else path.parent)
+        return _with_index(path, path.parent / DATA if (path.parent / DATA).is_dir() else path.parent, quick)
     if parse_file_name(path.name) is not None:
-        return _at_folder(path.parent)
+        return _at_folder(path.parent, quick)
     return None
 
 
-def _at_folder(folder: Path) -> Found | None:
+def _at_folder(folder: Path, quick: bool) -> Found | None:
     images = next((folder / n for n in (DATA, DATA.capitalize(), DATA.upper()) if (folder / n).is_dir()), folder)
     root = folder.parent if images == folder and folder.name.lower() == DATA else folder
     for index in (images / OME_NAME, folder / OME_NAME, *(p / d for p in (images, root) for d in DESCRIPTORS)):
-        if index.is_file() and (found := _with_index(index, images)) is not None:
+        if index.is_file() and (found := _with_index(index, images, quick)) is not None:
             return found
-    named = next((e for e in _entries(images, _LOOKED_AT) if parse_file_name(e.name) is not None), None)
+    entries = glance(images, _LOOKED_AT) if quick else list_folder(images)
+    named = next((e for e in entries if parse_file_name(e.name) is not None), None)
     if named is None:
         return None
     return Found(root=root, images=images, index=images, confidence=0.8, fact=f"images are called as {named.name}")
 
 
-def _with_index(index: Path, images: Path) -> Found | None:
+def _with_index(index: Path, images: Path, quick: bool) -> Found | None:
     """Return the experiment of an index; confidence 0 where it is something else, None where it is not ScanR's."""
     folder = index.parent
     root = folder.parent if folder.name.lower() == DATA else folder
@@ -122,7 +123,9 @@ def _with_index(index: Path, images: Path) -> Found | None:
     except NotAnExportError as error:
         return found(0.0, error.message)
     except OSError as error:
-        return found(0.0, f"cannot be read: {error.strerror}")
+        if quick:
+            return found(0.0, f"cannot be read: {error.strerror}")
+        raise StorageError(f"{index} cannot be read: {error.strerror}") from error
 
 
 def _without_declaration(first: bytes) -> bytes:
@@ -179,7 +182,8 @@ def images_of_files(
     for (number, position), planes in sorted(by_field.items()):
         said = {}
         known = position <= len(experiment.positions)
-        x_um, y_um = experiment.positions[position - 1] if known and position else (None, None)
+        place = experiment.positions[position - 1] if known and position else None
+        x_um, y_um = place or (None, None)
         for c, z, t in planes:
             exposure = exposures.get(channels[c])
             said[c, z, t] = OmePlane(
@@ -212,7 +216,7 @@ def images_of_files(
                 pixel_size_y_um=experiment.pixel_size_um,
             ),
         ))  # fmt: skip
-    gone = len({number for number, _ in experiment.wells} - set(prefixes))
+    gone = len(set(experiment.wells) - set(prefixes))
     warnings = [f"{gone} of {len(experiment.wells)} selected wells have no image: they are left out"] if gone else []
     return images, warnings
 

@@ -9,7 +9,6 @@ planes) are acquisitions of their own, never padded.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,18 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InvalidDataError, NotAnExportError
-from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, parse_well, slug
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables
-from ..readers import Evidence
+from .pixel_size import overruled
+from .single_names import Well
 
-Well = tuple[int, int]
-#: ``…WellB02_…``, ``well_b2``: a well that the name calls one.
-_CALLED_WELL = re.compile(
-    r"(?:^|[^A-Za-z])well[ _-]?([A-Za-z]{1,2}\d{1,2})(?![0-9A-Za-z])|Well([A-Z]{1,2}\d{1,2})(?!\d)"
-)
-_WHOLE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,2}")
 _LIST_AT_MOST = 5
 
 
@@ -61,7 +55,7 @@ class FileContent:
     """What one file holds. ``acquisition`` has the facts that its images share; sizes come from the sites.
 
     ``plate_name`` is what the file says or its name tells of the plate; ``well_from_name`` is set where the name is all
-    that tells the well.
+    that tells the well, ``relative_heights`` where heights of planes count from a plane of their own stack.
     """
 
     file: str
@@ -73,63 +67,8 @@ class FileContent:
     plate_type: str | None = None
     plate_name: str | None = None
     well_from_name: bool = False
+    relative_heights: bool = False
     warnings: tuple[str, ...] = ()
-
-
-def find_files(path: Path, suffix: str) -> list[Path]:
-    """Return the file itself, or the files of a folder with the suffix, by name; what cannot be listed has none."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == suffix else []
-    try:
-        with os.scandir(path) as listing:
-            names = [e.name for e in listing if e.name.lower().endswith(suffix) and not e.name.startswith(".")]
-    except OSError:
-        return []
-    return [path / name for name in sorted(names) if (path / name).is_file()]
-
-
-def detect_files(reader: str, path: Path, suffix: str, what: str, is_one: Callable[[bytes], bool]) -> Evidence | None:
-    """Look at the first bytes of the first file with the suffix."""
-    files = find_files(path, suffix)
-    if not files:
-        return None
-    first = files[0]
-    try:
-        with first.open("rb") as file:
-            head = file.read(128)
-    except OSError as error:
-        return Evidence(
-            reader=reader, confidence=0.0, facts=(f"{first} cannot be read: {error.strerror}",), index=str(first)
-        )
-    if not is_one(head):
-        fact = f"{first.name} is no {what} file: it begins with {head[:8]!r}"
-        return Evidence(reader=reader, confidence=0.0, facts=(fact,), index=str(first))
-    count = "" if len(files) == 1 else f", the first of {len(files)}"
-    return Evidence(reader=reader, confidence=1.0, facts=(f"{first.name}: {what}{count}",), index=str(first))
-
-
-def well_in_name(path: Path) -> tuple[Well, str | None] | None:
-    """Return the well that a file's name, or its folder's, is about, and what stands before it in the file's name.
-
-    ``P1_WellB02_Seq0001.nd2`` and ``B02.nd2`` and ``B02/image.nd2`` name one; ``T3_Z5.nd2`` does not.
-    """
-    found = _CALLED_WELL.search(path.stem)
-    if found is not None:
-        well = _well(found[1] or found[2])
-        if well is not None:
-            before = path.stem[: found.start(1) if found[1] else found.start(2)]
-            return well, re.sub(r"(?i)well[ _-]?$", "", before).strip(" _-") or None
-    for text in (path.stem, path.parent.name):
-        if _WHOLE_WELL.fullmatch(text) and (well := _well(text)) is not None:
-            return well, None
-    return None
-
-
-def _well(text: str) -> Well | None:
-    try:
-        return parse_well(text)
-    except InvalidDataError:
-        return None
 
 
 def read_files(
@@ -178,6 +117,7 @@ def read_files(
         raise NotAnExportError(f"{path} holds no plate: {told}{more}", hint=without[0].hint)
     left_out = tuple(f"left out: {error.message}" for error in without)
     only = ExportFiles.only(root, [file.name for file in files])
+    left_out += _wells_told_twice(contents)
     exports: list[PlateExport] = []
     for name, group in _plates(contents, root):
         if plate_format is not None:
@@ -185,6 +125,21 @@ def read_files(
         exports.append(_Plate(name, group, only, pixel_size_um).export(reader, vendor, left_out))
         left_out = ()
     return tuple(exports)
+
+
+def _wells_told_twice(contents: Sequence[FileContent]) -> tuple[str, ...]:
+    """Return what to say of wells that several files are about: nothing tells a later visit from another field."""
+    files: dict[tuple[str | None, Well], set[str]] = {}
+    for content in contents:
+        if content.well_from_name:
+            for site in content.sites:
+                files.setdefault((content.plate_name, site.well), set()).add(content.file)
+    several = sorted(place[1] for place, names in files.items() if len(names) > 1)
+    if not several:
+        return ()
+    shown = ", ".join(format_well(*well) for well in several[:_LIST_AT_MOST])
+    more = " …" if len(several) > _LIST_AT_MOST else ""
+    return (f"{len(several)} wells have several files ({shown}{more}); the images of each are fields of their own",)
 
 
 def _plates(contents: Sequence[FileContent], root: Path) -> list[tuple[str, list[FileContent]]]:
@@ -225,6 +180,7 @@ class _Plate:
 
     def export(self, reader: str, vendor: str, left_out: Iterable[str]) -> PlateExport:
         middles = self._middles()
+        absolute = self._absolute_heights()
         numbers: dict[tuple[int, Well], int] = {}
         for content in self.contents:
             for site in content.sites:
@@ -232,12 +188,13 @@ class _Plate:
                 place = (acquisition, site.well)
                 field_id = numbers[place] = numbers.get(place, 0) + 1
                 x_um, y_um = _position(site, middles)
+                mixed = content.relative_heights and acquisition in absolute
                 for plane in site.planes:
                     self.tables.add(
                         row=site.well[0], column=site.well[1], field_id=field_id, acquisition_id=acquisition,
                         channel_index=plane.channel, timepoint=plane.timepoint, z=plane.z,
                         file=content.file, page=plane.page,
-                        x_um=x_um, y_um=y_um, z_um=plane.z_um, acquired_at=plane.acquired_at,
+                        x_um=x_um, y_um=y_um, z_um=None if mixed else plane.z_um, acquired_at=plane.acquired_at,
                     )  # fmt: skip
         if len(self.acquisitions) > 1:
             self.warnings.append(
@@ -270,7 +227,12 @@ class _Plate:
         used = {plane.channel for plane in site.planes}
         mode = "stack" if depth > 1 else "plane"
         told = content.acquisition
-        sizes = (told.pixel_size_x_um or self.pixel_size_um, told.pixel_size_y_um or self.pixel_size_um)
+        sizes = (told.pixel_size_x_um, told.pixel_size_y_um)
+        if self.pixel_size_um is not None:
+            doubt = overruled(self.pixel_size_um, sizes, content.file)
+            if doubt is not None and doubt not in self.warnings:
+                self.warnings.append(doubt)
+            sizes = (self.pixel_size_um, self.pixel_size_um)
         signature = tuple((c.name, c.excitation_nm, c.emission_nm) for c in content.channels)
         # Sizes of one optics differ by rounding from file to file.
         key = (site.height, site.width, *(f"{size or 0:.4g}" for size in sizes), mode, signature)
@@ -288,6 +250,20 @@ class _Plate:
         )  # fmt: skip
         self.channels += [replace(channel, acquisition_id=number) for channel in content.channels]
         return number
+
+    def _absolute_heights(self) -> set[int]:
+        """Return the acquisitions in which some files say heights of the stage; relative ones are none beside these."""
+        kinds: dict[int, set[bool]] = {}
+        for content in self.contents:
+            for site in content.sites:
+                kind = kinds.setdefault(self._acquisition(content, site), set())
+                if any(plane.z_um is not None for plane in site.planes):
+                    kind.add(content.relative_heights)
+        if any(len(kind) > 1 for kind in kinds.values()):
+            self.warnings.append(
+                "some files say heights of the stage, others only how far planes are apart: these have no heights"
+            )
+        return {acquisition for acquisition, kind in kinds.items() if False in kind}
 
     def _plate_size(self) -> tuple[int, int] | None:
         sizes = [content.plate_size for content in self.contents if content.plate_size is not None]

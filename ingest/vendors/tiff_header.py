@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite, prod
+from math import prod
 from typing import Any, BinaryIO
 
 import tifffile
@@ -19,7 +19,7 @@ from lxml import etree
 
 from ...errors import SourceFileError
 from ..sources.base import PIXEL_TYPES, guard
-from ..sources.xml_tree import parse_tree
+from ..sources.xml_tree import number_in, parse_tree
 from .safe_xml import local_name
 
 #: µm that a bare resolution tag may say of a pixel, and that a calibration may.
@@ -187,7 +187,7 @@ def _imagej(text: str, page: Any) -> _Calibration:
     said = dict(_IMAGEJ_VALUE.findall(text))
     to_um = _UM.get(said.get("unit", "").strip())
     per_x, per_y = _ratio(page, "XResolution"), _ratio(page, "YResolution")
-    spacing = _number(said.get("spacing"))
+    spacing = number_in(said.get("spacing"))
     sizes = tuple((axis, _count(said.get(key))) for axis, key in (("t", "frames"), ("z", "slices"), ("c", "channels")))
     images = _count(said.get("images"))
     if prod(length for _, length in sizes) != images:
@@ -206,7 +206,7 @@ def _ome(root: etree._Element) -> _Calibration:
         return _Calibration()
 
     def length(axis: str) -> float | None:
-        value = _number(pixels.get(f"PhysicalSize{axis}"))
+        value = number_in(pixels.get(f"PhysicalSize{axis}"))
         to_um = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         return value * to_um if value and to_um else None
 
@@ -228,7 +228,7 @@ def _metaseries(root: etree._Element) -> _Calibration:
     to_um = _UM.get((said.get("spatial-calibration-units") or "").strip())
     if said.get("spatial-calibration-state") != "on" or to_um is None:
         return _Calibration()
-    x, y = _number(said.get("spatial-calibration-x")), _number(said.get("spatial-calibration-y"))
+    x, y = (number_in(said.get(f"spatial-calibration-{axis}")) for axis in "xy")
     return _Calibration(
         x_um=_size(x * to_um if x else None),
         y_um=_size(y * to_um if y else None),
@@ -280,21 +280,13 @@ def _ratio(page: Any, tag: str) -> float | None:
     return above / below if above > 0 and below > 0 else None
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
-
-
 def _positive(text: str | None) -> float | None:
-    value = _number(text)
-    return value if value is not None and 0 < value < 1e6 else None
+    value = number_in(text, most=1e6)
+    return value if value is not None and value > 0 else None
 
 
 def _count(text: str | None) -> int:
-    value = _number(text)
+    value = number_in(text)
     return int(value) if value is not None and 1 <= value <= _MOST_PAGES else 1
 
 

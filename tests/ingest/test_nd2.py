@@ -226,7 +226,7 @@ def test_texts_about_the_camera() -> None:
 def test_the_stage_and_the_image() -> None:
     assert stage_to_image(None, (-1, 0, 0, -1), (0.5, 0.5, 1)) == (-1, 0, 0, -1)
     assert stage_to_image((0, -0.5, 9, 0.5, 0, 9), None, (0.5, 0.5, 1)) == (0, 1, -1, 0)
-    assert stage_to_image(None, (0, 0, 0, 0), (0.5, 0.5, 1)) == (1, 0, 0, 1)
+    assert stage_to_image(None, (0, 0, 0, 0), (0.5, 0.5, 1)) is None
     assert julian_moment(2_440_587.5 + 20_000) == datetime(2024, 10, 4, tzinfo=UTC)
     assert julian_moment(float("nan")) is None
 

@@ -146,7 +146,7 @@ def test_descriptors_without_an_encoding() -> None:
     for encoding in ("latin-1", "utf-8", "utf-8-sig", "utf-16"):
         found = parse_descriptor(Experiment(kind="descriptor", encoding=encoding).descriptor(), "d")
         assert found.plate_name == "Plaque n° 4"
-        assert (found.pixel_size_um, found.plate_size, found.wells) == (0.645, (8, 12), ((14, "B2"), (28, "C4")))
+        assert (found.pixel_size_um, found.plate_size, found.wells) == (0.645, (8, 12), (14, 28))
         assert [c.name for c in found.channels] == ["DAPI", "405 nm #1"]
         assert found.positions == ((0.0, 0.0), (600.0, 400.0))
 
