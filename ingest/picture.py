@@ -29,6 +29,7 @@ _MOST_PIXELS = 2**28
 #: Pixels of a field are kept at about this size while the others are read.
 _KEPT_SIDE = 640
 _PROFILE_SIDE = 96
+_LONGEST_NOTE = 160
 
 
 def draw(exports: Sequence[PlateExport], *, well: str | None = None) -> bytes:
@@ -167,23 +168,26 @@ def _pixels(
 
 
 def _light(export: PlateExport) -> list[bytes]:
-    """Draw the illumination profiles of the channels that have any."""
+    """Draw the illumination profiles of the channels that have any; why one cannot be drawn stands below."""
     from ..store.images.mosaic import profiles_picture
 
     profiles: dict[str, npt.NDArray[Any]] = {}
+    undrawn: dict[str, str] = {}
     sizes = {a.acquisition_id: (a.height, a.width) for a in export.acquisitions}
     for channel in export.channels:
-        if channel.flatfield is None or channel.name in profiles:
+        if channel.flatfield is None or channel.name in profiles or channel.name in undrawn:
             continue
         height, width = sizes[channel.acquisition_id]
         scale = _PROFILE_SIDE / max(height, width)
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))
         try:
             profile = channel_profile(channel.flatfield, shape, folder=export.root)
-        except CytolakeError:
+        except CytolakeError as error:
+            undrawn[channel.name] = error.message
             continue
         if np.ptp(profile) > 0:
             profiles[channel.name] = profile
-    if not profiles:
+    if not profiles and not undrawn:
         return []
-    return [profiles_picture(profiles, title="Illumination, as the microscope measured it")]
+    notes = [f"not drawn: {name}: {why}"[:_LONGEST_NOTE] for name, why in undrawn.items()]
+    return [profiles_picture(profiles, title="Illumination, as the microscope measured it", notes=notes)]

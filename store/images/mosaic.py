@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...wording import listed
 from .picture import LONGEST_TITLE, caption_font, plain_text, ramp, scale_bar, to_png
 
 _GROUND = (16, 18, 22)
@@ -197,9 +198,7 @@ def _notes(tiles: Sequence[Tile], boxes: Sequence[_Box], *, is_middle_shown: boo
         ("without a stage position", [t for t in tiles if not t.is_placed]),
     ):
         if some:
-            shown = ", ".join(str(t.field_id) for t in some[:_LISTED])
-            more = f" and {len(some) - _LISTED} more" if len(some) > _LISTED else ""
-            notes.append(f"{what}: field {shown}{more}")
+            notes.append(f"{what}: field {listed([t.field_id for t in some], _LISTED)}")
     return notes
 
 
@@ -208,13 +207,15 @@ def _touch(a: _Box, b: _Box) -> bool:
     return min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
 
 
-def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) -> bytes:
+def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str, notes: Sequence[str] = ()) -> bytes:
     """Draw the first twelve profiles of illumination side by side, dark to bright, with their least and greatest light.
 
     Parameters
     ----------
     profiles
         Name of a channel and its profile (y, x), about 1 on average.
+    notes
+        What else there is to say, line by line below.
 
     Returns
     -------
@@ -227,7 +228,9 @@ def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) ->
     ramped = np.array([ramp(i / 255) for i in range(256)], np.uint8)
     step = _PROFILE_SIDE + 44
     shown_profiles = dict(islice(profiles.items(), _LISTED))
-    image = Image.new("RGB", (max(360, 2 * _MARGIN + step * len(shown_profiles)), _PROFILE_SIDE + 78), _GROUND)
+    bottom = _PROFILE_SIDE + 78 if profiles else 40
+    wide = max(step * len(shown_profiles), *(round(small.getlength(plain_text(note))) for note in notes), 336)
+    image = Image.new("RGB", (2 * _MARGIN + wide, bottom + 16 * len(notes)), _GROUND)
     draw = ImageDraw.Draw(image)
     draw.text((_MARGIN, _MARGIN), plain_text(title), fill=_LIGHT, font=font)
     for i, (name, profile) in enumerate(shown_profiles.items()):
@@ -243,4 +246,6 @@ def profiles_picture(profiles: Mapping[str, npt.NDArray[Any]], *, title: str) ->
             text = text[:-2] + "."
         draw.text((x, 44 + shape[0]), text, fill=_LIGHT, font=small)
         draw.text((x, 58 + shape[0]), f"{low:.2f} to {high:.2f}", fill=_LIGHT, font=small)
+    for i, note in enumerate(notes):
+        draw.text((_MARGIN, bottom - 4 + 16 * i), plain_text(note), fill=_LIGHT, font=small)
     return to_png(image)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +85,29 @@ def test_profiles_are_part_of_it(tmp_path: Path) -> None:
     one = image_of(lake.inspect_picture(Export(images=grid()).write(tmp_path / "a")))
     none = image_of(lake.inspect_picture(Export(images=grid(), profiles=False).write(tmp_path / "b")))
     assert one.height > none.height + 96
+
+
+def test_a_light_that_cannot_be_drawn_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cytolake.store.images import mosaic
+
+    told: list[tuple[list[str], list[str]]] = []
+    real = mosaic.profiles_picture
+
+    def spy(profiles: Any, *, title: str, notes: Any) -> bytes:
+        told.append((list(profiles), list(notes)))
+        return real(profiles, title=title, notes=notes)
+
+    monkeypatch.setattr(mosaic, "profiles_picture", spy)
+    (export,) = read_export(Export(images=grid()).write(tmp_path / "M"))
+    first, second = export.channels
+    gone = replace(first, flatfield={"kind": "image", "file": "gone.tif"})
+    assert image_of(draw([replace(export, channels=(gone, second))]))
+    assert image_of(draw([replace(export, channels=(gone, replace(second, flatfield=None)))]))
+    (drawn, notes), (none, same) = told
+    assert (drawn, none) == ([second.name], [])
+    assert notes == same
+    assert notes[0].startswith(f"not drawn: {first.name}: ")
+    assert "gone.tif" in notes[0]
 
 
 def test_one_large_channel_in_many_fields(tmp_path: Path) -> None:
