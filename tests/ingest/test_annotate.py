@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cytolake import init_lake
 from cytolake.errors import AlreadyExistsError, InvalidDataError, NotFoundError
 from cytolake.ingest.annotation.apply import annotate, annotate_export, check_annotation
 from cytolake.ingest.rows import table_of
@@ -393,3 +394,19 @@ def test_maps_are_checked_before_pixels_are_converted(tmp_path: Path) -> None:
     assert "map.csv, row 4, dose: '1' has no unit" in raised.value.message
     (tmp_path / "map.csv").write_text("plate,well,compound\nP0001,A1,X\nother,A1,X\n")
     check_annotation(exports, [tmp_path / "map.csv"], study_id="pilot")
+
+
+def test_a_run_is_reported_though_the_first_plate_is_there(tmp_path: Path) -> None:
+    lake = init_lake(tmp_path / "lake")
+    folder = Export(images=grid(wells=[(1, 1)], fields=[1]), plate_id="P1").write(tmp_path / "E" / "M1")
+    lake.ingest(folder, study="s")
+    (tmp_path / "map.csv").write_text("well,compound\nA1,X\n")
+    told = [lake.ingest(folder, study="s", existing="skip", plate_map=tmp_path / "map.csv") for _ in range(2)]
+    (run,) = lake.root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
+    assert [(r["status"], r["run_id"]) for r in told] == [("ok", run["run_id"]), ("skipped", None)]
+
+    Export(images=grid(wells=[(1, 1)], fields=[1]), plate_id="P2").write(tmp_path / "E" / "M2")
+    report = lake.ingest(tmp_path / "E", study="s", existing="skip")
+    assert [p["plate_id"] for p in report["plates"]] == ["P1", "P2"]
+    (second,) = lake.root.tables.read("plates", columns=["run_id"], where={"plate_id": "P2"}).to_pylist()
+    assert report["run_id"] == second["run_id"]

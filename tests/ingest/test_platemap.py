@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +385,49 @@ def test_two_files_may_not_speak_of_one_well(tmp_path: Path) -> None:
         (tmp_path / name).write_text("well,compound\nA1,X\n")
     result = read_annotation([tmp_path / "a.csv", tmp_path / "b.csv"], study_id="s", run_id="r", plates=[P1])
     assert fault(result).message.startswith("A01 is there already, in row 2 of a.csv")
+
+
+def test_files_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    for folder, text in (("a", "well,compound,dose\nA1,X,1\n"), ("b", "well,compound,dose\nA1,Y,1\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "map.csv").write_text(text)
+    result = read_annotation([tmp_path / "a/map.csv", tmp_path / "b/map.csv"], study_id="s", run_id="r", plates=[P1])
+    assert {(e.file, e.row, e.rule) for e in result.errors} == {
+        ("a/map.csv", 2, "unit"),
+        ("b/map.csv", 2, "unit"),
+        ("b/map.csv", 2, "duplicate-well"),
+    }
+    assert any("in row 2 of a/map.csv" in e.message for e in result.errors)
+    assert [name for name, _ in result.inputs] == ["a/map.csv", "b/map.csv"]
+
+
+def test_a_header_at_fault_spoils_no_sheet_of_the_same_name(tmp_path: Path) -> None:
+    for folder, text in (("a", "well,concentraton\nA1,1 uM\n"), ("b", "well,compound\nA2,Y\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "map.csv").write_text(text)
+    result = read_annotation([tmp_path / "a/map.csv", tmp_path / "b/map.csv"], study_id="s", run_id="r", plates=[P1])
+    assert (fault(result).file, [a.well_id for a in result.annotations]) == ("a/map.csv", ["A02"])
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "map.csv").write_text("well,compound\nA1,X\n")
+    monkeypatch.chdir(tmp_path)
+    result = read_annotation(["map.csv", tmp_path / "map.csv"], study_id="s", run_id="r", plates=[P1])
+    assert (result.errors, len(result.annotations), len(result.inputs)) == ((), 1, 1)
+
+
+def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
+    packed = tmp_path / "map.csv.gz"
+    packed.write_bytes(gzip.compress(b"well,compound\nA1,X\n"))
+    result = read_annotation([packed], study_id="s", run_id="r", plates=[P1])
+    assert result.inputs == (("map.csv.gz", hashlib.sha256(packed.read_bytes()).hexdigest()),)
+
+
+@pytest.mark.parametrize(
+    ("dose", "rule"), [("units", "quantity"), ("1,000 uM", "quantity"), ("5 units", "unit"), ("5", "unit")]
+)
+def test_the_rule_of_a_dose_is_not_read_from_its_text(tmp_path: Path, dose: str, rule: str) -> None:
+    assert fault(read(tmp_path, f'well,compound,dose\nA1,X,"{dose}"\n')).rule == rule
 
 
 def test_names_that_differ_in_case_only_are_a_warning(tmp_path: Path) -> None:

@@ -9,16 +9,32 @@ from typing import Any
 import cytolake
 import pyarrow as pa
 import pytest
-from cytolake.errors import InvalidDataError, NotFoundError
+from cytolake.errors import InvalidDataError, NotFoundError, UsageError
 from cytolake.lake import Lake
 from cytolake.schemas.tables import SCHEMA_VERSION, arrow_schema
 from cytolake.store.commit import Commit
-from cytolake.store.lineage import Run, trace
+from cytolake.store.lineage import Run, parse_row, trace
 from cytolake.store.registry import register
 from cytolake.store.root import LakeRoot
 
 Rows = Callable[..., pa.Table]
 PLATE = {"study_id": "pilot", "plate_id": "P1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("pilot", UsageError, "names no row"),
+        ("pilot//A01", UsageError, "names no row"),
+        ("s/p/A01/1/nuclei/7/8", UsageError, "names no row"),
+        ("s/p/A01/one", UsageError, "'one' is no field number"),
+        ("s/p/A01/1/nuclei/x", UsageError, "'x' is no object number"),
+        ("s/p/99", InvalidDataError, "99"),
+    ],
+)
+def test_a_text_that_names_no_row(text: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        parse_row(text)
 
 
 def test_a_run_says_what_it_did(lake: LakeRoot) -> None:
