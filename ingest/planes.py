@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from ..errors import InvalidDataError, SourceFileError, StorageError
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
 from .export import FIELDS_SCHEMA, PLANES_SCHEMA
+from .sources.base import list_folder
 
 #: Plate formats, smallest first, for an export that does not say its own.
 PLATE_FORMATS = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
@@ -94,14 +95,12 @@ class ExportFiles:
         folders = [""]
         while folders:
             prefix = folders.pop()
-            for entry in _entries(self.root / prefix):
-                if entry.name.startswith("."):
-                    continue
+            for entry in list_folder(self.root / prefix):
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name.lower() not in skipped:
                         folders.append(f"{prefix}{entry.name}/")
-                elif entry.is_file():
-                    self.sizes[f"{prefix}{entry.name}"] = entry.stat().st_size
+                elif (size := file_size(entry)) is not None:
+                    self.sizes[f"{prefix}{entry.name}"] = size
             if len(self.sizes) > _MOST_FILES:
                 raise StorageError(f"{self.root} has more than {_MOST_FILES} files", hint="Name the export itself.")
         self._folded = {name.lower(): name for name in self.sizes}
@@ -125,12 +124,64 @@ class ExportFiles:
         return name, self.sizes.get(name)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def file_size(entry: os.DirEntry[str]) -> int | None:
+    """Return the bytes of a file in a listing; None for what is no file.
+
+    Raises
+    ------
+    StorageError
+        The disk does not say: a link into a folder that may not be looked into, a network that is gone.
+    """
     try:
-        with os.scandir(folder) as listing:
-            return list(listing)
+        return entry.stat().st_size if entry.is_file() else None
+    except FileNotFoundError:  # gone since it was listed
+        return None
     except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+        raise StorageError(f"{entry.path} cannot be looked at: {error.strerror}") from error
+
+
+def complete_plate_size(
+    told: tuple[int | None, int | None] | None, last: tuple[int, int], where: str, warnings: list[str]
+) -> tuple[int, int]:
+    """Return rows and columns of a plate, those of the smallest format that fits where they are not told.
+
+    Parameters
+    ----------
+    told
+        Rows and columns as the export says them, None (or 0) for what it does not say.
+    last
+        The last row and the last column that were imaged.
+    where
+        What does not say them, for messages.
+    warnings
+        Gets what was told and what is taken.
+
+    Raises
+    ------
+    InvalidDataError
+        Half of the size is told, and no format has that and holds the wells.
+    """
+    rows, columns = told or (None, None)
+    if rows and columns:
+        return rows, columns
+    fitting = (
+        size for size in PLATE_FORMATS
+        if size[0] >= last[0] and size[1] >= last[1] and rows in (None, 0, size[0]) and columns in (None, 0, size[1])
+    )  # fmt: skip
+    size = next(fitting, None)
+    if not rows and not columns:
+        size = size or PLATE_FORMATS[-1]
+        warnings.append(f"{where} does not say the size of the plate; {size[0]} × {size[1]} holds its wells")
+        return size
+    half = f"{rows} rows and not how many columns" if rows else f"{columns} columns and not how many rows"
+    if size is None:
+        raise InvalidDataError(
+            f"{where} says that the plate has {half}; no plate that is known has these and a well in row {last[0]}, "
+            f"column {last[1]}",
+            hint="Say which plate it was: --plate-format 8x12.",
+        )
+    warnings.append(f"{where} says that the plate has {half}; {size[0]} × {size[1]} is taken, which holds its wells")
+    return size
 
 
 @dataclass(slots=True)
@@ -215,13 +266,13 @@ class PlaneTables:
         """Give the number of planes told so far."""
         return len(self._rows)
 
-    def build(self, plate_size: tuple[int, int] | None, warnings: list[str]) -> BuiltPlanes:
+    def build(self, plate_size: tuple[int | None, int | None] | None, warnings: list[str]) -> BuiltPlanes:
         """Return the tables, sorted by acquisition, row, column, field, time point, channel and z.
 
         Parameters
         ----------
         plate_size
-            Rows and columns of the plate; the smallest format that holds the wells when None, with a warning.
+            Rows and columns of the plate; where they are None, as :func:`complete_plate_size` takes them.
         warnings
             Gets what is odd and not wrong.
 
@@ -284,13 +335,9 @@ class PlaneTables:
                 hint="Two exports may have been put into one folder; ingest them apart.",
             )
 
-    def _plate_size(self, told: tuple[int, int] | None, warnings: list[str]) -> tuple[int, int]:
-        last_row, last_column = max(row[1] for row in self._rows), max(row[2] for row in self._rows)
-        if told is None:
-            size = next(p for p in PLATE_FORMATS if p[0] >= last_row and p[1] >= last_column)
-            warnings.append(f"the export does not say the size of the plate; {size[0]} × {size[1]} holds its wells")
-            return size
-        n_rows, n_columns = told
+    def _plate_size(self, told: tuple[int | None, int | None] | None, warnings: list[str]) -> tuple[int, int]:
+        last = max(row[1] for row in self._rows), max(row[2] for row in self._rows)
+        n_rows, n_columns = complete_plate_size(told, last, "the export", warnings)
         if not (1 <= n_rows <= MAX_ROWS and 1 <= n_columns <= MAX_COLUMNS):
             raise InvalidDataError(f"{self.name}: a plate of {n_rows} × {n_columns} wells; 32 × 48 is the largest")
         outside = [row for row in self._rows if row[1] > n_rows or row[2] > n_columns]
@@ -299,7 +346,7 @@ class PlaneTables:
                 f"{self.name}: {outside[0][7]} lies in well {format_well(*outside[0][1:3])}, outside its plate of "
                 f"{n_rows} × {n_columns} wells ({len(outside)} such planes)"
             )
-        return told
+        return n_rows, n_columns
 
 
 def _length(value: float | None, name: str, file: str) -> float | None:

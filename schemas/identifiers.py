@@ -70,6 +70,14 @@ def parse_well(text: str) -> tuple[int, int]:
     return row, column
 
 
+def well_or_none(text: str | None) -> tuple[int, int] | None:
+    """Return row and column of a well name as :func:`parse_well` reads it; None where the text is none."""
+    try:
+        return parse_well(text) if text else None
+    except InvalidDataError:
+        return None
+
+
 def format_well(row: int, column: int) -> str:
     """Return the well name of a row and a column, both from 1: ``format_well(32, 8)`` is ``AF08``.
 

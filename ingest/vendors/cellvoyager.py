@@ -139,32 +139,41 @@ def _export(
     )
 
 
-def _agreed_size(plate_name: str, parts: Sequence[Part], warnings: list[str]) -> tuple[int, int] | None:
+def _agreed_size(plate_name: str, parts: Sequence[Part], warnings: list[str]) -> tuple[int | None, int | None]:
     """Return rows and columns of the plate; raises InvalidDataError when its measurements differ in them."""
     sizes = {str(part.measurement.index): _plate_size(part.measurement, warnings) for part in parts}
-    known = {index: size for index, size in sizes.items() if size}
+    known = {index: size for index, size in sizes.items() if all(size)}
     if len(set(known.values())) > 1:
         shown = ", ".join(f"{index} {rows} × {columns}" for index, (rows, columns) in known.items())
         raise InvalidDataError(
             f"measurements of a plate called {plate_name} differ in its rows and columns: {shown}",
             hint="These are several plates of one name; ingest their measurements one by one, each with --plate.",
         )
-    return next(iter(known.values()), None)
+    return next(iter((known or {index: size for index, size in sizes.items() if any(size)}).values()), (None, None))
 
 
-def _plate_size(measurement: Measurement, warnings: list[str]) -> tuple[int, int] | None:
-    """Return rows and columns of the plate: of its make, else as it was measured."""
-    told = {
-        "the .wpp": plate_size(measurement.product, "the .wpp"),
-        "the .wpi": plate_size(measurement.plate, "the .wpi"),
-        "the .mrf": plate_size(measurement.detail.facts, "the .mrf") if measurement.detail else None,
-        "the .mes": plate_size(measurement.setting.facts, "the .mes") if measurement.setting else None,
+def _plate_size(measurement: Measurement, warnings: list[str]) -> tuple[int | None, int | None]:
+    """Return rows and columns of the plate: of its make, else as it was measured; the half where no file says both."""
+    files = {
+        "the .wpp": measurement.product,
+        "the .wpi": measurement.plate,
+        "the .mrf": measurement.detail.facts if measurement.detail else {},
+        "the .mes": measurement.setting.facts if measurement.setting else {},
     }
-    known = {file: size for file, size in told.items() if size}
+    told: dict[str, tuple[int | None, int | None]] = {}
+    for file, facts in files.items():
+        try:
+            told[file] = plate_size(facts, file)
+        except InvalidDataError as error:
+            warnings.append(f"{error.message}; what it says of the plate's size is not used")
+    known = {file: size for file, size in told.items() if all(size)}
+    half = {file: size for file, size in told.items() if any(size) and not all(size)}
+    for file, (rows, columns) in half.items():
+        warnings.append(f"{file} says {rows or 'no'} rows and {columns or 'no'} columns of the plate")
     if len(set(known.values())) > 1:
         shown = ", ".join(f"{file} {rows} × {columns}" for file, (rows, columns) in known.items())
         warnings.append(f"files differ in the rows and columns of the plate ({shown}); the first is believed")
-    return next(iter(known.values()), None)
+    return next(iter((known or half).values()), (None, None))
 
 
 def _version(measurement: Measurement) -> str:

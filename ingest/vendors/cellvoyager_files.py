@@ -8,18 +8,17 @@ of any alphabet, and are taken as they are.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InvalidDataError, NotAnExportError, SourceFileError
+from ..moments import moment
 from ..planes import ExportFiles, safe_path
-from ..sources import read_bytes
+from ..sources import glance, list_folder, read_bytes
 from .cellvoyager_index import (
     MeasurementData,
     MeasurementDetail,
@@ -29,7 +28,6 @@ from .cellvoyager_index import (
     parse_mrf,
     parse_plate,
 )
-from .cellvoyager_xml import moment
 
 MLF, MRF = "measurementdata.mlf", "measurementdetail.mrf"
 #: A measurement lies in the folder that was named or at most this far below.
@@ -50,19 +48,24 @@ def find_indexes(path: Path, name: str = MLF, *, bounded: bool = False) -> list[
     Parameters
     ----------
     path
-        A record list, a file beside it, or a folder; one that may not be looked into is none of ours.
+        A record list, a file beside it, or a folder.
     name
         The file to look for, in lower case.
     bounded
         Look at the beginning of a folder's listing only, and into so many folders, to tell quickly whether there is
-        one.
+        one; a folder that may not be looked into is none of ours then.
+
+    Raises
+    ------
+    StorageError
+        A folder cannot be listed.
     """
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix == ".mlf":
             return [path] if name == MLF else []
         # Other software opens a measurement by its plate file; the record list stands beside it.
-        return _look(path.parent, name, None)[0] if suffix in _COMPANIONS else []
+        return _look(path.parent, name, bounded=bounded)[0] if suffix in _COMPANIONS else []
     level, looked = [path], 0
     found: list[Path] = []
     for _ in range(_DEEPEST + 1):
@@ -71,7 +74,7 @@ def find_indexes(path: Path, name: str = MLF, *, bounded: bool = False) -> list[
             looked += 1
             if bounded and looked > _MOST_FOLDERS:
                 break
-            here, folders = _look(folder, name, _MOST_ENTRIES if bounded else None)
+            here, folders = _look(folder, name, bounded=bounded)
             found += here
             # What lies inside a measurement are its images.
             below += [] if here else folders
@@ -81,22 +84,15 @@ def find_indexes(path: Path, name: str = MLF, *, bounded: bool = False) -> list[
     return sorted(found)
 
 
-def _look(folder: Path, name: str, most: int | None) -> tuple[list[Path], list[Path]]:
+def _look(folder: Path, name: str, *, bounded: bool) -> tuple[list[Path], list[Path]]:
     """Return the files of that name in a folder, and the folders in it."""
-    found: list[Path] = []
-    below: list[Path] = []
-    with contextlib.suppress(OSError):
-        usual = folder / _SPELLED[name]
-        # A folder of 100,000 images lists its index anywhere among them.
-        if most is not None and usual.is_file():
-            return [usual], []
-        with os.scandir(folder) as listing:
-            for entry in islice(listing, most):
-                if entry.name.lower() == name and entry.is_file():
-                    found.append(Path(entry.path))
-                elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                    below.append(Path(entry.path))
-    return found, below
+    # A folder of 100,000 images lists its index anywhere among them.
+    usual = os.fspath(folder / _SPELLED[name])
+    if bounded and os.path.isfile(usual):  # noqa: PTH113  # Path.is_file raises where the folder may not be looked into
+        return [Path(usual)], []
+    entries = glance(folder, _MOST_ENTRIES) if bounded else list_folder(folder)
+    found = [Path(entry.path) for entry in entries if entry.name.lower() == name and entry.is_file()]
+    return found, [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 class Locator:
@@ -200,7 +196,7 @@ def read_measurement(index: Path, files: ExportFiles, warnings: list[str]) -> Me
         warnings.append(f"{index.name} has no MeasurementDetail.mrf beside it: sizes and the plate are not described")
 
     def companion(named: str | None, suffix: str, parse: Callable[[bytes, str], _T]) -> _T | None:
-        path = _companion(locator, named, suffix)
+        path = _companion(locator, named, suffix, warnings)
         if path is None:
             if named:
                 warnings.append(f"{named} is not there; what it says of the measurement is unknown")
@@ -232,13 +228,15 @@ def read_measurement(index: Path, files: ExportFiles, warnings: list[str]) -> Me
     )
 
 
-def _companion(locator: Locator, named: str | None, suffix: str) -> str | None:
+def _companion(locator: Locator, named: str | None, suffix: str, warnings: list[str]) -> str | None:
     """Return the file that the ``.mrf`` names, else the only one of its kind beside the record list."""
     if named:
         path = locator.locate(safe_path(named, "MeasurementDetail.mrf"))
         if locator.is_there(path):
             return path
     only = locator.with_suffix(suffix)
+    if len(only) > 1 and not named:
+        warnings.append(f"there are several {suffix} files, {', '.join(only)}, and nothing names the one that counts")
     return only[0] if len(only) == 1 else None
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ...errors import InvalidDataError
 from .cellvoyager_xml import check_root, facts_of, number, positive, read_elements, text_of, whole
 from .safe_xml import local_name
 
@@ -257,8 +256,8 @@ def parse_plate(data: bytes, name: str, wanted: str) -> Mapping[str, str]:
     return found
 
 
-def plate_size(facts: Mapping[str, str], name: str) -> tuple[int, int] | None:
-    """Return rows and columns that a file says of its plate, None where it does not.
+def plate_size(facts: Mapping[str, str], name: str) -> tuple[int | None, int | None]:
+    """Return rows and columns that a file says of its plate, None for what it does not say.
 
     Raises
     ------
@@ -267,6 +266,4 @@ def plate_size(facts: Mapping[str, str], name: str) -> tuple[int, int] | None:
     """
     rows = whole(facts, "Rows", name, whole(facts, "RowCount", name, 0))
     columns = whole(facts, "Columns", name, whole(facts, "ColumnCount", name, 0))
-    if bool(rows) != bool(columns):
-        raise InvalidDataError(f"{name} says {rows} rows and {columns} columns of its plate")
-    return (rows, columns) if rows else None
+    return rows or None, columns or None

@@ -45,6 +45,7 @@ def geometry_of(
     options: ReaderOptions,
     image_size: Callable[[], tuple[int, int] | None],
     name: str,
+    warnings: list[str],
 ) -> Geometry:
     """Return the geometry of one channel.
 
@@ -60,6 +61,8 @@ def geometry_of(
         Looks up rows and columns in an image of the channel; asked only where the ``.mrf`` does not say.
     name
         What to call the measurement in messages.
+    warnings
+        Gets which half of a pixel's size is not said.
 
     Raises
     ------
@@ -76,6 +79,13 @@ def geometry_of(
     if max(size) > _LARGEST_SIDE or size[0] * size[1] > _LARGEST_PLANE:
         raise InvalidDataError(f"{name}: channel {channel} has {size[1]} × {size[0]} pixels, no camera's", hint=DAMAGED)
     x_um, y_um = _pixel_size(told, options)
+    if bool(x_um) != bool(y_um):
+        side = x_um or y_um or 0.0
+        warnings.append(
+            f"channel {channel}: a pixel is {side:g} µm {'wide' if x_um else 'high'}, and nothing says how "
+            f"{'high' if x_um else 'wide'}; the same is taken"
+        )
+        x_um = y_um = side
     if x_um is None or y_um is None:
         raise InvalidDataError(
             f"{name} does not say how large a pixel of channel {channel} is (MeasurementDetail.mrf says it)",
@@ -94,7 +104,7 @@ def _pixel_size(told: DetailChannel | None, options: ReaderOptions) -> tuple[flo
         return options.pixel_size_um, options.pixel_size_um
     if told is None:
         return None, None
-    return told.pixel_size_x_um or told.pixel_size_y_um, told.pixel_size_y_um or told.pixel_size_x_um
+    return told.pixel_size_x_um, told.pixel_size_y_um
 
 
 def channel_infos(

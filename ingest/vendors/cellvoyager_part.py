@@ -11,6 +11,7 @@ from typing import Any
 from ...errors import InvalidDataError, SourceFileError
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo
+from ..moments import moment
 from ..pixels import SourceFile
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables, safe_path
 from ..readers import ReaderOptions
@@ -18,7 +19,6 @@ from .cellvoyager_files import Measurement, correction_images
 from .cellvoyager_index import Problem, Record
 from .cellvoyager_optics import acquisition_info, channel_infos, geometry_of, label_of
 from .cellvoyager_series import Acquisition, arrange, distinct, group
-from .cellvoyager_xml import moment
 
 _LIST_AT_MOST = 3
 
@@ -69,7 +69,7 @@ class Part:
             return None
 
         geometries = {
-            channel: geometry_of(channel, measurement.detail, options, partial(image_size, channel), name)
+            channel: geometry_of(channel, measurement.detail, options, partial(image_size, channel), name, warnings)
             for channel in channels
         }
         actions = measurement.setting.actions if measurement.setting else {}

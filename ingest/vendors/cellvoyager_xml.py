@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from lxml import etree
 
@@ -113,12 +112,3 @@ def positive(facts: Mapping[str, str], tag: str, where: str) -> float | None:
     """Return a fact as a number above 0, None where it is absent or not above; raises as :func:`number`."""
     value = number(facts, tag, where)
     return value if value is not None and value > 0 else None
-
-
-def moment(text: str | None) -> tuple[datetime | None, bool]:
-    """Return the moment that a text says, in UTC, and whether it named its time zone; None for no moment."""
-    try:
-        found = datetime.fromisoformat(text or "")
-        return (found.astimezone(UTC), True) if found.tzinfo else (found.replace(tzinfo=UTC), False)
-    except (ValueError, OverflowError):
-        return None, True

@@ -9,12 +9,13 @@ plates neighbouring fields lie exactly one field width apart without it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from ...errors import InvalidDataError, NotAnExportError, SourceFileError
 from ...schemas.identifiers import format_well, slug
 from ..channels import guess_roles
 from ..export import ANNOTATION_SCHEMA, PlateExport
-from ..readers import Evidence
+from ..readers import Evidence, ReaderOptions
 from ..sources import read_bytes
 from .acapella import AcapellaError
 from .acapella import parse as parse_acapella
@@ -51,6 +52,13 @@ class HarmonyReader:
 
     name = "harmony"
 
+    def __init__(self, options: ReaderOptions | None = None) -> None:
+        self._options = options or ReaderOptions()
+
+    def with_options(self, options: ReaderOptions) -> Self:
+        """Return a reader that takes the pixel size and the plate format that the user names."""
+        return type(self)(options)
+
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first bytes of an index; confidence 0 where a file of that name is something else."""
         index = _index_at(path)
@@ -76,29 +84,32 @@ class HarmonyReader:
         folders = Folders()
         index = folders.find_index(path)
         if index is not None:
-            return (_read_measurement(index, folders),)
+            return (_read_measurement(index, folders, self._options),)
         below = list(folders.find_measurements(path)) if path.is_dir() else []
         if not below:
             raise NotAnExportError(
-                f"{path} holds no Harmony index",
+                "; ".join([f"{path} holds no Harmony index", *folders.doubts]),
                 hint="Name the folder that holds Index.idx.xml or Index.xml, or the one above it.",
             )
         plates: dict[str, list[PlateExport]] = {}
-        for measurement in (_read_measurement(one, folders) for one in below):
+        for one in below:
+            measurement = _read_measurement(one, folders, self._options)
+            measurement = replace(measurement, warnings=(*folders.doubts, *measurement.warnings))
             plates.setdefault(measurement.plate_id, []).append(measurement)
-        return tuple(found[0] if len(found) == 1 else _combine(found, path.absolute()) for found in plates.values())
+        root = Path(os.path.abspath(path))  # noqa: PTH100  # links stay as the user named them
+        return tuple(found[0] if len(found) == 1 else _combine(found, root) for found in plates.values())
 
 
 def _index_at(path: Path) -> Path | None:
     """Return the index of an export, or the first of several measurements."""
-    folders = Folders()
+    folders = Folders(look_at=_LOOKED_AT)
     index = folders.find_index(path)
     if index is None and path.is_dir():
-        return next(folders.find_measurements(path, look_at=_LOOKED_AT), None)
+        return next(folders.find_measurements(path), None)
     return index
 
 
-def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
+def _read_measurement(index_path: Path, folders: Folders, options: ReaderOptions) -> PlateExport:
     """Read one index and what belongs to it."""
     layout = Layout.of(index_path, folders)
     name = str(layout.index)
@@ -109,7 +120,7 @@ def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
         raise InvalidDataError(f"{name} describes no image", hint="Export the measurement with its images.")
     plate = index.plates[0]
     warnings: list[str] = []
-    found = read_planes(index, plate, layout, name, warnings)
+    found = read_planes(index, plate, layout, name, warnings, plate_format=options.plate_format)
     layouts, profiles = layout.companions()
     flatfields = _flatfields(index, profiles, layout, warnings)
     channels = channel_infos(index, found.channel_ids, flatfields, found.z_offsets_um, name, warnings)
@@ -122,6 +133,7 @@ def _read_measurement(index_path: Path, folders: Folders) -> PlateExport:
         ended_at=_latest(found.planes),
         z_step_um=found.z_step_um,
         time_interval_s=found.time_interval_s,
+        pixel_size_um=options.pixel_size_um,
     )
     channels, about_roles = guess_roles(channels)
     annotation = _annotation(layouts, layout, found.n_rows, found.n_columns, warnings)
@@ -168,7 +180,8 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
         if (other.n_rows, other.n_columns) != (first.n_rows, first.n_columns):
             raise InvalidDataError(
                 f"{first.root} and {other.root} both measure plate {first.plate_id}, one of {first.n_rows} × "
-                f"{first.n_columns} wells and one of {other.n_rows} × {other.n_columns}"
+                f"{first.n_columns} wells and one of {other.n_rows} × {other.n_columns}",
+                hint="Read the measurements one by one, or say which plate it was: --plate-format 8x12.",
             )
     of_id: dict[str, str] = {}
     copies = []
@@ -178,6 +191,10 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
             copies.append(f"{of_id[measurement_id]} and {one.root} hold the same measurement; both are kept")
     prefixes = [Path(m.root).relative_to(root).as_posix() for m in ordered]
     numbered = list(enumerate(zip(ordered, prefixes, strict=True), start=1))
+    annotation, differing = _together(list(zip(prefixes, (m.annotation for m in ordered), strict=True)))
+    types = {m.plate_type for m in ordered} - {None}
+    if len(types) > 1:
+        differing.append(f"measurements call the plate's type {', '.join(sorted(map(repr, types)))}; the first counts")
 
     def below(table: pa.Table, number: int, prefix: str) -> pa.Table:
         position = table.schema.get_field_index("acquisition_id")
@@ -193,14 +210,42 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
     return replace(
         first,
         root=str(root),
+        plate_type=next((m.plate_type for m in ordered if m.plate_type), None),
         acquisitions=tuple(replace(m.acquisitions[0], acquisition_id=n) for n, (m, _) in numbered),
         channels=tuple(replace(c, acquisition_id=n) for n, (m, _) in numbered for c in m.channels),
         planes=pa.concat_tables([below(m.planes, n, p) for n, (m, p) in numbered]),
         fields=pa.concat_tables([below(m.fields, n, p) for n, (m, p) in numbered]),
-        annotation=next((m.annotation for m in ordered if m.annotation.num_rows), first.annotation),
+        annotation=annotation,
         metadata_files=tuple(f"{p}/{f}" for _, (m, p) in numbered for f in m.metadata_files),
-        warnings=(*(f"{p}: {w}" for _, (m, p) in numbered for w in m.warnings), *copies),
+        warnings=(*(f"{p}: {w}" for _, (m, p) in numbered for w in m.warnings), *copies, *differing),
     )
+
+
+def _together(tables: Sequence[tuple[str, pa.Table]]) -> tuple[pa.Table, list[str]]:
+    """Return the annotation of several measurements as one, and what differs.
+
+    A layer that they give a well in different ways is kept once for each of them, with its folder behind its name.
+    """
+    told: dict[str, dict[str, dict[str, str]]] = {}
+    for prefix, table in tables:
+        for row in table.to_pylist():
+            told.setdefault(row["layer"], {}).setdefault(prefix, {})[row["well_id"]] = row["value"]
+    rows: list[tuple[str, str, str]] = []
+    differing = []
+    for layer, by_folder in told.items():
+        wells = dict(item for values in reversed(by_folder.values()) for item in values.items())
+        if all(wells[well] == value for values in by_folder.values() for well, value in values.items()):
+            rows += [(well, layer, value) for well, value in sorted(wells.items())]
+            continue
+        names = [f"{layer} ({prefix})" for prefix in by_folder]
+        differing.append(
+            f"measurements differ in the layer {layer!r} of their assay layouts: kept as {', '.join(names)}"
+        )
+        for name, values in zip(names, by_folder.values(), strict=True):
+            rows += [(well, name, value) for well, value in sorted(values.items())]
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    names_of = ("well_id", "layer", "value")
+    return pa.table(dict(zip(names_of, columns, strict=True)), schema=ANNOTATION_SCHEMA), differing
 
 
 def _flatfields(

@@ -9,10 +9,11 @@ from typing import Any
 
 from ...errors import InvalidDataError
 from ..export import AcquisitionInfo, ChannelInfo
+from ..moments import moment
+from ..units import to_ms, to_um
 from .harmony_index import HarmonyIndex
-from .harmony_planes import DAMAGED, LARGEST, METRES_TO_UM, moment, scale
+from .harmony_planes import DAMAGED, LARGEST, scale
 
-_SECONDS_TO_MS = {"s": 1e3, "ms": 1.0}
 _MODELS = {"phenix": "Opera Phenix", "sonata": "Operetta CLS", "operetta": "Operetta"}
 _CONTRAST = {"fluorescence": "fluorescence", "brightfield": "brightfield", "digitalphasecontrast": "digital_phase"}
 _MODALITY = {"nonconfocal": "widefield", "nipkowconfocal": "spinning_disk_confocal", "confocal": "confocal"}
@@ -63,7 +64,10 @@ def channel_infos(
     InvalidDataError
         A fact that should be a number is none, or none that can be.
     """
-    to_ms = scale(index, "ExposureTime", _SECONDS_TO_MS, "s", name)
+    ms = scale(index, "ExposureTime", to_ms, "s", name)
+    excitation, emission = (
+        scale(index, tag, to_um, "nm", name) * 1e3 for tag in ("MainExcitationWavelength", "MainEmissionWavelength")
+    )
     found = []
     for position, channel_id in enumerate(channel_ids):
         facts = index.channels.get(channel_id, {})
@@ -79,9 +83,9 @@ def channel_infos(
                 name=facts.get("ChannelName") or f"Channel {channel_id}",
                 vendor_id=channel_id,
                 # 0 nm is Harmony's way to say that transmitted light has no emission.
-                excitation_nm=number(facts, "MainExcitationWavelength", where) or None,
-                emission_nm=number(facts, "MainEmissionWavelength", where) or None,
-                exposure_ms=None if exposure is None else round(exposure * to_ms, 6),
+                excitation_nm=(number(facts, "MainExcitationWavelength", where) or 0) * excitation or None,
+                emission_nm=(number(facts, "MainEmissionWavelength", where) or 0) * emission or None,
+                exposure_ms=None if exposure is None else round(exposure * ms, 6),
                 excitation_power=number(facts, "ExcitationPower", where),
                 contrast_method=_CONTRAST.get(kind.replace(" ", "").lower(), "other") if kind else None,
                 acquisition_mode=facts.get("AcquisitionType"),
@@ -114,8 +118,9 @@ def acquisition_info(
     ended_at: datetime | None,
     z_step_um: float | None,
     time_interval_s: float | None,
+    pixel_size_um: float | None,
 ) -> AcquisitionInfo:
-    """Return the measurement, as acquisition 1.
+    """Return the measurement, as acquisition 1; ``pixel_size_um`` of the user stands above the index's.
 
     Raises
     ------
@@ -143,8 +148,8 @@ def acquisition_info(
         acquisition_id=1,
         height=height,
         width=width,
-        pixel_size_x_um=_pixel_size(index, facts, "ImageResolutionX", name),
-        pixel_size_y_um=_pixel_size(index, facts, "ImageResolutionY", name),
+        pixel_size_x_um=pixel_size_um or _pixel_size(index, facts, "ImageResolutionX", name),
+        pixel_size_y_um=pixel_size_um or _pixel_size(index, facts, "ImageResolutionY", name),
         z_step_um=z_step_um,
         measurement_id=plate.get("MeasurementID"),
         name=plate.get("Name"),
@@ -163,7 +168,13 @@ def acquisition_info(
 
 
 def _agreed(
-    index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str, *, most: float = LARGEST
+    index: HarmonyIndex,
+    facts: Mapping[str, Mapping[str, str]],
+    tag: str,
+    name: str,
+    *,
+    most: float = LARGEST,
+    hint: str | None = None,
 ) -> float:
     """Return a positive number that every channel and image must share."""
     values = {f"channel {c}": number(f, tag, f"{name}: channel {c}", most=most) for c, f in facts.items()}
@@ -173,7 +184,7 @@ def _agreed(
             values[where] = number({tag: conflict.other}, tag, f"{name}: {where}", most=most)
     known = {where: value for where, value in values.items() if value is not None}
     if not known or min(known.values()) <= 0:
-        raise InvalidDataError(f"{name} says no {tag} above 0 for its channels")
+        raise InvalidDataError(f"{name} says no {tag} above 0 for its channels", hint=hint)
     if max(known.values()) > min(known.values()) * (1 + _SAME):
         shown = ", ".join(f"{where} {value:g}" for where, value in known.items())
         raise InvalidDataError(
@@ -184,7 +195,8 @@ def _agreed(
 
 
 def _pixel_size(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:
-    size = _agreed(index, facts, tag, name) * scale(index, tag, METRES_TO_UM, "m", name)
+    size = _agreed(index, facts, tag, name, hint="Give the side of a pixel in µm: --pixel-size UM.")
+    size *= scale(index, tag, to_um, "m", name)
     least, most = _PIXEL_SIZES_UM
     if not least <= size <= most:
         raise InvalidDataError(f"{name}: {tag} is {size:g} µm a pixel, no microscope's", hint=DAMAGED)

@@ -8,7 +8,6 @@ is asked for by itself, since a plate has tens of thousands and the disk is ofte
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from ...errors import SourceFileError, StorageError
+from ...errors import StorageError
+from ..planes import file_size
 
 #: In the order in which they are preferred when a folder holds several.
 INDEX_NAMES = ("index.idx.xml", "index.xml", "index.ref.xml")
@@ -28,8 +28,6 @@ _INDEX_FOLDERS = (*_IMAGE_FOLDERS, "index")
 _ARCHIVE_FOLDERS = ("hs", "archive", *_IMAGE_FOLDERS)
 _LAYOUT_FOLDERS = ("assaylayout", "assaylayouts")
 _PROFILE_FOLDERS = ("ffc_profile", "flatfieldcorrection")
-_DRIVE_OR_SCHEME = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _WELL = re.compile(r"(r\d+c\d+)f\d+p", re.IGNORECASE)
 _WELL_FOLDER = re.compile(r"r\d+c\d+", re.IGNORECASE)
 
@@ -40,10 +38,20 @@ def _absolute(path: Path) -> Path:
 
 
 class Folders:
-    """Folders that were looked into, each listed once, however often it is asked about."""
+    """Folders that were looked into, each listed once, however often it is asked about.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    look_at
+        To tell quickly whether there is a measurement: look into so many folders of a folder, and take one that cannot
+        be listed for empty.
+    """
+
+    def __init__(self, *, look_at: int | None = None) -> None:
         self._known: dict[Path, list[os.DirEntry[str]]] = {}
+        self._look_at = look_at
+        #: Folders that look like an index's and were not understood, for whoever reads.
+        self.doubts: list[str] = []
 
     def entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """List a folder by name; nothing where there is none.
@@ -61,7 +69,9 @@ class Folders:
             except (FileNotFoundError, NotADirectoryError):
                 self._known[folder] = []
             except OSError as error:
-                raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+                if self._look_at is None:
+                    raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+                self._known[folder] = []
         return self._known[folder]
 
     def subfolders(self, folder: Path, names: tuple[str, ...]) -> list[Path]:
@@ -86,26 +96,17 @@ class Folders:
             return self._named_index(above) or self._index_below(above, ("index",))
         return below
 
-    def find_measurements(self, path: Path, look_at: int | None = None) -> Iterator[Path]:
-        """Give the indexes of the measurement folders below ``path``, or in an archive there, by folder name.
+    def find_measurements(self, path: Path) -> Iterator[Path]:
+        """Give the indexes of the measurement folders below ``path``, or in an archive there, by folder name."""
+        for below in self._below(path):
+            index = self.find_index(below)
+            if index is not None:
+                yield index
+            elif below.name.lower() in _ARCHIVE_FOLDERS:
+                yield from (found for inner in self._below(below) if (found := self.find_index(inner)) is not None)
 
-        Parameters
-        ----------
-        path
-            The folder above the measurements.
-        look_at
-            Give up after so many folders.
-        """
-        for entry in islice((e for e in self.entries(path) if e.is_dir()), look_at):
-            # A folder that may not be looked into is none of ours.
-            with contextlib.suppress(StorageError):
-                below = path / entry.name
-                index = self.find_index(below)
-                if index is not None:
-                    yield index
-                elif entry.name.lower() in _ARCHIVE_FOLDERS:
-                    inner = islice((e for e in self.entries(below) if e.is_dir()), look_at)
-                    yield from (found for e in inner if (found := self.find_index(below / e.name)) is not None)
+    def _below(self, path: Path) -> Iterator[Path]:
+        return islice((path / e.name for e in self.entries(path) if e.is_dir()), self._look_at)
 
     def _named_index(self, folder: Path) -> Path | None:
         entries = self.entries(folder)
@@ -117,35 +118,13 @@ class Folders:
         if folder.name.lower() != "index":
             return None
         found = [e.name for e in self.entries(folder) if e.name.lower().endswith(".xml") and e.is_file()]
+        if len(found) > 1:
+            self.doubts.append(f"{folder} holds {len(found)} XML files, none called Index.xml; it is not read")
         return folder / found[0] if len(found) == 1 else None
 
     def _index_below(self, path: Path, names: tuple[str, ...]) -> Path | None:
         found = (self._named_index(f) or self._archived_index(f) for f in self.subfolders(path, names))
         return next((index for index in found if index is not None), None)
-
-
-def check_url(url: str, index: str, image_id: str) -> None:
-    """Refuse a URL that leaves the export.
-
-    Raises
-    ------
-    SourceFileError
-        For an absolute path, a drive, a scheme, a backslash, ``..`` or a control character.
-    """
-    bad = (
-        "an absolute path" if url.startswith("/")
-        else "a backslash" if "\\" in url
-        else "a drive or a scheme" if _DRIVE_OR_SCHEME.match(url)
-        else "a control character" if _CONTROL.search(url)
-        else "'..'" if ".." in url.split("/")
-        else "no file name" if url.endswith("/")
-        else None
-    )  # fmt: skip
-    if bad:
-        raise SourceFileError(
-            f"{index}: image {image_id} has the URL {url!r}, with {bad}; URLs must stay inside the export",
-            hint="Harmony writes relative URLs only; do not ingest an index from a source you distrust.",
-        )
 
 
 def _is_well_folder(entry: os.DirEntry[str]) -> bool:
@@ -198,7 +177,7 @@ class Layout:
         """List a folder, the first time: its files with their bytes, and the folders of wells in it."""
         if folder not in self._listings:
             entries = self._folders.entries(folder)
-            self._listings[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
+            self._listings[folder] = {e.name: size for e in entries if (size := file_size(e)) is not None}
             self._folded[folder] = {name.lower(): name for name in self._listings[folder]}
             self._wells[folder] = {e.name.lower(): folder / e.name for e in entries if _is_well_folder(e)}
             self._prefixes[folder] = "" if folder == self.root else self.relative(folder) + "/"

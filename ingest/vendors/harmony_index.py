@@ -29,6 +29,11 @@ CHANNEL_TAGS = (
     "MainExcitationWavelength", "MainEmissionWavelength", "ObjectiveMagnification", "ObjectiveNA", "ExposureTime",
     "ExcitationPower",
 )  # fmt: skip
+#: Tags with a unit that is looked at.
+_MEASURED = frozenset((
+    "PositionX", "PositionY", "PositionZ", "MeasurementTimeOffset", "ImageResolutionX", "ImageResolutionY",
+    "ExposureTime", "MainExcitationWavelength", "MainEmissionWavelength",
+))  # fmt: skip
 _HARMONY_ROOT = "EvaluationInputData"
 
 
@@ -47,7 +52,8 @@ class HarmonyIndex:
 
     ``images`` has one list per name of :data:`IMAGE_TAGS`, all of one length. ``channels`` maps ``ChannelID`` to the
     channel's facts and ``conflicts`` ``(ChannelID, tag)`` to the first disagreement about one. ``units`` maps a tag to
-    its ``Unit``. ``promised`` counts the images that the well list names.
+    its ``Unit``, and ``mixed_units`` to another one that it has elsewhere. ``promised`` counts the images that the well
+    list names.
     """
 
     root: XmlRoot
@@ -57,6 +63,7 @@ class HarmonyIndex:
     flatfields: dict[str, str]
     images: dict[str, list[str | None]]
     units: dict[str, str]
+    mixed_units: dict[str, str] = field(default_factory=dict)
     conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
     promised: int = 0
 
@@ -111,6 +118,7 @@ class _ImageColumns:
     def __init__(self) -> None:
         self.columns: dict[str, list[str | None]] = {tag: [] for tag in IMAGE_TAGS}
         self.units: dict[str, str] = {}
+        self.mixed_units: dict[str, str] = {}
         self.facts: dict[str, dict[str, str]] = {}
         self.conflicts: dict[tuple[str, str], Conflict] = {}
         self._names: dict[str, str] = {}
@@ -125,6 +133,7 @@ class _ImageColumns:
             local = names.get(tag)
             if local is None:
                 local = names[tag] = local_name(child)
+            if local in _MEASURED:
                 self.note_unit(local, child)
             values[local] = child.text
         get = values.get
@@ -137,10 +146,10 @@ class _ImageColumns:
             self._new_facts(key, get("id") or "?")
 
     def note_unit(self, tag: str, element: etree._Element) -> None:
-        """Keep the unit that the first element of a name has."""
+        """Keep the unit that the first element of a name has, and one that differs."""
         unit = element.get("Unit")
-        if unit is not None:
-            self.units.setdefault(tag, unit)
+        if unit is not None and self.units.setdefault(tag, unit) != unit:
+            self.mixed_units.setdefault(tag, unit)
 
     def _new_facts(self, key: tuple[str | None, ...], image_id: str) -> None:
         channel = (key[0] or "").strip()
@@ -209,6 +218,7 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
         flatfields=entries.flatfields,
         images=images.columns,
         units=images.units,
+        mixed_units=images.mixed_units,
         conflicts=images.conflicts,
         promised=promised,
     )

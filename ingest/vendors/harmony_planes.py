@@ -7,9 +7,8 @@ the first image that is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,12 @@ import pyarrow as pa
 from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
 from ..export import FIELDS_SCHEMA, PLANES_SCHEMA
-from .harmony_files import Layout, check_url
+from ..moments import moment
+from ..planes import complete_plate_size, safe_path
+from ..units import to_ms, to_um
+from .harmony_files import Layout
 from .harmony_index import HarmonyIndex
 
-METRES_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
-#: Plate formats, smallest first, for an index that does not say its own.
-_PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 #: Arrays are made as long as the largest plane or time point: one far from all others, or starting beyond this, is a
 #: damaged number.
 _LATEST_START = 10_000
@@ -75,31 +74,35 @@ class _Images:
         return _Images(*(getattr(self, name)[order] for name in self.__slots__))
 
 
-def scale(index: HarmonyIndex, tag: str, units: Mapping[str, float], default: str, name: str) -> float:
-    """Return the factor from the unit that the index gives a tag.
+def scale(
+    index: HarmonyIndex, tag: str, factor: Callable[[str | None], float | None], default: str, name: str
+) -> float:
+    """Return the factor from the unit that the index gives a tag, by :func:`~..units.to_um` or its like.
 
     Raises
     ------
     InvalidDataError
-        The unit is not one of ``units``.
+        It is no such unit, or elements differ in it.
     """
     unit = index.units.get(tag) or default
-    if unit not in units:
-        raise InvalidDataError(f"{name}: {tag} is in {unit!r}; known units are {', '.join(units)}")
-    return units[unit]
-
-
-def moment(text: str | None) -> tuple[datetime | None, bool]:
-    """Return the moment that a text says, in UTC, and whether it named its time zone; ``None`` for no moment."""
-    try:
-        found = datetime.fromisoformat(text or "")
-        return (found.astimezone(UTC), True) if found.tzinfo else (found.replace(tzinfo=UTC), False)
-    except (ValueError, OverflowError):
-        return None, True
+    if tag in index.mixed_units:
+        raise InvalidDataError(
+            f"{name}: {tag} is in {unit!r} here and in {index.mixed_units[tag]!r} there", hint=DAMAGED
+        )
+    found = factor(unit)
+    if found is None:
+        raise InvalidDataError(f"{name}: {tag} is in {unit!r}, which is no unit that a microscope uses", hint=DAMAGED)
+    return found
 
 
 def read_planes(
-    index: HarmonyIndex, plate: Mapping[str, str], layout: Layout, name: str, warnings: list[str]
+    index: HarmonyIndex,
+    plate: Mapping[str, str],
+    layout: Layout,
+    name: str,
+    warnings: list[str],
+    *,
+    plate_format: tuple[int, int] | None = None,
 ) -> Planes:
     """Return the planes and fields of an index, with their files located.
 
@@ -115,6 +118,8 @@ def read_planes(
         What to call the index in messages.
     warnings
         Gets what is odd and not wrong.
+    plate_format
+        Rows and columns that the user names; they stand above the index's.
 
     Raises
     ------
@@ -124,7 +129,7 @@ def read_planes(
         A URL leaves the export.
     """
     images = _numbers_of(index, name)
-    n_rows, n_columns = _plate_size(index, plate, images, name, warnings)
+    n_rows, n_columns = _plate_size(index, plate, images, name, warnings, plate_format)
     files, sizes = _files(index, layout, name, warnings)
     channels, channel_index = np.unique(images.channel, return_inverse=True)
     order = np.lexsort((images.plane, channel_index, images.timepoint, images.field, images.column, images.row))
@@ -254,16 +259,21 @@ def _first_timepoint(index: HarmonyIndex) -> int:
 
 
 def _plate_size(
-    index: HarmonyIndex, plate: Mapping[str, str], images: _Images, name: str, warnings: list[str]
+    index: HarmonyIndex,
+    plate: Mapping[str, str],
+    images: _Images,
+    name: str,
+    warnings: list[str],
+    given: tuple[int, int] | None,
 ) -> tuple[int, int]:
     try:
-        n_rows, n_columns = int(plate.get("PlateRows", 0)), int(plate.get("PlateColumns", 0))
+        told = int(plate.get("PlateRows", 0)), int(plate.get("PlateColumns", 0))
     except ValueError as error:
         raise InvalidDataError(f"{name}: rows or columns of the plate are no whole numbers: {error}") from error
-    if not n_rows or not n_columns:
-        used = (int(images.row.max()), int(images.column.max()))
-        n_rows, n_columns = next((p for p in _PLATES if p[0] >= used[0] and p[1] >= used[1]), _PLATES[-1])
-        warnings.append(f"the index does not say the size of the plate; {n_rows} × {n_columns} holds its wells")
+    if given is not None and all(told) and told != given:
+        warnings.append(f"the index says {told[0]} × {told[1]} wells; {given[0]} × {given[1]} was given")
+    last = int(images.row.max()), int(images.column.max())
+    n_rows, n_columns = given or complete_plate_size(told, last, "the index", warnings)
     if not (0 < n_rows <= MAX_ROWS and 0 < n_columns <= MAX_COLUMNS):
         raise InvalidDataError(f"{name}: a plate of {n_rows} × {n_columns} wells; 32 × 48 is the largest there is")
     outside = (images.row < 1) | (images.row > n_rows) | (images.column < 1) | (images.column > n_columns)
@@ -308,15 +318,15 @@ def _lengths(index: HarmonyIndex, tag: str, name: str) -> _Floats:
     values = _column(index, tag, pa.float64(), name)
     if values is None:
         return np.full(len(index.images["id"]), np.nan)
-    to_um = scale(index, tag, METRES_TO_UM, "m", name)
+    factor = scale(index, tag, to_um, "m", name)
     values = np.where(np.isfinite(values), values, np.nan)
-    far = np.abs(values) > _FARTHEST_UM / to_um
+    far = np.abs(values) > _FARTHEST_UM / factor
     if far.any():
         at = int(np.argmax(far))
         raise InvalidDataError(
             f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, more than 10 m away", hint=DAMAGED
         )
-    return np.round(values * to_um, 6)
+    return np.round(values * factor, 6)
 
 
 def _z_offsets(at: _Images, channel: _Ints, z_um: _Floats) -> dict[int, float]:
@@ -354,7 +364,8 @@ def _time_interval(
     offset = _column(index, "MeasurementTimeOffset", pa.float64(), name)
     if offset is None:
         return None
-    offset = np.where(np.abs(offset) < LARGEST, offset, np.nan)
+    to_seconds = scale(index, "MeasurementTimeOffset", to_ms, "s", name) / 1e3
+    offset = np.where(np.abs(offset) < LARGEST, offset * to_seconds, np.nan)
     starts = np.flatnonzero(new_field | np.append(True, np.diff(at.timepoint) != 0))
     follows = (np.diff(at.timepoint[starts]) == 1) & ~new_field[starts][1:]
     steps = np.diff(offset[order][starts])[follows]
@@ -367,8 +378,7 @@ def _files(index: HarmonyIndex, layout: Layout, name: str, warnings: list[str]) 
     for position, url in enumerate(index.images["URL"]):
         if not url:
             raise InvalidDataError(f"{name}: image {_label(index, position)} has no URL")
-        check_url(url, name, _label(index, position))
-        urls.append(url)
+        urls.append(safe_path(url, f"{name}: image {_label(index, position)}"))
     states = index.images["State"]
     odd = [i for i, state in enumerate(states) if state is not None and state.lower() != "ok"]
     if odd:

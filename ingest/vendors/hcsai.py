@@ -11,27 +11,31 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from ...errors import CytolakeError, InvalidDataError, NotAnExportError
+from ...errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
+from ..pixels import SourceFile
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables, safe_path
 from ..readers import Evidence, ReaderOptions
-from ..sources import read_bytes
-from .hcsai_files import Jdce, Protocol, parse_image_rows, parse_jdce, parse_protocol
+from ..sources import glance, list_folder, read_bytes
+from .hcsai_files import Jdce, Protocol, name_wells, parse_image_rows, parse_jdce, parse_protocol
 from .hcsai_parts import STACKS, Experiment, Part, channels, parts
 
 _JDCE, _PROTOCOL = ".jdce", ".mxprotocol"
 _MONTAGE = "experiment_montage"
 _EXPERIMENT = "experiment"
+#: What ``detect`` looks at, at most: entries of a folder, and folders.
 _MOST_ENTRIES, _MOST_RUNS = 10_000, 200
+#: Images whose headers are tried to see how large they are.
+_TRIED_IMAGES = 3
 #: Seconds since 1970 of years that the instrument can have seen: 2001 to 2286.
 _EPOCH_S = (1e9, 1e10)
 _HINT = "Name the folder of the acquisition, with its .mxprotocol file and experiment folders."
@@ -51,7 +55,7 @@ class HcsAiReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first ``.jdce``; confidence 0 where a file of that name is something else."""
-        index = next(_jdce_files(path), None)
+        index = next(_jdce_files(path, bounded=True), None)
         if index is None:
             return None
         try:
@@ -90,7 +94,7 @@ class HcsAiReader:
         for number, part in enumerate(recorded, start=1):
             _tell(part, number, tables, warnings)
         jdce = experiments[0].jdce
-        built = tables.build(self._plate_size(jdce), warnings)
+        built = tables.build(self._plate_size(jdce, warnings), warnings)
         name = Path(experiments[0].files[0]).stem
         said: list[str] = []
         with_roles: list[ChannelInfo] = []
@@ -99,7 +103,7 @@ class HcsAiReader:
             own, about = guess_roles(channels(part, number, protocol))
             with_roles += own
             said += [warning for warning in about if warning not in said]
-            acquisitions.append(self._acquisition(part, number, built, protocol, len(recorded) > 1, warnings))
+            acquisitions.append(self._acquisition(part, number, built, files, protocol, len(recorded) > 1, warnings))
         return PlateExport(
             reader=self.name,
             vendor="Molecular Devices ImageXpress HCS.ai",
@@ -119,14 +123,23 @@ class HcsAiReader:
             warnings=(*warnings, *said),
         )
 
-    def _plate_size(self, jdce: Jdce) -> tuple[int, int] | None:
+    def _plate_size(self, jdce: Jdce, warnings: list[str]) -> tuple[int | None, int | None] | None:
         if self._options.plate_format is not None:
             return self._options.plate_format
-        rows, columns = jdce.n_rows, jdce.n_columns
-        return (rows, columns) if rows and columns and rows <= MAX_ROWS and columns <= MAX_COLUMNS else None
+        if (jdce.n_rows or 0) > MAX_ROWS or (jdce.n_columns or 0) > MAX_COLUMNS:
+            warnings.append(f"the .jdce says a plate of {jdce.n_rows} × {jdce.n_columns} wells, which there is not")
+            return None
+        return jdce.n_rows, jdce.n_columns
 
     def _acquisition(
-        self, part: Part, number: int, built: BuiltPlanes, protocol: Protocol, several: bool, warnings: list[str]
+        self,
+        part: Part,
+        number: int,
+        built: BuiltPlanes,
+        files: ExportFiles,
+        protocol: Protocol,
+        several: bool,
+        warnings: list[str],
     ) -> AcquisitionInfo:
         jdce, where = part.experiment.jdce, part.experiment.files[0]
         size = jdce.pixel_size_um
@@ -136,10 +149,7 @@ class HcsAiReader:
             raise InvalidDataError(
                 f"{where} does not say how large pixels are", hint="Give their side in µm: --pixel-size UM"
             )
-        shapes = Counter((r.height, r.width) for r in part.rows if r.height and r.width)
-        height, width = shapes.most_common(1)[0][0] if shapes else (jdce.height, jdce.width)
-        if not height or not width:
-            raise InvalidDataError(f"{where} and its images do not say how large the images are")
+        height, width = _image_size(part, number, built, files, warnings)
         step = None
         if part.z_mode == "stack":
             told = {w.z_step_um for w in jdce.wavelengths if w.index in part.waves} - {None} or {jdce.z_step_um}
@@ -176,20 +186,63 @@ def _modality(light_path: str | None) -> str | None:
     return "spinning_disk_confocal" if text.startswith("confocal") else "widefield" if text == "widefield" else None
 
 
-def _list(folder: Path) -> list[tuple[str, bool]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((e.name, e.is_dir()) for e in islice(entries, _MOST_ENTRIES) if not e.name.startswith("."))
-    except OSError:
-        return []
+def _image_size(
+    part: Part, number: int, built: BuiltPlanes, files: ExportFiles, warnings: list[str]
+) -> tuple[int, int]:
+    """Return rows and columns of an image: as the files have them, where the tables say otherwise.
+
+    Raises
+    ------
+    InvalidDataError
+        No file can be read, and nothing says it.
+    """
+    jdce, where = part.experiment.jdce, part.experiment.files[0]
+    shapes = Counter((r.height, r.width) for r in part.rows if r.height and r.width)
+    told = {"its table": shapes.most_common(1)[0][0]} if shapes else {}
+    if jdce.height and jdce.width and part.experiment.folder.lower() != _MONTAGE:
+        told["its camera"] = (jdce.height, jdce.width)
+    if len(shapes) > 1:
+        listed = ", ".join(f"{count} of {h} × {w}" for (h, w), count in shapes.most_common(3))
+        warnings.append(f"{where}: the table has images of several sizes ({listed}); the first is recorded")
+    own = built.planes["acquisition_id"].to_pylist()
+    there = (
+        file
+        for file, size, of in zip(built.planes["file"].to_pylist(), built.planes["size"].to_pylist(), own, strict=True)
+        if of == number and size is not None
+    )
+    for _, file in zip(range(_TRIED_IMAGES), there, strict=False):
+        try:
+            with closing(SourceFile(files.root / str(file))) as source:
+                told = {f"the image {file}": source.plane_format()[0], **told}
+        except (SourceFileError, StorageError):
+            continue
+        break
+    known = [(shape[0], shape[1]) for shape in told.values() if shape[0] and shape[1]]
+    if not known:
+        raise InvalidDataError(f"{where} and its images do not say how large the images are")
+    # Some say the camera's own pixels, of which several are binned into one of an image.
+    same = {known[0], (known[0][0] * (jdce.binning or 1), known[0][1] * (jdce.binning or 1))}
+    if not same.issuperset(known):
+        listed = ", ".join(f"{who} {shape[0]} × {shape[1]}" for who, shape in told.items())
+        warnings.append(f"{where}: sizes of images differ ({listed}); the first is recorded, check the size of pixels")
+    return known[0]
 
 
-def _jdce_in(folder: Path) -> list[Path]:
-    return [folder / name for name, is_folder in _list(folder) if not is_folder and name.lower().endswith(_JDCE)]
+def _jdce_files(path: Path, *, bounded: bool = False) -> Iterator[Path]:
+    """Give the ``.jdce`` files of the acquisitions at a path, outermost folders first.
 
+    Parameters
+    ----------
+    path
+        A ``.jdce``, an ``.mxprotocol``, the folder of an acquisition, or one with several.
+    bounded
+        To tell quickly whether there is one: look into so many folders, at so many entries, and pass over what cannot
+        be listed.
+    """
 
-def _jdce_files(path: Path) -> Iterator[Path]:
-    """Give the ``.jdce`` files of the acquisitions at a path, outermost folders first."""
+    def listed(folder: Path) -> list[os.DirEntry[str]]:
+        return glance(folder, _MOST_ENTRIES) if bounded else list_folder(folder)
+
     if path.is_file():
         if path.name.lower().endswith(_JDCE):
             yield path
@@ -197,17 +250,22 @@ def _jdce_files(path: Path) -> Iterator[Path]:
         if not path.name.lower().endswith(_PROTOCOL):
             return
         path = path.parent
-    yield from _jdce_of_run(path)
-    for name, is_folder in _list(path)[:_MOST_RUNS]:
-        if is_folder and not name.lower().startswith(_EXPERIMENT):
-            yield from _jdce_of_run(path / name)
+    yield from _jdce_of_run(path, listed)
+    below = [e.name for e in listed(path) if e.is_dir() and not e.name.lower().startswith(_EXPERIMENT)]
+    for name in below[: _MOST_RUNS if bounded else None]:
+        yield from _jdce_of_run(path / name, listed)
 
 
-def _jdce_of_run(folder: Path) -> Iterator[Path]:
-    yield from _jdce_in(folder)
-    for name, is_folder in _list(folder):
-        if is_folder and name.lower().startswith(_EXPERIMENT):
-            yield from _jdce_in(folder / name)
+def _jdce_of_run(folder: Path, listed: Callable[[Path], list[os.DirEntry[str]]]) -> Iterator[Path]:
+    here = listed(folder)
+    yield from _jdce_in(folder, here)
+    for entry in here:
+        if entry.is_dir() and entry.name.lower().startswith(_EXPERIMENT):
+            yield from _jdce_in(folder / entry.name, listed(folder / entry.name))
+
+
+def _jdce_in(folder: Path, entries: list[os.DirEntry[str]]) -> list[Path]:
+    return [folder / e.name for e in entries if e.name.lower().endswith(_JDCE) and not e.is_dir()]
 
 
 def _runs(path: Path) -> list[Path]:
@@ -248,10 +306,15 @@ def _experiment(files: ExportFiles, folder: str, jdce_file: str, warnings: list[
             f"{files.root / jdce_file} names {next(n for n, s in named if s is None)}, which is not there",
             hint="Copy all files of the experiment folder.",
         )
+    pattern = re.compile(rf"{re.escape(prefix)}image_metadata[^/]*\.csv", re.IGNORECASE)
+    tables = [file for file in files if pattern.fullmatch(file)]
     if not named:
-        pattern = re.compile(rf"{re.escape(prefix)}image_metadata[^/]*\.csv", re.IGNORECASE)
-        there = [file for file in files if pattern.fullmatch(file)]
+        there = tables
+    elif unnamed := [file for file in tables if file not in there]:
+        warnings.append(f"{jdce_file} does not name {', '.join(unnamed)}; what these describe is left out")
     rows = tuple(r for name in there for r in parse_image_rows(read_bytes(files.root / name), str(files.root / name)))
+    rows = name_wells(rows, warnings)
+    warnings += [f"{jdce_file}: {note}" for note in jdce.notes]
     if not rows:
         raise InvalidDataError(f"{files.root / folder} describes no image", hint="Copy its image_metadata CSV files.")
     if not jdce.is_complete:
@@ -260,9 +323,12 @@ def _experiment(files: ExportFiles, folder: str, jdce_file: str, warnings: list[
 
 
 def _protocol(files: ExportFiles, warnings: list[str]) -> tuple[Protocol, str | None]:
-    file = next((f for f in files if f.lower().endswith(_PROTOCOL) and "/" not in f), None)
-    if file is None:
+    there = [f for f in files if f.lower().endswith(_PROTOCOL) and "/" not in f]
+    if not there:
         return Protocol(), None
+    file = there[0]
+    if len(there) > 1:
+        warnings.append(f"there are several protocols, {', '.join(there)}; the first is used")
     try:
         return parse_protocol(read_bytes(files.root / file), file), file
     except InvalidDataError as error:
@@ -274,7 +340,6 @@ def _tell(part: Part, number: int, tables: PlaneTables, warnings: list[str]) -> 
     index = {wave: position for position, wave in enumerate(part.waves)}
     prefix = f"{part.experiment.folder}/" if part.experiment.folder else ""
     for row in part.rows:
-        where = f"{part.experiment.files[-1]}, line {row.line}"
         tables.add(
             acquisition_id=number,
             row=row.row,
@@ -283,14 +348,15 @@ def _tell(part: Part, number: int, tables: PlaneTables, warnings: list[str]) -> 
             timepoint=row.timepoint,
             z=row.z_index if part.z_mode == "stack" else 0,
             channel_index=index[row.wavelength],
-            file=prefix + safe_path(f"{row.folder}/{row.file}" if row.folder else row.file, where),
+            file=prefix + safe_path(f"{row.folder}/{row.file}" if row.folder else row.file, row.where),
             x_um=row.offset_x_um,
             y_um=row.offset_y_um,
             z_um=row.z_um,
             acquired_at=_moment(row.timestamp_s),
         )
-    if any(row.offset_x_um is None or row.offset_y_um is None for row in part.rows):
-        warnings.append(f"{part.experiment.files[-1]} does not give the place of every field")
+    placeless = next((row for row in part.rows if row.offset_x_um is None or row.offset_y_um is None), None)
+    if placeless is not None:
+        warnings.append(f"{placeless.where}: the table does not give the place of every field")
 
 
 def _moment(seconds: float | None) -> datetime | None:

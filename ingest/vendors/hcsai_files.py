@@ -6,22 +6,23 @@ asked for. Field names of rows are the vendor's, in our spelling.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InvalidDataError, NotAnExportError, SourceFileError
-from ...schemas.identifiers import parse_well
+from ...schemas.identifiers import format_well, well_or_none
+from ..units import to_um
 
 _DAMAGED = "Copy the file again from the acquisition."
-_UM = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}
 _MOST_WAVES, _MOST_SIDE = 1_000, 1_000_000
+#: A number between quotes.
+_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?(?:[eE][-+]?\d{1,2})?")
 #: Columns that an image cannot do without.
 _NEEDED = ("Row", "Column", "Field", "Wavelength", "Timepoint", "ZIndex", "ImageFileName")
 
@@ -41,7 +42,7 @@ class Wavelength:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jdce:
-    """What a ``.jdce`` says."""
+    """What a ``.jdce`` says; ``notes`` are what it leaves out and was taken from elsewhere in it."""
 
     version: str | None
     plate_id: str | None
@@ -62,13 +63,18 @@ class Jdce:
     barcode: str | None
     is_complete: bool
     csv_names: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRow:
-    """One line of ``image_metadata_*.csv``. Row and column count from 1, everything else from 0."""
+    """One line of ``image_metadata_*.csv``. Row and column count from 1, everything else from 0.
 
-    line: int
+    ``where`` is the table and the line, ``named`` the well as its name says it, None where that is no well's.
+    """
+
+    where: str
+    named: tuple[int, int] | None
     row: int
     column: int
     field: int
@@ -96,9 +102,7 @@ class ProtocolChannel:
     color: str | None
     exposure_ms: float | None
     power: float | None
-    wavelength_nm: float | None
     z_collection: str | None
-    shading: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +133,15 @@ class _Tree:
 
     def number(self, *keys: str) -> float | None:
         value = self.at(*keys).value
+        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e15:
             return None
         return float(value)
 
     def whole(self, *keys: str, most: int) -> int | None:
         value = self.number(*keys)
-        return int(value) if value is not None and 0 <= value <= most else None
+        return int(value) if value is not None and value.is_integer() and 0 <= value <= most else None
 
     def items(self, *keys: str) -> Iterator[_Tree]:
         value = self.at(*keys).value
@@ -173,7 +179,8 @@ def parse_jdce(data: bytes, name: str) -> Jdce:
     protocol = stack.at("AutoLeadAcquisitionProtocol")
     if not isinstance(protocol.value, dict):
         raise NotAnExportError(f"{name} is no .jdce of MetaXpress Acquire: it has no ImageStack with a protocol")
-    waves = tuple(_wavelengths(protocol))
+    notes: list[str] = []
+    waves = tuple(_wavelengths(protocol, notes))
     indices = [wave.index for wave in waves]
     if not waves or len(set(indices)) < len(indices) or len(waves) > _MOST_WAVES:
         raise InvalidDataError(f"{name} describes the wavelengths {indices}: none, or one twice", hint=_DAMAGED)
@@ -188,7 +195,7 @@ def parse_jdce(data: bytes, name: str) -> Jdce:
         height=protocol.whole("Camera", "Size", "Height", most=_MOST_SIDE),
         binning=_binning(protocol.text("Camera", "Binning")),
         objective=protocol.text("ObjectiveCalibration", "ObjectiveName"),
-        pixel_size_um=_pixel_size(protocol.at("ObjectiveCalibration")),
+        pixel_size_um=_pixel_size(protocol.at("ObjectiveCalibration"), notes),
         plate_type=protocol.text("Plate", "Name") or stack.text("SpecimenHolder", "Label"),
         n_rows=protocol.whole("Plate", "Rows", most=1_000) or None,
         n_columns=protocol.whole("Plate", "Columns", most=1_000) or None,
@@ -199,12 +206,19 @@ def parse_jdce(data: bytes, name: str) -> Jdce:
         barcode=stack.text("SpecimenHolder", "Barcode"),
         is_complete=protocol.at("CollectionComplete").value is not False,
         csv_names=tuple(t.value for t in stack.items("ImageMetadataFiles") if isinstance(t.value, str)),
+        notes=tuple(notes),
     )
 
 
-def _wavelengths(protocol: _Tree) -> Iterator[Wavelength]:
+def _wavelengths(protocol: _Tree, notes: list[str]) -> Iterator[Wavelength]:
     for position, wave in enumerate(protocol.items("Wavelengths")):
         index = wave.whole("Index", most=_MOST_WAVES)
+        if index is None:
+            said = wave.at("Index").value
+            notes.append(
+                f"its wavelength {position + 1} has {'no Index' if said is None else f'the Index {str(said)[:40]!r}'}; "
+                f"by its place it is taken for {position}"
+            )
         emission = wave.number("EmissionFilter", "Wavelength")
         excitation = wave.number("ExcitationFilter", "Wavelength")
         yield Wavelength(
@@ -224,16 +238,22 @@ def _binning(text: str | None) -> int | None:
     return int(found[1]) or None if found else None
 
 
-def _pixel_size(calibration: _Tree) -> tuple[float, float] | None:
-    to_um = _UM.get(calibration.text("Unit") or "µm")
-    x, y = calibration.number("PixelWidth"), calibration.number("PixelHeight")
-    if to_um is None or x is None or not 1e-3 < x * to_um < 1e3:
+def _pixel_size(calibration: _Tree, notes: list[str]) -> tuple[float, float] | None:
+    unit = calibration.text("Unit")
+    factor = to_um(unit or "µm")
+    x, y = ((calibration.number(side) or 0.0) * (factor or 0.0) for side in ("PixelWidth", "PixelHeight"))
+    if not 1e-3 < x < 1e3:
         return None
-    return x * to_um, y * to_um if y is not None and 1e-3 < y * to_um < 1e3 else x * to_um
+    if unit is None:
+        notes.append(f"it gives the size of a pixel, {x:g}, without a unit; µm is taken")
+    if not 1e-3 < y < 1e3:
+        notes.append(f"it says that a pixel is {x:g} µm wide and not how high; the same is taken")
+        y = x
+    return x, y
 
 
 def parse_image_rows(data: bytes, name: str) -> tuple[ImageRow, ...]:
-    """Parse an ``image_metadata_*.csv``.
+    """Parse an ``image_metadata_*.csv``, with wells as the columns of numbers have them: see :func:`name_wells`.
 
     Raises
     ------
@@ -283,14 +303,11 @@ def _image_row(values: dict[str, str], line: int, name: str) -> ImageRow:
         value = number(title)
         return int(value) if value is not None and 1 <= value <= _MOST_SIDE else None
 
-    row, column = whole("Row"), whole("Column")
-    # The name of the well ("C - 5") counts, whatever its numbers begin with.
-    with contextlib.suppress(InvalidDataError):
-        row, column = parse_well(re.sub(r"[\s-]", "", values.get("Well") or ""))
     return ImageRow(
-        line=line,
-        row=row,
-        column=column,
+        where=f"{name}, line {line}",
+        named=well_or_none(re.sub(r"[\s-]", "", values.get("Well") or "")),
+        row=whole("Row"),
+        column=whole("Column"),
         field=whole("Field"),
         wavelength=whole("Wavelength"),
         timepoint=whole("Timepoint"),
@@ -306,6 +323,38 @@ def _image_row(values: dict[str, str], line: int, name: str) -> ImageRow:
         offset_x_um=number("FieldOffsetPointX"),
         offset_y_um=number("FieldOffsetPointY"),
     )
+
+
+def name_wells(rows: tuple[ImageRow, ...], warnings: list[str]) -> tuple[ImageRow, ...]:
+    """Return rows with the well that its name ("C - 5") says, whatever the columns of numbers begin with.
+
+    Where a name is none, the numbers count as the named wells of the other rows show that they begin.
+
+    Raises
+    ------
+    InvalidDataError
+        A name is none, and the numbers of other rows do not agree with their names in one way.
+    """
+    begins = {(r.row - r.named[0], r.column - r.named[1]) for r in rows if r.named is not None}
+    unnamed = [r for r in rows if r.named is None]
+    if len(begins) > 1:
+        odd = next(r for r in rows if r.named is not None and (r.row, r.column) != r.named)
+        at = format_well(*odd.named) if odd.named else ""
+        what = f"well {at} is called row {odd.row}, column {odd.column}"
+        if unnamed:
+            raise InvalidDataError(
+                f"{unnamed[0].where}: Well is no well's name, and numbers do not tell wells here: in {odd.where} {what}",
+                hint=_DAMAGED,
+            )
+        warnings.append(f"{odd.where}: {what}; the name counts")
+    down, right = next(iter(begins), (0, 0))
+    if unnamed:
+        warnings.append(
+            f"{len(unnamed)} rows have no well's name in the column Well, first {unnamed[0].where}; their Row and "
+            f"Column are taken, which begin with {1 + down} and {1 + right}{'' if begins else ' as usual'}"
+        )
+    places = ((r, r.named or (r.row - down, r.column - right)) for r in rows)
+    return tuple(replace(r, row=row, column=column) for r, (row, column) in places)
 
 
 def parse_protocol(data: bytes, name: str) -> Protocol:
@@ -334,7 +383,5 @@ def _protocol_channel(channel: _Tree) -> ProtocolChannel:
         color=color[1].upper() if color else None,
         exposure_ms=channel.number("exposureTimeMs"),
         power=channel.number("powerPercentage"),
-        wavelength_nm=channel.number("wavelength"),
         z_collection=channel.text("zSeriesCollectionType"),
-        shading=channel.text("shadingCorrection"),
     )

@@ -11,20 +11,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from ...errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
+from ...errors import CytolakeError, InvalidDataError, NotAnExportError
 from ...schemas.identifiers import slug
 from ..export import PlateExport
 from ..planes import ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
+from ..sources import glance, list_folder, read_bytes
 from .imagexpress_channels import software
 from .imagexpress_headers import Image, read_headers
 from .imagexpress_htd import Htd, is_htd, parse_htd
-from .imagexpress_names import is_inner_folder, parse_image_name, split_folders
+from .imagexpress_names import ImageName, is_inner_folder, parse_image_name, split_folders
 from .imagexpress_plate import Measurement, Recorded, acquisition, channels, labels, plate_size, record
 from .imagexpress_tiff import read_header
 
@@ -33,6 +33,11 @@ _LARGEST_HTD = 16 << 20
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 #: What ``detect`` looks at, at most: folders, and entries of each.
 _FOLDERS, _ENTRIES = 24, 400
+#: A plate lies in the folder that was named or at most this far below.
+_DEEPEST = 4
+_LIST_AT_MOST = 3
+#: Its name, its path, the numbers of its time point and Z folder.
+_Image = tuple[ImageName, str, int | None, int | None]
 _HINT = "Name the folder of the plate, with its HTD file or its TimePoint and ZStep folders."
 
 
@@ -54,7 +59,7 @@ class ImageXpressReader:
             return self._detect_file(path)
         weaker = None
         for folder in islice(_inside(path), _FOLDERS):
-            names = sorted(name for name, is_folder in _list(folder, _ENTRIES) if not is_folder)
+            names = [name for name, is_folder in _list(folder, _ENTRIES) if not is_folder]
             for name in names:
                 if name.lower().endswith(_HTD):
                     return self._detect_file(folder / name)
@@ -98,17 +103,19 @@ class ImageXpressReader:
     def read(self, path: Path) -> tuple[PlateExport, ...]:
         """Return the plates at ``path``: an HTD file, an image, or a folder of one or several plates."""
         root, folders = _plate_folders(path)
-        files = ExportFiles(root)
-        measurements = _measurements(files, folders)
+        found = _Found(ExportFiles(root), folders)
+        named = Path(os.path.abspath(path)) if path.is_file() else None  # noqa: PTH100  # as the user named it
+        left_out = found.left_out(named)
+        measurements = found.measurements()
         if not measurements:
             raise NotAnExportError(f"{path} holds no images named as MetaXpress names them", hint=_HINT)
         plates: dict[str, list[Measurement]] = {}
         for one in measurements:
             plates.setdefault(one.plate.casefold(), []).append(one)
-        return tuple(self._plate(files, plates[name]) for name in sorted(plates))
+        return tuple(self._plate(found.files, plates[name], left_out) for name in sorted(plates))
 
-    def _plate(self, files: ExportFiles, measurements: Sequence[Measurement]) -> PlateExport:
-        warnings: list[str] = []
+    def _plate(self, files: ExportFiles, measurements: Sequence[Measurement], left_out: Sequence[str]) -> PlateExport:
+        warnings = list(left_out)
         read = []
         for one in measurements:
             headers = read_headers(files.root, one.images, warnings)
@@ -160,13 +167,10 @@ class ImageXpressReader:
         return told or plate_size(measurements, warnings)
 
 
-def _list(folder: Path, most: int | None = None) -> list[tuple[str, bool]]:
-    """Return the names in a folder and which are folders; nothing of one that may not be looked into."""
-    try:
-        with os.scandir(folder) as entries:
-            return [(e.name, e.is_dir()) for e in islice(entries, most) if not e.name.startswith(".")]
-    except OSError:
-        return []
+def _list(folder: Path, most: int | None) -> list[tuple[str, bool]]:
+    """Return the names in a folder and which are folders; of the first ``most`` entries, without an error, if given."""
+    entries = list_folder(folder) if most is None else glance(folder, most)
+    return [(entry.name, entry.is_dir()) for entry in entries]
 
 
 def _is_plate_folder(entries: Sequence[tuple[str, bool]]) -> bool:
@@ -176,39 +180,37 @@ def _is_plate_folder(entries: Sequence[tuple[str, bool]]) -> bool:
     )
 
 
-def _plates_below(path: Path, most: int | None = None) -> Iterator[Path]:
-    """Give the folders of plates at a path: itself, or those below it with a folder for each date or without."""
+def _plates_below(path: Path, most: int | None = None, depth: int = 0) -> Iterator[Path]:
+    """Give the folders of plates at a path: itself, or those below it.
+
+    Parameters
+    ----------
+    path
+        Where to look.
+    most
+        To tell quickly whether there is a plate: look at so many entries of a folder, and below the first folder into
+        those of the database layout only, ``<plate>/<date>/<id>``.
+    depth
+        How far below the named folder this one is.
+    """
     here = _list(path, most)
     if _is_plate_folder(here):
         yield path
         return
-    for name, is_folder in sorted(here):
-        if not is_folder:
-            continue
-        folder = path / name
-        below = _list(folder, most)
-        if _is_plate_folder(below):
-            yield folder
-            continue
-        dated = (
-            [folder] if _DATE.match(name) else [folder / n for n, inner in sorted(below) if inner and _DATE.match(n)]
-        )
-        for day in dated:
-            for inner_name, is_inner in sorted(_list(day, most)):
-                if is_inner and _is_plate_folder(_list(day / inner_name, most)):
-                    yield day / inner_name
+    for name, is_folder in here if depth < _DEEPEST else ():
+        is_layout = depth == 0 or _DATE.match(name) is not None or _DATE.match(path.name) is not None
+        if is_folder and (most is None or is_layout):
+            yield from _plates_below(path / name, most, depth + 1)
 
 
 def _inside(path: Path) -> Iterator[Path]:
     """Give folders that may hold an HTD file or an image: of the first plates at a path, their first inner ones."""
     for plate in _plates_below(_outermost(path), _ENTRIES):
         yield plate
-        inner = [plate / n for n, is_folder in sorted(_list(plate, _ENTRIES)) if is_folder and is_inner_folder(n)]
+        inner = [plate / n for n, is_folder in _list(plate, _ENTRIES) if is_folder and is_inner_folder(n)]
         for folder in inner[:2]:
             yield folder
-            yield from [
-                folder / n for n, is_folder in sorted(_list(folder, _ENTRIES)) if is_folder and is_inner_folder(n)
-            ][:2]
+            yield from [folder / n for n, is_folder in _list(folder, _ENTRIES) if is_folder and is_inner_folder(n)][:2]
 
 
 def _outermost(folder: Path) -> Path:
@@ -234,67 +236,94 @@ def _plate_folders(path: Path) -> tuple[Path, set[str]]:
     return root, {"" if f == root else f.relative_to(root).as_posix() for f in found}
 
 
-def _measurements(files: ExportFiles, folders: set[str]) -> list[Measurement]:
-    """Sort the files of an export by folder and plate, each with the HTD that describes it."""
-    images: dict[tuple[str, str], list[tuple[str, int | None, int | None]]] = {}
-    htds: dict[str, dict[str, str]] = {}
-    names: dict[tuple[str, str], str] = {}
-    inner: dict[str, tuple[str, int | None, int | None]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        if folder not in inner:
-            inner[folder] = split_folders(folder)
-        plate, timepoint, step = inner[folder]
-        if plate not in folders:
-            continue
-        if name.lower().endswith(_HTD):
-            # Every folder of an export has a copy; the outermost one counts.
-            described, stem = htds.setdefault(plate, {}), name[: -len(_HTD)].casefold()
-            described[stem] = min(described.get(stem, file), file, key=lambda f: (f.count("/"), f))
-        elif (parsed := parse_image_name(name)) is not None and not parsed.is_thumbnail:
-            unit = (plate, parsed.plate.casefold())
-            names.setdefault(unit, parsed.plate)
-            images.setdefault(unit, []).append((file, timepoint, step))
-    found = []
-    for (folder, key), there in images.items():
-        described = htds.get(folder, {})
-        alone = len(described) == 1 and sum(f == folder for f, _ in images) == 1
-        htd_file = described.get(key) or (next(iter(described.values())) if alone else None)
-        found.append(_measurement(files.root, folder, names[folder, key], there, htd_file))
-    alone_there = [file for described in htds.values() for file in described.values()]
-    if alone_there and not found:
-        _htd(files.root / alone_there[0])
-        raise InvalidDataError(
-            f"{files.root / alone_there[0]} describes a plate of which not one image is there",
-            hint="Copy the TIFF files beside the HTD file, with their folders.",
+class _Found:
+    """The files of an export sorted by folder and plate."""
+
+    def __init__(self, files: ExportFiles, folders: set[str]) -> None:
+        self.files = files
+        #: (Folder, plate in lower case) -> its images: name, file, time point and Z step.
+        self._images: dict[tuple[str, str], list[_Image]] = {}
+        #: Folder -> name of an HTD in lower case, without its suffix -> the HTD.
+        self._htds: dict[str, dict[str, str]] = {}
+        #: Folders of no plate -> how many files in them look like a plate's.
+        self._elsewhere: dict[str, int] = {}
+        inner: dict[str, tuple[str, int | None, int | None]] = {}
+        for file in files:
+            folder, _, name = file.rpartition("/")
+            if folder not in inner:
+                inner[folder] = split_folders(folder)
+            plate, timepoint, step = inner[folder]
+            parsed = parse_image_name(name)
+            is_image = parsed is not None and not parsed.is_thumbnail
+            if plate not in folders:
+                if is_image or name.lower().endswith(_HTD):
+                    self._elsewhere[plate] = self._elsewhere.get(plate, 0) + 1
+            elif name.lower().endswith(_HTD):
+                # Every folder of an export has a copy; the outermost one counts.
+                described, stem = self._htds.setdefault(plate, {}), name[: -len(_HTD)].casefold()
+                described[stem] = min(described.get(stem, file), file, key=lambda f: (f.count("/"), f))
+            elif parsed is not None and is_image:
+                unit = (plate, parsed.plate.casefold())
+                self._images.setdefault(unit, []).append((parsed, file, timepoint, step))
+
+    def _htd_of(self, folder: str, plate: str) -> str | None:
+        """Return the HTD of a plate: by its name, or the only one beside the only plate."""
+        described = self._htds.get(folder, {})
+        is_alone = len(described) == 1 and sum(f == folder for f, _ in self._images) == 1
+        return described.get(plate) or (next(iter(described.values())) if is_alone else None)
+
+    def left_out(self, named: Path | None) -> list[str]:
+        """Say what no plate takes: HTD files without images, and images in folders that are no plate's.
+
+        Raises
+        ------
+        InvalidDataError
+            There is nothing else, or the file that the user named is such an HTD.
+        """
+        used = {self._htd_of(folder, plate) for folder, plate in self._images}
+        unused = [file for described in self._htds.values() for file in described.values() if file not in used]
+        meant = None
+        if named is not None and named.name.lower().endswith(_HTD):
+            inside = named.parent.relative_to(self.files.root).as_posix()
+            folder = split_folders("" if inside == "." else inside)[0]
+            meant = self._htds.get(folder, {}).get(named.name[: -len(_HTD)].casefold())
+        refused = meant if meant in unused else unused[0] if unused and not self._images else None
+        if refused is not None:
+            self._parse(refused)
+            raise InvalidDataError(
+                f"{self.files.root / refused} describes a plate of which not one image is there",
+                hint="Copy the TIFF files beside the HTD file, with their folders.",
+            )
+        said = [f"{file} describes a plate of which not one image is there; it is left out" for file in unused]
+        if self._elsewhere:
+            shown = ", ".join(f"{n} in {folder or '.'}" for folder, n in list(self._elsewhere.items())[:_LIST_AT_MOST])
+            more = f" and {len(self._elsewhere) - _LIST_AT_MOST} more" if len(self._elsewhere) > _LIST_AT_MOST else ""
+            said.append(f"files named as MetaXpress names them lie in folders of no plate ({shown}{more}); not read")
+        return said
+
+    def measurements(self) -> list[Measurement]:
+        """Return the plates, each with the HTD that describes it."""
+        return [self._measurement(folder, plate) for folder, plate in self._images]
+
+    def _measurement(self, folder: str, plate: str) -> Measurement:
+        there = self._images[folder, plate]
+        base = min(1, *(1 if timepoint is None else timepoint for _, _, timepoint, _ in there))
+        images = (
+            Image(name=name, file=file, timepoint=0 if timepoint is None else timepoint - base, step=step)
+            for name, file, timepoint, step in there
         )
-    return found
+        htd_file = self._htd_of(folder, plate)
+        return Measurement(
+            folder=folder,
+            identifier=(self.files.root / folder).name,
+            plate=there[0][0].plate,
+            images=tuple(images),
+            htd=None if htd_file is None else self._parse(htd_file),
+            htd_file=htd_file,
+        )
 
-
-def _measurement(
-    root: Path, folder: str, plate: str, there: Sequence[tuple[str, int | None, int | None]], htd_file: str | None
-) -> Measurement:
-    first = min((t for _, t, _ in there if t is not None), default=1)
-    base = min(first, 1)
-    images = []
-    for file, timepoint, step in there:
-        named = parse_image_name(file.rpartition("/")[2])
-        if named is None:
-            raise SourceFileError(f"{file} is no image")
-        images.append(Image(name=named, file=file, timepoint=0 if timepoint is None else timepoint - base, step=step))
-    measured = Measurement(
-        folder=folder, identifier=(root / folder).name, plate=plate, images=tuple(images), htd_file=htd_file
-    )
-    if htd_file is None:
-        return measured
-    return replace(measured, htd=_htd(root / htd_file))
-
-
-def _htd(path: Path) -> Htd:
-    try:
-        if path.stat().st_size > _LARGEST_HTD:
+    def _parse(self, htd_file: str) -> Htd:
+        path = self.files.root / htd_file
+        if self.files.sizes[htd_file] > _LARGEST_HTD:
             raise NotAnExportError(f"{path} is too large for an HTD file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    return parse_htd(data, str(path))
+        return parse_htd(read_bytes(path), str(path))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..export import ChannelInfo
 from .imagexpress_htd import Htd
 from .imagexpress_kinds import PROJECTION
-from .imagexpress_tiff import ImageHeader
+from .imagexpress_tiff import ImageHeader, as_number
 
 _LIGHT = re.compile(r"(.+) (Intensity|Shutter)\Z")
 _SHUTTER_FIRST = re.compile(r"Shutter, (.+)\Z")
@@ -105,18 +105,11 @@ def _light_source(properties: Mapping[str, str]) -> tuple[str | None, float | No
         elif shutter:
             lights.setdefault(shutter[1], {})["Shutter"] = value
     opened = [name for name, light in lights.items() if light.get("Shutter", "").lower() == "open"]
-    powered = [name for name, light in lights.items() if (_number(light.get("Intensity")) or 0) > 0]
+    powered = [name for name, light in lights.items() if (as_number(light.get("Intensity")) or 0) > 0]
     one = opened if len(opened) == 1 else [] if opened else powered
     if len(one) != 1:
         return None, None, False
-    return one[0], _number(lights[one[0]].get("Intensity")), bool(opened)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
+    return one[0], as_number(lights[one[0]].get("Intensity")), bool(opened)
 
 
 def magnification(header: ImageHeader | None) -> float | None:

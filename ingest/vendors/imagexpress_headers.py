@@ -29,7 +29,7 @@ class PlaneFacts:
     """
 
     shape: tuple[int, int]
-    pixel_size_um: tuple[float, float] | None
+    pixel_size_um: tuple[float, float | None] | None
     offset_um: tuple[float, float] | None
     stage_um: tuple[float, float] | None
     z_um: float | None

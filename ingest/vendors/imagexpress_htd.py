@@ -36,7 +36,6 @@ class Htd:
     """
 
     version: str | None
-    description: str | None
     n_rows: int
     n_columns: int
     wells: tuple[tuple[int, int], ...]
@@ -47,7 +46,6 @@ class Htd:
     waves: tuple[Wave, ...]
     n_timepoints: int
     n_steps: int
-    has_projection: bool
     plate_identifier: str | None
 
 
@@ -93,7 +91,6 @@ def parse_htd(data: bytes, name: str) -> Htd:
     has_waves = reader.flag("Waves")
     return Htd(
         version=(reader.text("HTSInfoFile") or "").removeprefix("Version").strip() or None,
-        description=reader.text("Description"),
         n_rows=n_rows,
         n_columns=n_columns,
         wells=reader.selected("WellsSelection", n_rows, n_columns),
@@ -104,7 +101,6 @@ def parse_htd(data: bytes, name: str) -> Htd:
         waves=reader.waves(reader.number("NWavelengths", default=1) if has_waves else 1),
         n_timepoints=reader.number("TimePoints", default=1),
         n_steps=reader.number("ZSteps", default=1) if has_z else 1,
-        has_projection=reader.flag("ZProjection"),
         plate_identifier=reader.text("UniquePlateIdentifier"),
     )
 

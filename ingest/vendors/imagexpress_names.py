@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...errors import InvalidDataError
-from ...schemas.identifiers import format_well, parse_well
+from ...schemas.identifiers import format_well, well_or_none
 
 _HEX = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _GUID = re.compile(rf"(?:_?\[{_HEX}\]|_?\{{{_HEX}\}}|_?{_HEX})\Z", re.IGNORECASE)
@@ -48,10 +47,10 @@ def parse_image_name(name: str) -> ImageName | None:
     found = _STEM.match(stem[: guid.start()] if guid else stem)
     if found is None:
         return None
-    try:
-        row, column = parse_well(found["well"])
-    except InvalidDataError:
+    well = well_or_none(found["well"])
+    if well is None:
         return None
+    row, column = well
     return ImageName(
         plate=found["plate"] or "",
         row=row,

@@ -256,7 +256,7 @@ def acquisition(
 
 
 def _pixel_size(
-    told: Sequence[tuple[float, float] | None], given: float | None, where: str, warnings: list[str]
+    told: Sequence[tuple[float, float | None] | None], given: float | None, where: str, warnings: list[str]
 ) -> tuple[float, float]:
     sizes = Counter(size for size in told if size is not None)
     if given is not None:
@@ -270,7 +270,10 @@ def _pixel_size(
     if len(sizes) > 1:
         listed = ", ".join(f"{x:g}" for (x, _), _ in sizes.most_common(_LIST_AT_MOST))
         warnings.append(f"images differ in the size of their pixels ({listed} µm); the most frequent one is recorded")
-    return sizes.most_common(1)[0][0]
+    (x, y), _ = sizes.most_common(1)[0]
+    if y is None:
+        _say(warnings, f"{where}: images say that a pixel is {x:g} µm wide and not how high; the same is taken")
+    return x, x if y is None else y
 
 
 def _asked_step(kind: Kind, headers: Headers) -> float | None:

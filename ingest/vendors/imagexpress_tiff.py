@@ -21,6 +21,7 @@ import tifffile
 from ...errors import SourceFileError
 from ..sources.base import guard
 from ..sources.xml_tree import parse_tree
+from ..units import to_ms, to_um
 
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -33,8 +34,6 @@ _PROPERTY = re.compile(r'<(?:custom-)?prop id="([^"<]*)" type="[^"<]*" value="([
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<MetaData\b", re.IGNORECASE)
 _TIME = re.compile(r"(\d{4})[-:]?(\d{2})[-:]?(\d{2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
-_MICROMETRES = {"um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"}
-_TO_MS = {"ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +48,18 @@ class ImageHeader:
         """Return a property as a number, ``None`` where it is absent or none."""
         return as_number(self.properties.get(name))
 
-    def pixel_size_um(self) -> tuple[float, float] | None:
-        """Return the pixel size along x and y at the sample, ``None`` where the image is not calibrated in µm."""
+    def pixel_size_um(self) -> tuple[float, float | None] | None:
+        """Return the pixel size along x and y at the sample; ``None`` where the image is not calibrated in a length.
+
+        y is ``None`` where the calibration names none that can be.
+        """
         if self.properties.get("spatial-calibration-state", "").lower() not in ("on", "1", "true"):
             return None
-        if self.properties.get("spatial-calibration-units", "").strip().lower() not in _MICROMETRES:
-            return None
+        factor = to_um(self.properties.get("spatial-calibration-units"))
         x, y = self.number("spatial-calibration-x"), self.number("spatial-calibration-y")
-        if x is None or not 1e-3 < x < 1e3:
+        if factor is None or x is None or not 1e-3 < x * factor < 1e3:
             return None
-        return x, y if y is not None and 1e-3 < y < 1e3 else x
+        return x * factor, y * factor if y is not None and 1e-3 < y * factor < 1e3 else None
 
     def acquired_at(self) -> datetime | None:
         """Return the instrument's local time of the image; MetaXpress names no zone."""
@@ -73,11 +74,11 @@ class ImageHeader:
         return moment + timedelta(microseconds=int((found[7] or "0").ljust(6, "0")))
 
     def exposure_ms(self) -> float | None:
-        """Return the exposure time, ms."""
+        """Return the exposure time, ms; ``None`` where it has no unit of time."""
         found = re.match(r"\s*([\d.]+)\s*([a-zµμ]*)", self.properties.get("Exposure Time", ""), re.IGNORECASE)
         value = as_number(found[1]) if found else None
-        to_ms = _TO_MS.get((found[2] or "ms").lower()) if found else None
-        return value * to_ms if value is not None and to_ms is not None else None
+        factor = to_ms(found[2]) if found else None
+        return value * factor if value is not None and factor is not None else None
 
     @property
     def description(self) -> str:
