@@ -177,6 +177,7 @@ class Lake:
         plate_map: PathLike | Sequence[PathLike] = (),
         roles: Mapping[str, str] | None = None,
         existing: Existing = "error",
+        by_reference: bool = False,
         workers: int | None = None,
         dry_run: bool = False,
         reader: str | None = None,
@@ -200,6 +201,8 @@ class Lake:
             a plate that is there.
         existing
             What to do with a plate that is there: ``error``, ``skip``, ``replace``, ``extend``.
+        by_reference
+            Leave the full-size pixels of an OME-Zarr plate where they are, and write everything else.
         workers
             Threads; one per core when None.
         dry_run
@@ -244,6 +247,7 @@ class Lake:
                 study_id=study,
                 plate_id=plate,
                 existing=existing,
+                by_reference=by_reference,
                 workers=workers,
                 dry_run=dry_run,
                 progress=progress,

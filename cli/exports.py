@@ -87,6 +87,7 @@ def _inspected(result: Mapping[str, Any]) -> str:
     show_default=True,
     help="What to do when the lake has the plate already.",
 )
+@click.option("--by-reference", is_flag=True, help="Leave the pixels of an OME-Zarr plate where they are.")
 @export_options
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many threads convert; else one per core.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
@@ -102,6 +103,7 @@ def ingest(
     plate_maps: tuple[str, ...],
     roles: Mapping[str, str],
     existing: Any,
+    by_reference: bool,
     workers: int | None,
     dry_run: bool,
     json_: bool,
@@ -117,6 +119,7 @@ def ingest(
             plate_map=list(plate_maps),
             roles=roles,
             existing=existing,
+            by_reference=by_reference,
             workers=workers,
             dry_run=dry_run,
             progress=progress,

@@ -52,6 +52,7 @@ def ingest_export(
     study_id: str,
     plate_id: str | None = None,
     existing: Existing = "error",
+    by_reference: bool = False,
     workers: int | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -69,6 +70,8 @@ def ingest_export(
     existing
         What to do when the lake holds the plate already: ``error``, ``skip`` (only if it came from the same files),
         ``replace`` or ``extend`` (add the fields and measurements it does not have yet).
+    by_reference
+        Leave level 0 in the arrays of the export, which must stay where they are; everything else is written as ever.
     workers
         Threads that convert fields. One per core when None, fewer where fields are so large that their buffers would
         be most of the memory; compression uses all cores anyway.
@@ -85,6 +88,8 @@ def ingest_export(
 
     Raises
     ------
+    UsageError
+        An argument is not allowed, or the export cannot be referred to.
     AlreadyExistsError
         The plate is there and ``existing`` does not say what to do, or its content differs where it must not.
     ConflictError
@@ -95,21 +100,32 @@ def ingest_export(
         The lake cannot be written, for instance because the disk is full; nothing of the plate is visible then.
     """
     started = time.monotonic()
-    plan = make_plan(root, export, study_id=study_id, plate_id=plate_id, existing=existing)
+    asked: dict[str, Any] = {
+        "study_id": study_id,
+        "plate_id": plate_id,
+        "existing": existing,
+        "by_reference": by_reference,
+    }
+    plan = make_plan(root, export, **asked)
     if plan.action == "skip":
         return _report(plan, status="skipped")
     if dry_run:
         return _report(plan, status="ok", receipts=_promises(plan.export))
     with root.storage.lock(f"plate-{plan.study_id}-{plan.plate_id}"):
         # The plate may have come into the lake between the first look and the lock.
-        plan = make_plan(root, export, study_id=study_id, plate_id=plate_id, existing=existing)
+        plan = make_plan(root, export, **asked)
         if plan.action == "skip":
             return _report(plan, status="skipped")
         run = Run.start(
             "ingest",
             study_id=plan.study_id,
             plate_ids=(plan.plate_id,),
-            parameters={"export": Path(export.root).name, "reader": export.reader, "existing": existing},
+            parameters={
+                "export": Path(export.root).name,
+                "reader": export.reader,
+                "existing": existing,
+                **({"by_reference": export.root} if by_reference else {}),
+            },
         )
         workplace = Workplace(root.storage, plan)
         promised = Counter(str(file) for file in export.planes["file"].to_pylist())
@@ -151,7 +167,9 @@ def _convert(
         return [receipts[key] for key in fields]
     with PlaneSources() as files:
         types = pixel_types(plan.export, files)
-        converter = FieldConverter(plan.export, root.storage, workplace.path, types, files, promised)
+        converter = FieldConverter(
+            plan.export, root.storage, workplace.path, types, files, promised, by_reference=plan.by_reference
+        )
 
         def convert(key: FieldKey) -> FieldReceipt:
             receipt = converter.convert(key, fields[key])
@@ -233,10 +251,14 @@ def _finish_plate(root: LakeRoot, plan: IngestPlan, workplace: Workplace, receip
         "fingerprint": plan.fingerprint,
         "vendor": export.vendor,
     }
+    references = {export.root} if plan.by_reference else set()
     if plan.action == "extend":
         plate = open_plate(root.storage, workplace.path)
         acquisitions |= {a.acquisition_id: a for a in plate.acquisitions}
         images |= set(plate.fields())
+        references |= set(plate.references)
+    if references:
+        attributes["references"] = sorted(references)
     writer = PlateWriter(
         root.storage,
         workplace.path,

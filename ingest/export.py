@@ -124,7 +124,8 @@ class PlateExport:
 
     ``planes`` follows :data:`PLANES_SCHEMA`, ``fields`` :data:`FIELDS_SCHEMA`, ``annotation``
     :data:`ANNOTATION_SCHEMA`. ``metadata_files`` (relative to ``root``) are hashed with the pixels, so that a changed
-    index is a changed export. ``plate_id`` is a suggestion that a user may overrule.
+    index is a changed export. ``plate_id`` is a suggestion that a user may overrule. ``arrays`` are the files that are
+    Zarr arrays of one whole field each, with the names of their axes: these can be referred to where they lie.
     """
 
     reader: str
@@ -143,4 +144,5 @@ class PlateExport:
     fields: pa.Table
     annotation: pa.Table = field(default_factory=lambda: ANNOTATION_SCHEMA.empty_table())
     metadata_files: tuple[str, ...] = ()
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SourceFileError
-from ..store.images.model import ChannelSpec, ImageSpec
+from ..store.images.model import ArrayReference, ChannelSpec, ImageSpec
 from ..store.images.writer import ImageWriter
 from ..store.storage import Storage
 from .export import PlateExport
@@ -114,7 +114,8 @@ def _promised(export: PlateExport, acquisition_id: int) -> int:
 class FieldConverter:
     """Converts the fields of one export into one plate; safe to call from several threads.
 
-    ``promised`` counts the planes that the whole export names in each file.
+    ``promised`` counts the planes that the whole export names in each file; ``by_reference`` leaves level 0 in the
+    arrays of the export.
     """
 
     def __init__(
@@ -125,8 +126,11 @@ class FieldConverter:
         types: Mapping[int, np.dtype[Any]],
         files: PlaneSources,
         promised: Mapping[str, int],
+        *,
+        by_reference: bool = False,
     ) -> None:
         self._root = Path(export.root)
+        self._arrays = export.arrays if by_reference else {}
         self._files = files
         self._promised = promised
         self._storage = storage
@@ -197,6 +201,7 @@ class FieldConverter:
                     stage_um=self._stage(key),
                     channels=channels,
                     time_interval_s=acquisition.time_interval_s,
+                    reference=self._reference(planes, shape, dtype.name),
                 ),
                 read,
             )
@@ -214,6 +219,24 @@ class FieldConverter:
             dtype=dtype.name,
             sources=tuple(sources[position] for position in sorted(promised)),
             surplus=self._surplus(sources.values()),
+        )
+
+    def _reference(
+        self, planes: Sequence[Mapping[str, Any]], shape: tuple[int, int, int, int, int], dtype: str
+    ) -> ArrayReference | None:
+        """Say where level 0 is left, None where it is copied."""
+        if not self._arrays:
+            return None
+        from .sources.zarr_array import refer
+
+        there = [plane for plane in planes if plane["size"] is not None]
+        (file,) = {plane["file"] for plane in there}
+        return refer(
+            self._root / file,
+            self._arrays[file],
+            shape=shape,
+            dtype=dtype,
+            planes=[(plane["timepoint"], plane["channel_index"], plane["z"]) for plane in there],
         )
 
     def _writer(self) -> ImageWriter:

@@ -41,6 +41,7 @@ class IngestPlan:
     fingerprint: str
     export: PlateExport
     old: Mapping[str, Any] | None
+    by_reference: bool = False
 
 
 def export_fingerprint(export: PlateExport) -> str:
@@ -62,14 +63,20 @@ def export_fingerprint(export: PlateExport) -> str:
 
 
 def make_plan(
-    root: LakeRoot, export: PlateExport, *, study_id: str, plate_id: str | None, existing: Existing
+    root: LakeRoot,
+    export: PlateExport,
+    *,
+    study_id: str,
+    plate_id: str | None,
+    existing: Existing,
+    by_reference: bool = False,
 ) -> IngestPlan:
     """Compare an export with what the lake holds and decide what to do.
 
     Raises
     ------
     UsageError
-        ``existing`` or an id is not allowed.
+        ``existing`` or an id is not allowed; or the export cannot be referred to.
     AlreadyExistsError
         The plate is there and ``existing`` forbids to go on, or came from other files where it should be the same.
     InvalidDataError
@@ -87,11 +94,19 @@ def make_plan(
             f"{export.root}: the export of plate {export.plate_id} names no image at all",
             hint="Check that the measurement was finished and exported with its images.",
         )
+    if by_reference:
+        _check_reference(root, export)
     fingerprint = export_fingerprint(export)
     found = root.tables.read("plates", where={"study_id": study_id, "plate_id": plate_id}).to_pylist()
     old = found[0] if found else None
     plan = IngestPlan(
-        study_id=study_id, plate_id=plate_id, action="create", fingerprint=fingerprint, export=export, old=old
+        study_id=study_id,
+        plate_id=plate_id,
+        action="create",
+        fingerprint=fingerprint,
+        export=export,
+        old=old,
+        by_reference=by_reference,
     )
     if old is None:
         return plan
@@ -114,6 +129,23 @@ def make_plan(
         f"{where} is in the lake already {what}",
         hint="Use --existing skip, replace or extend, or give this export another --plate name.",
     )
+
+
+def _check_reference(root: LakeRoot, export: PlateExport) -> None:
+    """Refuse to refer to what nobody could read later."""
+    there = export.planes.filter(pc.is_valid(export.planes["size"]))
+    why = None
+    if not export.arrays.keys() >= set(there["file"].to_pylist()):
+        why = f"what the reader {export.reader} brings in is converted, only OME-Zarr can be used as it is"
+    elif not root.storage.is_local:
+        why = f"the lake {root.url} is not on this machine, and who reads it there does not find {export.root}"
+    elif Path(export.root).resolve().is_relative_to(Path(root.url).resolve()):
+        why = "it lies in the lake itself, where it may be replaced and removed"
+    if why:
+        raise UsageError(
+            f"{export.root} cannot be referred to: {why}",
+            hint="Leave --by-reference out; the pixels are copied then.",
+        )
 
 
 def _is_held(root: LakeRoot, plan: IngestPlan) -> bool:

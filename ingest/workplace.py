@@ -1,11 +1,12 @@
 """The folder where a plate comes into being, and the step that gives it its place in the lake.
 
-    staging/ingest/<study>/<plate>-<fingerprint>/
+    staging/ingest/<study>/<plate>-<fingerprint>[-by-reference]/
       target            where the plate will be, chosen once, so that a re-run goes on with the same plan
       receipts/*.json   one per finished field
       plate.ome.zarr    the plate itself, where the storage can rename it into place
 
-What an interrupted ingest of *other* files left behind has another fingerprint and is never mixed in.
+What an interrupted ingest of *other* files left behind has another fingerprint and is never mixed in; nor is a copy
+with a reference to the same files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Workplace:
 
     def __init__(self, storage: Storage, plan: IngestPlan) -> None:
         self._storage = storage
-        self._folder = f"staging/ingest/{plan.study_id}/{plan.plate_id}-{plan.fingerprint[:16]}"
+        kind = "-by-reference" if plan.by_reference else ""
+        self._folder = f"staging/ingest/{plan.study_id}/{plan.plate_id}-{plan.fingerprint[:16]}{kind}"
         if plan.old is not None and plan.action == "extend":
             self.target = str(plan.old["path"])
         else:

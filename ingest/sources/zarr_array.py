@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import CytolakeError, StorageError
 from ...store.images import engine
+from ...store.images.model import ArrayReference
 from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, read_bytes, refusal
 from .zarr_layout import array_files, find_document, parse_array, stored_chunks
 
@@ -26,6 +32,50 @@ if TYPE_CHECKING:
 #: Decoded bytes that are kept where a chunk holds several planes, which would else be decoded once for each.
 _KEPT_BYTES = 48 * 2**20
 _HINT = "Copy the plate again from where it was written."
+
+
+def refer(
+    folder: Path,
+    axes: tuple[str, ...],
+    *,
+    shape: tuple[int, int, int, int, int],
+    dtype: str,
+    planes: Iterable[tuple[int, int, int]],
+) -> ArrayReference:
+    """Make the reference to an array that is all of a field.
+
+    Parameters
+    ----------
+    shape, dtype
+        Those of the field: t, c, z, y, x.
+    planes
+        Those that are there: t, c, z.
+
+    Raises
+    ------
+    SourceFileError
+        There is no array, it cannot be opened, or is not what the field calls for.
+    """
+    document = find_document(folder)
+    if document is None:
+        raise refusal(str(folder), "holds no Zarr array", hint=_HINT)
+    whole = ArrayReference(
+        path=os.path.abspath(folder),  # noqa: PTH100  # links stay as the user named them
+        zarr_format=parse_array(read_bytes(document), str(document)).zarr_format,
+        axes=axes,
+        shape=shape,
+        dtype=dtype,
+        is_sparse=False,
+    )
+    try:
+        array = engine.array_elsewhere(whole, "the field")
+    except CytolakeError as error:
+        raise refusal(str(folder), f"cannot be referred to: {error.message}", hint=_HINT) from error
+    is_sparse = False
+    for place in planes:
+        with suppress(StorageError):  # reading that plane says what is wrong with it
+            is_sparse |= not engine.is_stored(array[place])
+    return replace(whole, is_sparse=is_sparse)
 
 
 class ZarrSource:

@@ -1,4 +1,4 @@
-"""OME-Zarr plates of others (0.1 to 0.5: Fractal, ngio, bioformats2raw …) and our own, brought in by copy.
+"""OME-Zarr plates of others (0.1 to 0.5: Fractal, ngio, bioformats2raw …) and our own.
 
 What this module knows: a plate may list only the rows and columns that it uses, so a well is where its row and column
 are *called*; measurements count from 0; images of one measurement may differ in size, channels and depth, and then are
@@ -149,6 +149,7 @@ class _Reading:
             planes=self._without_unstored(built.planes),
             fields=built.fields,
             metadata_files=(self._document.name, *found.documents),
+            arrays={i.found.path: tuple(a.name for a in i.found.image.axes) for i in images if i.found.image},
             warnings=(*dict.fromkeys(self._warnings), *about_roles),
         )
 
@@ -161,6 +162,11 @@ class _Reading:
         assumed: list[str] = []
         for one in found:
             if one.image is None or one.layout is None:
+                if one.image and one.image.own and one.image.own.refers_to:
+                    raise InvalidDataError(
+                        f"{self._root}: the pixels of {one.path} were left in {one.image.own.refers_to}",
+                        hint="Bring in the plate that holds the pixels.",
+                    )
                 continue
             if one.layout.dtype not in PIXEL_TYPES:
                 others[one.layout.dtype] += 1

@@ -97,13 +97,14 @@ class ZarrChannel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnFacts:
-    """What cytolake keeps beside the NGFF metadata of a field that it wrote."""
+    """What cytolake keeps beside the NGFF metadata of a field that it wrote; its level 0 may lie in another plate."""
 
     field_id: int
     roles: tuple[str | None, ...]
     stage_um: tuple[float, float, float] | None
     z_step_um: float | None
     missing: frozenset[tuple[int, int, int]]
+    refers_to: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +328,7 @@ def _own(block: Any) -> OwnFacts | None:
             stage_um=None if stage is None else _triple(stage),
             z_step_um=None if step is None else _numbers([step], 1)[0],
             missing=frozenset((_index(t), _index(c), _index(z)) for t, c, z in block["missing_planes"]),
+            refers_to=str(block["level_0"]["path"])[:_LONGEST_WORDS] if "level_0" in block else None,
         )
     except _MALFORMED:
         return None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidDataError, NotFoundError, StorageError
 from . import engine, layout, ngff
-from .model import FieldKey, Plane, PlateSpec
+from .model import ArrayReference, FieldKey, Plane, PlateSpec
 from .plate import Field
 from .pyramid import halve, nearest
 
@@ -157,8 +157,12 @@ def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -
     if field.info.levels != paths:
         yield Problem("level-paths", field.path, f"levels {field.info.levels}, the plate's first image has {paths}")
     arrays = []
-    for name in field.info.levels:
-        document, problems = _array(field.storage, f"{field.path}/{name}", "level")
+    reference = field.info.reference
+    for level, name in enumerate(field.info.levels):
+        if reference and level == 0:
+            document, problems = _referred(field, reference)
+        else:
+            document, problems = _array(field.storage, f"{field.path}/{name}", "level")
         yield from problems
         if document is None:
             return
@@ -185,8 +189,11 @@ def _image(field: Field, key: FieldKey, paths: tuple[str, ...], *, deep: bool) -
     if sound:
         gone = frozenset(field.missing_planes)
         lost: list[Problem] = []
-        for name, array in zip(field.info.levels, arrays, strict=True):
-            lost += _shards(field.storage, f"{field.path}/{name}", array, gone)
+        for level, (name, array) in enumerate(zip(field.info.levels, arrays, strict=True)):
+            if reference and level == 0:
+                lost += _chunks(field, reference, gone)
+            else:
+                lost += _shards(field.storage, f"{field.path}/{name}", array, gone)
         yield from lost
         if deep and not lost:
             yield from _pixels(field)
@@ -205,6 +212,32 @@ def _array(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | No
     if document.get("node_type") != "array" or not five or not isinstance(document.get("data_type"), str):
         return None, [Problem(f"{what}-invalid", where, "this is no array of five axes")]
     return document, []
+
+
+def _referred(field: Field, reference: ArrayReference) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Describe a level 0 that is an array of somebody else."""
+    where = f"{field.path}/{field.info.levels[0]}"
+    try:
+        array = engine.array_elsewhere(reference, str(field))
+    except (NotFoundError, StorageError) as error:
+        code = "reference-missing" if isinstance(error, NotFoundError) else "reference-changed"
+        return None, [Problem(code, where, error.message)]
+    return {"shape": list(array.shape), "data_type": array.dtype.name}, []
+
+
+def _chunks(field: Field, reference: ArrayReference, gone: frozenset[Plane]) -> Iterator[Problem]:
+    """Check that the array of somebody else has the chunks of all planes but ``gone``."""
+    if reference.is_sparse:
+        return
+    where = f"{field.path}/{field.info.levels[0]}"
+    try:
+        array = engine.array_elsewhere(reference, str(field))
+        for plane in map(Plane._make, product(*(range(n) for n in reference.shape[:3]))):
+            if plane not in gone and not engine.is_stored(array[plane]):
+                message = f"pixels of time point {plane.t}, channel {plane.c}, z {plane.z} are not in {reference.path}"
+                yield Problem("plane-lost", where, message)
+    except StorageError as error:
+        yield Problem("reference-changed", where, error.message)
 
 
 def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozenset[Plane]) -> Iterator[Problem]:
@@ -260,7 +293,8 @@ def _pixels(field: Field) -> Iterator[Problem]:
             made = np.empty_like(coarse)
             halve(fine, made)
             if not np.array_equal(made, coarse, equal_nan=made.dtype.kind == "f"):
-                message = f"time point {t}, z {z} is not the mean of level {level - 1}"
+                elsewhere = f" in {field.info.reference.path}" if field.info.reference and level == 1 else ""
+                message = f"time point {t}, z {z} is not the mean of level {level - 1}{elsewhere}"
                 yield Problem("pyramid-differs", f"{field.path}/{level}", message)
 
 

@@ -2,7 +2,8 @@
 
 Arrays are opened with their metadata in hand, so that creating or opening one costs no request. What is written stores
 every chunk, zeros too; what is read refuses a chunk that is not there. A lost shard is therefore an error and never
-black pixels. Files are not synced one by one: :func:`sync_tree` does that for a whole folder at once.
+black pixels. An array of somebody else, to which a field refers, is read by the same rule. Files are not synced one by
+one: :func:`sync_tree` does that for a whole folder at once.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NotFoundError, StorageError
 from ..storage import storage_error, storage_errors
+from .ngff import AXES
 
 if TYPE_CHECKING:
     import tensorstore as ts
 
     from ..storage import Storage
+    from .model import ArrayReference
 
 #: What tensorstore raises when the store below it fails; it has no exception class of its own.
 FAILURES = (ValueError, OSError, RuntimeError, NotImplementedError)
+
+_AS_IT_WAS = "put the plate that holds them back as it was"
 
 
 @cache
@@ -113,6 +119,66 @@ def array_to_read(storage: Storage, path: str) -> ts.TensorStore:
     if document is None:
         raise NotFoundError(f"no array at {storage.uri(path)}")
     return _open(storage, path, document, fill_missing_data_reads=False)
+
+
+def array_elsewhere(reference: ArrayReference, where: str) -> ts.TensorStore:
+    """Open the array of somebody else that is the level 0 of the field ``where``, with axes t, c, z, y, x, for reading.
+
+    Raises
+    ------
+    NotFoundError
+        It is not where it was.
+    StorageError
+        It cannot be read, or has another shape or type than it had.
+    """
+    import tensorstore as ts
+
+    document = Path(reference.path) / ("zarr.json" if reference.zarr_format == 3 else ".zarray")
+    with storage_errors(f"reading {document}"):
+        is_there = document.is_file()
+    if not is_there:
+        raise NotFoundError(
+            f"{where}: its pixels are in {reference.path}, and there is no Zarr array any more",
+            hint=f"{_AS_IT_WAS}; or ingest it from where it is now with --existing replace",
+        )
+    spec = {
+        "driver": "zarr3" if reference.zarr_format == 3 else "zarr",
+        "kvstore": {"driver": "file", "path": f"{reference.path}/"},
+        "fill_missing_data_reads": reference.is_sparse,
+    }
+    try:
+        array = ts.open(spec, read=True, open=True, context=context()).result()
+        # An axis of length 1 that we have no name for is left out, one that we have and the array not is put in.
+        array = array[tuple(slice(None) if axis in AXES else 0 for axis in reference.axes)]
+        named = [axis for axis in reference.axes if axis in AXES]
+        absent = [axis for axis in AXES if axis not in named]
+        array = array[(..., *[ts.newaxis] * len(absent))].transpose([(named + absent).index(axis) for axis in AXES])
+    except (*FAILURES, IndexError) as error:
+        raise StorageError(
+            f"{where}: its pixels in {reference.path} cannot be opened: {error}",
+            hint=f"{_AS_IT_WAS}; or ingest it again with --existing replace",
+        ) from error
+    if array.shape != reference.shape or array.dtype.name != reference.dtype:
+        raise StorageError(
+            f"{where}: its pixels in {reference.path} are {list(array.shape)} {array.dtype.name} now, and were "
+            f"{list(reference.shape)} {reference.dtype}",
+            hint=f"{_AS_IT_WAS}; or ingest it again with --existing replace",
+        )
+    return array
+
+
+def is_stored(part: ts.TensorStore) -> bool:
+    """Whether every chunk of a part of an array was written.
+
+    Raises
+    ------
+    StorageError
+        The store fails.
+    """
+    try:
+        return bool(part.storage_statistics(query_fully_stored=True).result().fully_stored)
+    except FAILURES as error:
+        raise storage_error("looking which chunks are stored", error) from error
 
 
 def _open(storage: Storage, path: str, document: Mapping[str, Any], **options: bool) -> ts.TensorStore:

@@ -69,12 +69,36 @@ class AcquisitionSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayReference:
+    """A Zarr array of somebody else that is the level 0 of a field; it is only ever read.
+
+    ``path`` is its folder, absolute, on a disk of this machine, and ``axes`` are its axes in its own order.
+    ``shape`` ``(t, c, z, y, x)`` and ``dtype`` are what it had when it was referred to. ``is_sparse``: chunks of planes
+    that are there were not stored then, so that a chunk that is not there reads as the fill value, as Zarr has it.
+    """
+
+    path: str
+    zarr_format: int
+    axes: tuple[str, ...]
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    is_sparse: bool
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/") or "\0" in self.path or ".." in self.path.split("/"):
+            raise InvalidDataError(f"{self.path!r} is no absolute path of an array")
+        if self.zarr_format not in (2, 3):
+            raise InvalidDataError(f"{self.path} is of Zarr version {self.zarr_format}; versions 2 and 3 are read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
     """One field to write.
 
     ``shape`` is ``(t, c, z, y, x)``; ``pixel_size_um`` is ``(z, y, x)``, z None where planes have no known distance;
     ``stage_um`` is ``(x, y, z)`` in image direction (x right, y down) and becomes the image's translation;
-    ``missing`` are planes known beforehand to have no pixels.
+    ``missing`` are planes known beforehand to have no pixels. Where there is a ``reference``, level 0 is that array
+    and is not written.
     """
 
     well_id: str
@@ -87,6 +111,7 @@ class ImageSpec:
     stage_um: tuple[float, float, float] | None = None
     time_interval_s: float | None = None
     missing: tuple[Plane, ...] = ()
+    reference: ArrayReference | None = None
 
     @property
     def key(self) -> FieldKey:
@@ -126,3 +151,4 @@ class ImageInfo:
     channels: tuple[ChannelSpec, ...]
     missing: tuple[Plane, ...]
     levels: tuple[str, ...]
+    reference: ArrayReference | None = None

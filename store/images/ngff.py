@@ -10,12 +10,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ...errors import InvalidDataError
 from .display import channel_colors, shown_at_first
-from .model import AcquisitionSpec, ChannelSpec, FieldKey, ImageInfo, ImageSpec, Plane, PlateSpec, Window
+from .model import (
+    AcquisitionSpec,
+    ArrayReference,
+    ChannelSpec,
+    FieldKey,
+    ImageInfo,
+    ImageSpec,
+    Plane,
+    PlateSpec,
+    Window,
+)
 
 VERSION = "0.5"
 SCHEMA_VERSION = 1
@@ -324,7 +335,7 @@ def image(spec: ImageSpec, *, levels: int, windows: Sequence[Window], missing: I
         "z_step_um": spec.pixel_size_um[0],
         "stage_um": spec.stage_um,
         "missing_planes": sorted(missing),
-    }
+    } | ({"level_0": asdict(spec.reference)} if spec.reference else {})
     return group({"ome": ome, "cytolake": ours})
 
 
@@ -360,9 +371,22 @@ def parse_image(document: Mapping[str, Any], where: str) -> ImageInfo:
             ),
             missing=tuple(Plane(*map(int, plane)) for plane in ours["missing_planes"]),
             levels=tuple(str(dataset["path"]) for dataset in scales["datasets"]),
+            reference=_reference(ours["level_0"]) if "level_0" in ours else None,
         )
     except _MALFORMED as error:
         raise _not_ours(error, "field", where) from error
+
+
+def _reference(said: Mapping[str, Any]) -> ArrayReference:
+    t, c, z, y, x = map(int, said["shape"])
+    return ArrayReference(
+        path=str(said["path"]),
+        zarr_format=int(said["zarr_format"]),
+        axes=tuple(map(str, said["axes"])),
+        shape=(t, c, z, y, x),
+        dtype=str(said["dtype"]),
+        is_sparse=bool(said["is_sparse"]),
+    )
 
 
 def again(info: ImageInfo, shape: tuple[int, int, int, int, int]) -> dict[str, Any]:
@@ -375,6 +399,7 @@ def again(info: ImageInfo, shape: tuple[int, int, int, int, int]) -> dict[str, A
         channels=info.channels,
         stage_um=info.stage_um,
         time_interval_s=info.time_interval_s,
+        reference=info.reference,
     )
     windows = [channel.window or Window(0, 0, 0, 0) for channel in info.channels]
     return image(spec, levels=len(info.levels), windows=windows, missing=info.missing)

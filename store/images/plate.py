@@ -79,6 +79,12 @@ class Plate:
         return self._spec.attributes
 
     @property
+    def references(self) -> list[str]:
+        """Folders of the plates that hold level 0 of this one's fields, where it was left there."""
+        found = self.attributes.get("references")
+        return [str(path) for path in found] if isinstance(found, list) else []
+
+    @property
     def wells(self) -> list[str]:
         """Names of the wells that have fields, in plate order."""
         return list(dict.fromkeys(key.well_id for key in self._spec.images))
@@ -159,7 +165,14 @@ class Plate:
         ------
         NotFoundError
             ome-zarr does not see a plate there.
+        UsageError
+            Level 0 of its fields was left in the plate that it came from.
         """
+        if self.references:
+            raise UsageError(
+                f"plate {self.name} refers to the pixels of {', '.join(self.references)}, which ome-zarr cannot follow",
+                hint="open that plate with ome-zarr, or use field() and to_dask() here",
+            )
         from ome_zarr.io import ZarrLocation
         from ome_zarr.reader import Reader
 
@@ -314,9 +327,10 @@ class Field:
             for copy in copies:
                 copy.result()
         except engine.FAILURES as error:
+            again = "put the plate that holds them back as it was, or ingest" if self.info.reference else "ingest"
             raise StorageError(
                 f"{self}: pixels of {what} are lost or damaged: {error}",
-                hint="run `cytolake validate --deep`, then ingest the plate again",
+                hint=f"run `cytolake validate --deep`, then {again} the plate again",
             ) from error
 
     def _level(self, level: int) -> ts.TensorStore:
@@ -326,16 +340,38 @@ class Field:
 
     @cached_property
     def _arrays(self) -> list[ts.TensorStore]:
-        return [engine.array_to_read(self.storage, f"{self.path}/{name}") for name in self.info.levels]
+        first, *others = self.info.levels
+        reference = self.info.reference
+        return [
+            engine.array_elsewhere(reference, str(self))
+            if reference
+            else engine.array_to_read(self.storage, f"{self.path}/{first}"),
+            *(engine.array_to_read(self.storage, f"{self.path}/{name}") for name in others),
+        ]
 
     def zarr(self, level: int = 0) -> zarr.Array[Any]:
-        """One level as a zarr array (t, c, z, y, x), read-only."""
+        """One level as a zarr array (t, c, z, y, x), read-only.
+
+        Raises
+        ------
+        UsageError
+            There is no such level; or it is an array of somebody else that has other axes.
+        """
         import zarr
 
         if not 0 <= level < self.levels:
             raise UsageError(f"{self} has levels 0 to {self.levels - 1}, not {level}")
-        store = self.storage.zarr_store(self.path)
-        return zarr.open_array(store, path=self.info.levels[level], mode="r")
+        reference = self.info.reference
+        if reference is None or level:
+            store = self.storage.zarr_store(self.path)
+            return zarr.open_array(store, path=self.info.levels[level], mode="r")
+        self._level(level)  # says what is wrong with it
+        if reference.axes != ngff.AXES:
+            raise UsageError(
+                f"{self}: its level 0 is {reference.path}, an array of the axes {', '.join(reference.axes)}",
+                hint="read() and Plate.to_dask() give it with axes t, c, z, y, x",
+            )
+        return zarr.open_array(zarr.storage.LocalStore(reference.path, read_only=True), mode="r")
 
     def labels(self) -> list[str]:
         """Names of the label images of this field, sorted."""

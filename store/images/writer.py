@@ -99,7 +99,8 @@ class ImageWriter:
         """Write one field with its pyramid, and sync it.
 
         ``read_plane`` is called once for each plane that ``spec.missing`` does not name, by time point, z and channel.
-        Planes without pixels are not stored at any level; they are named in the field's metadata.
+        Planes without pixels are not stored at any level; they are named in the field's metadata. Of a field with a
+        ``reference`` the planes are read all the same, for the pyramid, and level 0 is left where it is.
 
         Raises
         ------
@@ -113,11 +114,13 @@ class ImageWriter:
         shapes = layout.level_shapes(spec.shape, self.levels)
         depth = layout.shard_depth(spec.shape, spec.dtype)
         documents = [layout.array_document(s, spec.dtype, depth=depth, codec=self.codec) for s in shapes]
-        arrays = [
-            engine.array_to_write(self.storage, f"{path}/{level}", document) for level, document in enumerate(documents)
-        ]
+        stored = slice(1 if spec.reference else 0, None)
+        if spec.reference:
+            self.storage.delete_tree(f"{path}/0")  # half a copy that was given up
+        named = list(enumerate(documents))[stored]
+        arrays = [engine.array_to_write(self.storage, f"{path}/{level}", document) for level, document in named]
         store = engine.keys(self.storage, path)
-        engine.write_documents(store, {f"{level}/zarr.json": engine.encode(d) for level, d in enumerate(documents)})
+        engine.write_documents(store, {f"{level}/zarr.json": engine.encode(d) for level, d in named})
         missing = set(spec.missing)
         windows: list[Window] | None = None
         for t in range(spec.shape[0]):
@@ -127,7 +130,7 @@ class ImageWriter:
                 missing |= absent
                 for fine, coarse in pairwise(blocks):
                     halve(_planes(fine), _planes(coarse))
-                self._store(arrays, blocks, t, z, absent, where=path)
+                self._store(arrays, blocks[stored], t, z, absent, where=path)
                 if windows is None and len(absent) < math.prod(blocks[0].shape[1:3]):
                     windows = _windows(spec, blocks[-1], t, z, absent)
         engine.sync_tree(self.storage, path)
