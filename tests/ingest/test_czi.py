@@ -10,7 +10,7 @@ from typing import Any
 import cytolake
 import numpy as np
 import pytest
-from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.pixels import plane_dtype, read_plane
 from cytolake.ingest.readers import ReaderOptions
@@ -251,6 +251,62 @@ def test_entities_are_refused() -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY x "yyyy">]><ImageDocument>&x;</ImageDocument>'
     with pytest.raises(SourceFileError, match="document type"):
         parse_metadata(bomb, "a.czi")
+
+
+def one_well(path: Path, tags: list[dict[str, Any]], *, pixel: str | None = "5E-07", more: str = "") -> Path:
+    """One field of as many planes as there are tags; planned steps of 2 µm."""
+    blocks = [Block(pixels(z), z=z, tags=told) for z, told in enumerate(tags)]
+    step = '<Distance Id="Z"><Value>2E-06</Value></Distance>'
+    xml = (
+        document_xml("", pixel=pixel)
+        .replace("</Items>", f"{step}</Items>")
+        .replace("<Channels>", f"{more}<Channels>", 1)
+    )
+    return write_czi(path, blocks, xml)
+
+
+def test_measured_and_planned_heights_and_times_are_never_mixed(tmp_path: Path) -> None:
+    start = "<T><StartTime>2023-01-06T10:00:00Z</StartTime><Positions><List><Offsets>0</Offsets></List></Positions></T>"
+    when = {"AcquisitionTime": "2023-01-06T10:42:00Z"}
+    some = read_one(one_well(tmp_path / "WellB02.czi", [{"FocusPosition": "+100"} | when, {}], more=start))
+    assert some.planes["z_um"].to_pylist() == [100.0, None]
+    assert some.planes["acquired_at"].to_pylist() == [datetime(2023, 1, 6, 10, 42, tzinfo=UTC), None]
+    for what in ("height", "time"):
+        assert any(f"1 planes do not say their {what}" in w for w in some.warnings)
+    planned = read_one(one_well(tmp_path / "WellB03.czi", [{}, {}], more=start))
+    assert planned.planes["z_um"].to_pylist() == [0.0, 2.0]
+    assert planned.planes["acquired_at"].to_pylist() == [datetime(2023, 1, 6, 10, tzinfo=UTC)] * 2
+    both = read_one(tmp_path)
+    assert both.planes["z_um"].to_pylist() == [100.0, None, None, None]
+    assert any("heights of the stage" in w for w in both.warnings)
+
+
+def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
+    path = write_plate(tmp_path / "plate7.czi")
+    export = read_one(path, pixel_size_um=1.0)
+    assert {(a.pixel_size_x_um, a.pixel_size_y_um) for a in export.acquisitions} == {(1.0, 1.0)}
+    assert any("--pixel-size 1 µm overrules the 0.5 × 0.5 µm of plate7.czi" in w for w in export.warnings)
+    # Tiles are 8 pixels apart.
+    assert export.fields["x_um"].to_pylist()[:2] == [-504.0, -496.0]
+    assert not any("overrules" in w for w in read_one(path, pixel_size_um=0.501).warnings)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_of_reading_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert CziReader().detect(tmp_path) is None
+    with pytest.raises(StorageError, match="cannot be listed: Permission denied"):
+        CziReader().read(tmp_path)
+
+
+def test_a_level_of_the_pyramid_without_a_number(tmp_path: Path) -> None:
+    small = Block(pixels(9, (4, 5)), tile=-1, drawn=(8, 10))
+    export = read_one(write_czi(tmp_path / "WellB02.czi", [Block(pixels(0), tile=0), small], document_xml("")))
+    assert export.planes.num_rows == 1
 
 
 def test_the_real_plate(shared_data: Path, tmp_path: Path) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.pixels import read_plane
 from cytolake.ingest.readers import ReaderOptions
+from cytolake.ingest.vendors import incell_files
 from cytolake.ingest.vendors.incell import InCellReader
 from cytolake.ingest.vendors.incell_index import parse_xdce
 from hypothesis import HealthCheck, given, settings
@@ -244,6 +247,48 @@ def test_without_a_pixel_size(tmp_path: Path) -> None:
     (export,) = InCellReader().with_options(ReaderOptions(pixel_size_um=0.65, plate_format=(16, 24))).read(folder)
     assert export.acquisitions[0].pixel_size_y_um == 0.65
     assert (export.n_rows, export.n_columns) == (16, 24)
+
+
+def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
+    folder = Export(images=grid()).write(tmp_path / "P")
+    (export,) = InCellReader().with_options(ReaderOptions(pixel_size_um=0.65)).read(folder)
+    assert export.acquisitions[0].pixel_size_x_um == 0.65
+    assert any("--pixel-size 0.65 µm overrules the 0.325 × 0.325 µm of" in w for w in export.warnings)
+
+
+def test_a_day_without_a_time_is_no_moment(tmp_path: Path) -> None:
+    export = written(tmp_path, Export(images=grid(), created='date="2024-05-01"'))
+    assert export.acquisitions[0].started_at is None
+    assert export.planes["acquired_at"].null_count == export.planes.num_rows
+    assert any("says the day (2024-05-01) and no time" in w for w in export.warnings)
+
+
+def test_reading_finds_all_that_a_look_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        Export(images=grid(), plate_id=name).write(tmp_path / "all" / name)
+    monkeypatch.setattr(incell_files, "_MOST_FOLDERS", 1)
+    assert len(incell_files.find_indexes(tmp_path / "all", quick=True)) == 1
+    assert [e.name for e in InCellReader().read(tmp_path / "all")] == ["a", "b", "c"]
+    monkeypatch.setattr(incell_files, "_MOST_ENTRIES", 1)
+    assert [e.name for e in InCellReader().read(tmp_path / "all" / "c")] == ["c"]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_of_reading_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Export(images=grid(), plate_id="a").write(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    real = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert InCellReader().detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=r"b cannot be listed: Permission denied"):
+        InCellReader().read(tmp_path)
 
 
 def test_bytes_of_the_microscopes_own_code_page(tmp_path: Path) -> None:

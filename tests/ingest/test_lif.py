@@ -210,6 +210,31 @@ def test_a_pixel_without_a_size_needs_one(tmp_path: Path) -> None:
     assert read_one(path, pixel_size_um=0.65).acquisitions[0].pixel_size_y_um == 0.65
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "heights"),
+    [
+        ('Origin="0" Length="-4e-06"', 'Origin="1e-05" Length="-4e-06"', [10.0, 8.0, 6.0]),
+        ('Origin="0" Length="-4e-06"', 'Length="-4e-06"', [None, None, None]),
+        ('Origin="0" Length="-4e-06"', 'Origin="1e-05"', [10.0, None, None]),
+        ('Length="-4e-06" Unit="m"', 'Length="-4e-06" Unit="parsec"', [None, None, None]),
+    ],
+)
+def test_heights_that_are_not_told_are_none(tmp_path: Path, old: str, new: str, heights: list[float | None]) -> None:
+    def tweak(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    export = read_one(write_lif(tmp_path / "a.lif", [Image("T/A/1", pixels(1))], tweak=tweak))
+    assert export.planes["z_um"].to_pylist() == heights * 2
+    assert len(set(export.planes["z"].to_pylist())) == 3
+
+
+def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
+    export = read_one(write_plate(tmp_path / "a.lif"), pixel_size_um=0.65)
+    assert [a.pixel_size_x_um for a in export.acquisitions] == [0.65]
+    assert sum("--pixel-size 0.65 µm overrules the 0.5 × 0.5 µm of a.lif" in w for w in export.warnings) == 1
+
+
 def test_a_block_that_is_absent_or_cut_off_is_refused(tmp_path: Path) -> None:
     images = [Image("T/A/1", pixels(1)), Image("T/A/2", pixels(2))]
     path = write_lif(tmp_path / "a.lif", images, left_out=(1,))

@@ -231,6 +231,44 @@ def test_the_stage_and_the_image() -> None:
     assert julian_moment(float("nan")) is None
 
 
+def test_positions_that_are_not_told_are_none(tmp_path: Path) -> None:
+    frames = [frame(i) for i in range(2)]
+    points = [("B2_1", 100.0, 0.0), ("B2_2", 300.0, 0.0)]
+    known = read_one(write_nd2(tmp_path / "a.nd2", frames, loops=[loop_points(points)]))
+    assert known.fields["x_um"].to_pylist() == [100.0, -100.0]
+    for name, values in (("b", {"camera": (0.0, 0.0, 0.0, 0.0)}), ("c", {"without": ("dStgLgCT",)})):
+        unknown = read_one(write_nd2(tmp_path / f"{name}.nd2", frames, loops=[loop_points(points)], **values))
+        assert unknown.fields["x_um"].to_pylist() == [None, None]
+        assert any("how its camera stands" in w for w in unknown.warnings)
+    for number in (1, 2):
+        path = tmp_path / "wells" / f"P_WellB02_Seq000{number}.nd2"
+        write_nd2(path, [frame(number)], without=("dXPos", "dZPos") if number == 1 else ())
+    several = read_one(tmp_path / "wells")
+    assert several.fields["x_um"].to_pylist() == [None, None]
+    assert several.planes["z_um"].to_pylist() == [None, None, 7.5, 7.5]
+    assert any("1 wells have several files (B02)" in w for w in several.warnings)
+
+
+def test_heights_that_are_not_told_are_none(tmp_path: Path) -> None:
+    frames = [frame(i) for i in range(3)]
+    point = [("B2", 100.0, 0.0)]
+
+    def heights(name: str, *loops: dict[str, Any]) -> list[float | None]:
+        export = read_one(write_nd2(tmp_path / f"{name}.nd2", frames, loops=loops))
+        return [z for z, c in zip(*(export.planes[k].to_pylist() for k in ("z_um", "channel_index")), strict=True) if c]
+
+    assert heights("a", loop_points(point), loop_z(3)) == [50.0, 52.0, 54.0]
+    assert heights("b", loop_points(point), loop_z(3, step=0.0)) == [None, None, None]
+    assert heights("c", loop_points(point, with_z=False), loop_z(3)) == [0.0, 2.0, 4.0]
+    assert heights("WellB02", loop_z(3, step=0.0)) == [None, None, None]
+
+
+def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
+    export = read_one(write_nd2(tmp_path / "WellB02.nd2", [frame(0)]), pixel_size_um=0.65)
+    assert export.acquisitions[0].pixel_size_x_um == 0.65
+    assert any("--pixel-size 0.65 µm overrules the 0.5 × 0.5 µm of WellB02.nd2" in w for w in export.warnings)
+
+
 damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -395,6 +396,36 @@ def test_wrong_documents(tmp_path: Path, old: str, new: str, said: str) -> None:
 def test_a_pixel_size_may_be_told(tmp_path: Path) -> None:
     folder = Plate(pixel_size="").write(tmp_path / "plate")
     assert read(folder, pixel_size_um=0.5).acquisitions[0].pixel_size_x_um == 0.5
+
+
+def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
+    export = read(Plate().write(tmp_path / "plate"), pixel_size_um=0.65)
+    assert export.acquisitions[0].pixel_size_x_um == 0.65
+    assert sum("--pixel-size 0.65 µm overrules the 0.325 × 0.325 µm of image" in w for w in export.warnings) == 1
+
+
+def test_planes_that_do_not_say_when_have_no_time(tmp_path: Path) -> None:
+    def without(text: str) -> str:
+        return re.sub(r'DeltaT="\d+" DeltaTUnit="ms" ', "", text)
+
+    export = written(tmp_path, images=grid(fields=1), tweak=without)
+    assert export.planes["acquired_at"].null_count == export.planes.num_rows
+    assert export.acquisitions[0].started_at == datetime(2024, 5, 1, 8, tzinfo=UTC)
+    # The time of an image of one plane is that of the plane.
+    one = read(Plate(images=grid(fields=1, channels=("DAPI",)), tweak=without).write(tmp_path / "one"))
+    assert set(one.planes["acquired_at"].to_pylist()) == {datetime(2024, 5, 1, 8, tzinfo=UTC)}
+
+
+def test_measured_and_planned_heights_are_never_mixed(tmp_path: Path) -> None:
+    images = grid(wells=[(0, 0)], fields=1, z=2, channels=("DAPI",))
+
+    def second(text: str) -> str:
+        return re.sub(r'(TheZ="1".*?)PositionZ="12" ', r"\1", text)
+
+    export = written(tmp_path, images=images, tweak=second)
+    assert export.planes["z_um"].to_pylist() == [10.0, None]
+    planned = Plate(images=images, tweak=lambda text: re.sub(r'PositionZ="\d+" ', "", text))
+    assert read(planned.write(tmp_path / "planned")).planes["z_um"].to_pylist() == [0.0, 2.0]
 
 
 def test_a_companion_that_is_not_there(tmp_path: Path) -> None:

@@ -350,6 +350,24 @@ def test_dates_of_an_own_expression(tmp_path: Path) -> None:
     assert [(t, at.hour) for t, at in planes(export, "timepoint", "acquired_at")] == [(0, 9), (1, 10), (2, 0)]
 
 
+def test_a_day_orders_images_and_is_no_moment(tmp_path: Path) -> None:
+    names = [f"A1_{day}.tif" for day in ("20240103", "20240101")]
+    export = read(write_folder(tmp_path / "p", names), pattern=r"(?P<well>A\d)_(?P<date>\d{8})")
+    assert planes(export, "timepoint", "file", "acquired_at") == [(0, names[1], None), (1, names[0], None)]
+    assert said(export, "names say the day and not the time")
+
+
+def test_an_image_without_a_time_is_none_of_a_series(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "p", ["A1_t1.tif", "A1_t2.tif", "A2.tif"])
+    with pytest.raises(InvalidDataError, match=r"A1_t1\.tif a time point, A2\.tif no time") as error:
+        read(folder, pattern=r"(?P<well>A\d)(?:_t(?P<time>\d))?")
+    assert error.value.hint is not None
+    # What is kept apart anyhow may be one moment.
+    apart = write_folder(tmp_path / "q", ["A1_t1_z1.tif", "A1_t2_z1.tif", "A1.tif"])
+    export = read(apart, pattern=r"(?P<well>A\d)(?:_t(?P<time>\d)_z(?P<z>\d))?")
+    assert [a.z_mode for a in export.acquisitions] == ["plane", "stack"]
+
+
 @pytest.mark.parametrize(
     ("expression", "why"),
     [

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
+from cytolake.ingest.vendors import scanr_files
 from cytolake.ingest.vendors.scanr import ScanrReader
 from cytolake.ingest.vendors.scanr_names import field_of, parse_file_name
 from vendor_exports.scanr import Experiment, Fld, grid
@@ -209,6 +211,57 @@ def test_what_a_descriptor_says(tmp_path: Path) -> None:
     # The list of positions is relative to the well.
     assert places(export)["B02", 2] == places(export)["C04", 2] == (600.0, -400.0)
     assert export.metadata_files == ("experiment_descriptor.xml", "experiment_descriptor.dat")
+
+
+def test_a_position_that_is_left_out_shifts_no_other(tmp_path: Path) -> None:
+    """The x of the first is empty: its place is unknown, and the second's is its own."""
+    place = "<Val>0.0</Val>"
+
+    def tweak(text: str) -> str:
+        at = text.index(place, text.index("subposition list"))
+        return text[:at] + "<Val></Val>" + text[at + len(place) :]
+
+    export = written(tmp_path, kind="descriptor", tweak=tweak)
+    assert places(export)["B02", 1] == (None, None)
+    assert places(export)["B02", 2] == places(export)["C04", 2] == (600.0, -400.0)
+
+
+def test_what_is_said_of_a_well_may_begin_with_a_number(tmp_path: Path) -> None:
+    export = written(tmp_path, kind="descriptor", wells=((14, "5-FU"), (28, ""), (40, "D4")))
+    assert any("1 of 3 selected wells have no image" in w for w in export.warnings)
+
+
+def test_reading_finds_all_that_a_look_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        Experiment().write(tmp_path / name)
+    (tmp_path / "d" / "data").mkdir(parents=True)
+    (tmp_path / "d" / "data" / "metadata.ome.xml").write_text("")
+    monkeypatch.setattr(scanr_files, "_MOST_FOLDERS", 1)
+    monkeypatch.setattr(scanr_files, "_LOOKED_AT", 0)
+    assert len(list(scanr_files.find_experiments(tmp_path, quick=True))) == 1
+    exports = ScanrReader().read(tmp_path)
+    assert [export.plate_id for export in exports] == ["a", "b", "c"]
+    (told,) = [w for w in exports[0].warnings if "left out" in w]
+    assert "metadata.ome.xml is not XML" in told
+    assert not any("left out" in w for w in exports[1].warnings)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_of_reading_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Experiment(kind="files").write(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    real = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert ScanrReader().detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=r"b cannot be listed: Permission denied"):
+        ScanrReader().read(tmp_path)
 
 
 def test_a_descriptor_beside_an_index_tells_the_plate(tmp_path: Path) -> None:

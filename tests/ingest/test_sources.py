@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import harmony_xml
 import numpy as np
 import pytest
 import tifffile
-from cytolake.errors import SourceFileError
+from cytolake.errors import SourceFileError, StorageError
 from cytolake.ingest.sources import PlaneSources, cache, open_source, tiff
 from cytolake.ingest.sources.base import OpenFile
 from vendor_exports import czi, lif
@@ -143,3 +144,17 @@ def test_more_pages_than_the_index_names_are_told(tmp_path: Path) -> None:
     told = [w for w in report["warnings"] if "more planes than the export names" in w]
     assert len(told) == 1
     assert told[0].endswith(f"{first.name}: 3 planes, 1 named")
+
+
+def test_a_disk_that_fails_is_not_a_file_without_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, pages(2), photometric="minisblack")
+    monkeypatch.setattr(tiff, "_WHOLE", 0)
+    for error, raised in ((OSError(5, "Input/output error"), StorageError), (MemoryError(), MemoryError)):
+        with closing(open_source(file)) as source, monkeypatch.context() as failing:
+            failing.setattr("os.pread", lambda *_, told=error: (_ for _ in ()).throw(told))
+            with pytest.raises(raised):
+                _ = source.count
+    (tmp_path / "b.tif").write_bytes(b"no TIFF")
+    with closing(open_source(tmp_path / "b.tif")) as source:
+        assert source.count == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,10 +87,17 @@ def _tree(images: Sequence[tuple[list[str], int, Image]]) -> str:
     return text
 
 
-def write_lif(path: Path, images: Sequence[Image], *, version: int = 2, left_out: Sequence[int] = ()) -> Path:
+def write_lif(
+    path: Path,
+    images: Sequence[Image],
+    *,
+    version: int = 2,
+    left_out: Sequence[int] = (),
+    tweak: Callable[[str], str] = lambda text: text,
+) -> Path:
     """Write a file; blocks of the numbers in ``left_out`` are not there."""
     told = _tree([(image.path.split("/"), number, image) for number, image in enumerate(images)])
-    xml = (
+    xml = tweak(
         f'<LMSDataContainerHeader Version="{version}"><Element Name="{path.stem}"><Children>{told}</Children></Element>'
         "</LMSDataContainerHeader>"
     ).encode("utf-16-le")

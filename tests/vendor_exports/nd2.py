@@ -53,12 +53,12 @@ def loop_z(count: int, step: float = 2.0) -> dict[str, Any]:
     return {"eType": 4, "uLoopPars": told}
 
 
-def loop_points(points: Sequence[tuple[str | None, float, float]]) -> dict[str, Any]:
+def loop_points(points: Sequence[tuple[str | None, float, float]], *, with_z: bool = True) -> dict[str, Any]:
     told = [
         {"dPosX": x, "dPosY": y, "dPosZ": 50.0} | ({"dPosName": name} if name is not None else {})
         for name, x, y in points
     ]
-    return {"eType": 2, "uLoopPars": {"bUseZ": True, "Points": listed(told)}}
+    return {"eType": 2, "uLoopPars": {"bUseZ": with_z, "Points": listed(told)}}
 
 
 def nested(loops: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -77,8 +77,9 @@ def write_nd2(
     components: int | None = None,
     zipped: bool = False,
     padding: int = 0,
+    without: Sequence[str] = (),
 ) -> Path:
-    """Write a file of frames (rows, columns, channels), None for one that is absent."""
+    """Write a file of frames (rows, columns, channels), None for one that is absent; leave out facts of the first."""
     height, width, channels = next(frame.shape for frame in frames if frame is not None)
     itemsize = next(frame.itemsize for frame in frames if frame is not None)
     row = width * channels * itemsize + padding
@@ -102,6 +103,7 @@ def write_nd2(
         "dObjectiveNA": 0.75, **{f"dStgLgCT{k}": m for k, m in zip((11, 12, 21, 22), camera, strict=True)},
         "sPicturePlanes": {"uiCount": len(names), "sPlaneNew": planes},
     }  # fmt: skip
+    picture = {key: value for key, value in picture.items() if not key.startswith(tuple(without))}
     text = {"TextInfoItem_6": "Sample 1: Exposure: 20 ms Binning: 2x2 Sample 2: Exposure: 1 s Binning: 2x2"}
     chunks = {
         b"ImageAttributesLV!": document("SLxImageAttributes", attributes),
