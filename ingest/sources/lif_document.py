@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from ...errors import InvalidDataError
+from ..units import to_um
 from .xml_tree import index_in, number_in, parse_tree
 
 _ROOTS = ("LMSDataContainerHeader",)
@@ -21,7 +22,6 @@ _AXES = {
     1: "x", 2: "y", 3: "z", 4: "t", 5: "emission wavelength", 6: "rotation", 7: "xt slices", 8: "t slices",
     9: "excitation wavelength", 10: "tile", 11: "loop",
 }  # fmt: skip
-_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "nm": 1e-3}
 _LARGEST = 2**62
 _DEEPEST = 200
 _MOST_PLANES = 10_000_000
@@ -140,16 +140,18 @@ class LifImage:
     def step_um(self, number: int) -> float | None:
         """Return the distance of neighbours along an axis, µm, without its sign; None where it is not told."""
         axis = self.axis(number)
-        if axis is None or axis.step is None or axis.unit not in _TO_UM:
+        scale = to_um(axis.unit) if axis is not None else None
+        if axis is None or axis.step is None or scale is None:
             return None
-        return abs(axis.step) * _TO_UM[axis.unit]
+        return abs(axis.step) * scale
 
     def height_um(self, z: int) -> float | None:
         """Return the height of a plane of a stack, µm; None where its place or the step is not told."""
         axis = self.axis(Z)
-        if axis is None or axis.origin is None or axis.unit not in _TO_UM or (z and axis.step is None):
+        scale = to_um(axis.unit) if axis is not None else None
+        if axis is None or axis.origin is None or scale is None or (z and axis.step is None):
             return None
-        return (axis.origin + z * (axis.step or 0.0)) * _TO_UM[axis.unit]
+        return (axis.origin + z * (axis.step or 0.0)) * scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +244,7 @@ def _axis(told: etree._Element, where: str) -> LifAxis:
         step_bytes=step,
         origin=number_in(told.get("Origin")),
         length=number_in(told.get("Length")),
-        unit=(told.get("Unit") or "").strip().lower(),
+        unit=(told.get("Unit") or "").strip(),
     )
 
 

@@ -13,7 +13,8 @@ from datetime import datetime
 from lxml import etree
 
 from ...errors import InvalidDataError
-from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well, parse_well
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well, well_or_none
+from ..moments import moment as utc_moment
 from ..sources.xml_tree import index_in, number_in, parse_tree, text_at
 
 _METRES_TO_UM, _NS_TO_MS = 1e6, 1e-6
@@ -88,11 +89,8 @@ class CziTags:
 
 def moment(text: str | None) -> datetime | None:
     """Return the moment that a text says; without a time zone where it names none."""
-    try:
-        found = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return found if 1990 <= found.year <= 2200 else None
+    found, has_zone = utc_moment(text)
+    return found if found is None or has_zone else found.replace(tzinfo=None)
 
 
 def parse_subblock_metadata(data: bytes) -> CziTags:
@@ -261,7 +259,7 @@ def _well(
     shape: etree._Element | None, names: tuple[str | None, ...], scene: int
 ) -> tuple[tuple[int, int] | None, str | None]:
     """Return the well of a scene, and what contradicts it."""
-    named = next((well for well in map(_parsed, names) if well is not None), None)
+    named = next((well for well in map(well_or_none, names) if well is not None), None)
     row, column = (
         index_in(text_at(shape, "RowIndex"), most=MAX_ROWS),
         index_in(text_at(shape, "ColumnIndex"), most=MAX_COLUMNS),
@@ -275,13 +273,6 @@ def _well(
             f"{format_well(row, column)} is recorded"
         )
     return (row, column), doubt
-
-
-def _parsed(text: str | None) -> tuple[int, int] | None:
-    try:
-        return parse_well(text) if text else None
-    except InvalidDataError:
-        return None
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:

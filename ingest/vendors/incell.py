@@ -231,13 +231,13 @@ class _Plate:
                 "they are not planes"
             )
 
-    def _plate_size(self) -> tuple[int, int] | None:
+    def _plate_size(self) -> tuple[int | None, int | None]:
         if self._options.plate_format is not None:
             return self._options.plate_format
         index, name = self._measurements[0].index, str(self._measurements[0].path)
         rows = whole(index.fact("Plate", "rows"), f"{name}: rows of Plate")
         columns = whole(index.fact("Plate", "columns"), f"{name}: columns of Plate")
-        return None if rows is None or columns is None else (rows, columns)
+        return rows, columns
 
     # -- facts
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
 
 from ...errors import InvalidDataError, NotAnExportError, SourceFileError
+from ..units import to_ms, to_um
 from .safe_xml import drop, local_name, xml_elements, xml_root
 
 ROOT = "ImageStack"
@@ -27,8 +28,6 @@ _PROTOCOL = (
     "NamingColumns", "ZDimensionParameters", "AutoLeadAcquisitionProtocol", "Images", ROOT,
 )  # fmt: skip
 _TAGS = (*_PROTOCOL, "offset_point", "Wavelength", "Exclude", "Image")
-_TO_UM = {"": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6}
-_TO_MS = {"": 1.0, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3, "µs": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +205,7 @@ class _Building:
         elif tag == "offset_point":
             where = f"{self.name}: offset_point {len(self.offsets)}"
             index = whole(own.get("index"), f"{where}: index")
-            scale = _unit(own.get("unit"), _TO_UM, where)
+            scale = _unit(own.get("unit"), to_um, where)
             x, y = number(own.get("x"), f"{where}: x"), number(own.get("y"), f"{where}: y")
             if x is not None and y is not None:
                 self.offsets[len(self.offsets) if index is None else index] = (x * scale, y * scale)
@@ -269,7 +268,7 @@ class _Building:
             if attributes is None:
                 return None
             x, y = number(attributes.get("x"), f"{where}: x"), number(attributes.get("y"), f"{where}: y")
-            scale = _unit(attributes.get("unit"), _TO_UM, where)
+            scale = _unit(attributes.get("unit"), to_um, where)
             return None if x is None or y is None else (x * scale, y * scale)
 
         def needed(attributes: Mapping[str, str], attribute: str) -> int:
@@ -290,7 +289,7 @@ class _Building:
             time_index=needed(identifier, "time_index"),
             offset_um=position(facts.get("OffsetFromWellCenter")),
             plate_um=position(facts.get("PlatePosition_um")),
-            focus_um=None if z is None else z * _unit(focus.get("unit"), _TO_UM, where),
+            focus_um=None if z is None else z * _unit(focus.get("unit"), to_um, where),
             exposure_ms=_exposure(facts.get("Exposure"), where),
             time_ms=number(own.get("acquisition_time_ms"), f"{where}: acquisition_time_ms"),
             timestamp_s=number(own.get("timestamp_sec"), f"{where}: timestamp_sec"),
@@ -301,7 +300,7 @@ def _exposure(attributes: Mapping[str, str] | None, where: str) -> float | None:
     if attributes is None:
         return None
     value = number(attributes.get("time"), f"{where}: Exposure")
-    return None if value is None else round(value * _unit(attributes.get("unit"), _TO_MS, where), 6)
+    return None if value is None else round(value * _unit(attributes.get("unit"), to_ms, where), 6)
 
 
 def _nanometres(text: str | None) -> float | None:
@@ -310,11 +309,11 @@ def _nanometres(text: str | None) -> float | None:
     return float(found.group()) or None if found else None
 
 
-def _unit(text: str | None, known: Mapping[str, float], where: str) -> float:
-    scale = known.get((text or "").strip().lower())
-    if scale is None:
-        # A microscope's µ that came through a wrong encoding is a µ all the same.
-        scale = known["um"] if text and re.fullmatch(r"[^A-Za-z0-9]{1,3}m", text.strip()) and "um" in known else None
+def _unit(text: str | None, factor: Callable[[str | None], float | None], where: str) -> float:
+    """Return what makes µm, or ms, of a number; one without a unit is in these."""
+    if not (text or "").strip():
+        return 1.0
+    scale = factor(text)
     if scale is None:
         raise InvalidDataError(f"{where} is in {text!r}, which is no unit that an IN Cell writes", hint=_DAMAGED)
     return scale

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InvalidDataError, NotAnExportError
-from ...schemas.identifiers import parse_well
+from ...schemas.identifiers import well_or_none
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.lif import HEAD, LifContent, xml_length
@@ -97,9 +97,8 @@ def well_of(path: Sequence[str]) -> tuple[int, Well, int | None] | None:
             text, after = part + path[after], after + 1
         if text is None:
             continue
-        try:
-            well = parse_well(text)
-        except InvalidDataError:
+        well = well_or_none(text)
+        if well is None:
             continue
         rest = path[after:]
         position = _POSITION.fullmatch(rest[0]) if len(rest) == 1 else None

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InvalidDataError, NotAnExportError
-from ...schemas.identifiers import format_well, parse_well
+from ...schemas.identifiers import format_well, well_or_none
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.nd2_layout import LEGACY_MAGIC, MAGIC
@@ -81,10 +81,7 @@ def wells_of_points(points: Sequence[Nd2Point]) -> list[Well | None]:
     wells: list[Well | None] = []
     for point in points:
         found = _POINT.fullmatch((point.name or "").strip())
-        try:
-            wells.append(parse_well(found[1]) if found else None)
-        except InvalidDataError:
-            wells.append(None)
+        wells.append(well_or_none(found[1]) if found else None)
     numbers = [_NUMBERED.fullmatch((point.name or "").strip()) for point in points]
     counted = all(found and int(found[2]) == position for position, found in enumerate(numbers, start=1))
     # B1, B2, B3 are wells in a row; P1, P2, P3 are positions, whatever a 384-well plate calls its last row.

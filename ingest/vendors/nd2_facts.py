@@ -20,13 +20,14 @@ from ...errors import InvalidDataError
 from ..sources.base import guard, refusal
 from ..sources.nd2 import Nd2Chunks, frame_shape, nd2_package
 from ..sources.nd2_layout import FrameShape
+from ..sources.xml_tree import number_in
+from ..units import to_ms
 
 #: Julian day of 1970-01-01T00:00Z.
 _EPOCH_JULIAN = 2_440_587.5
-_EXPOSURE = re.compile(r"Exposure:\s*([\d.,]+)\s*(ms|s|µs|us)\b")
+_EXPOSURE = re.compile(r"Exposure:\s*([\d.,]+)\s*(min|ms|s|µs|μs|us)\b")
 _BINNING = re.compile(r"Binning:\s*(\d+)\s*x")
 _CAMERA = re.compile(r"Camera Name:\s*([^\r\n]+)")
-_TO_MS = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3}
 #: A file promises as many frames as its loops have turns; far more than it has is a damaged number.
 _MOST_TURNS = 50_000_000
 
@@ -235,11 +236,8 @@ def _spread(values: list[Any], number: int) -> list[Any]:
 
 
 def _milliseconds(number: str, unit: str) -> float | None:
-    try:
-        value = float(number.replace(",", ".")) * _TO_MS[unit]
-    except ValueError:
-        return None
-    return round(value, 6) if math.isfinite(value) else None
+    value, scale = number_in(number.replace(",", ".")), to_ms(unit)
+    return None if value is None or scale is None else round(value * scale, 6)
 
 
 def julian_moment(day: float) -> datetime | None:

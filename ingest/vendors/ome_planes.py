@@ -76,7 +76,7 @@ class Rules:
     per_well: bool = False
     one_plane_files: bool = False
     pixel_size_um: float | None = None
-    plate_size: tuple[int, int] | None = None
+    plate_size: tuple[int | None, int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

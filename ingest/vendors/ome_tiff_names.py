@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...errors import InvalidDataError
-from ...schemas.identifiers import parse_well
+from ...schemas.identifiers import well_or_none
 
 #: The ends of names of OME-TIFF, and of the metadata files beside them; in small letters.
 TIFF_ENDS = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
@@ -42,21 +41,14 @@ def stem(name: str) -> str:
 def well_in(name: str) -> tuple[int, int] | None:
     """Return row and column of the well that a name says, None where it says none."""
     if (whole := _WHOLE.fullmatch(name.strip())) or (whole := _SAID.search(name)):
-        return _well(f"{whole[1]}{int(whole[2])}")
+        return well_or_none(f"{whole[1]}{int(whole[2])}")
     if numbered := _NUMBERED.search(name):
-        return _well(f"R{numbered[1]}C{numbered[2]}")
+        return well_or_none(f"R{numbered[1]}C{numbered[2]}")
     later = _TIME_OR_DEPTH.search(name)
     word = _WORD.search(name)
     if word is None or (later is not None and later.start() < word.start()):
         return None
-    return _well(word[0])
-
-
-def _well(text: str) -> tuple[int, int] | None:
-    try:
-        return parse_well(text)
-    except InvalidDataError:
-        return None
+    return well_or_none(word[0])
 
 
 def well_of_file(path: str) -> tuple[int, int] | None:

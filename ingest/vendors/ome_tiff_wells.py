@@ -21,7 +21,7 @@ class PlateParts:
 
     name: str | None
     barcode: str | None = None
-    size: tuple[int, int] | None = None
+    size: tuple[int | None, int | None] | None = None
     placed: list[PlacedImage] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -75,7 +75,8 @@ def _plate(several: Sequence[tuple[OmeSource, OmePlate]]) -> PlateParts:
             f"{here} and {there} both tell of plate {_key(first)!r}, one of {one[0]} × {one[1]} wells and one of "
             f"{other[0]} × {other[1]}"
         )
-    size = next(((r, c) for r, c in sizes if r is not None and c is not None), None)
+    # What one half of a plate's size leaves open is found by its wells.
+    size = next(iter(sizes), next(((p.rows, p.columns) for _, p in several if p.rows or p.columns), None))
     parts = PlateParts(name=first.name or stem(source.path), barcode=first.barcode, size=size)
     samples, numbers = [], {}
     for of, plate in several:

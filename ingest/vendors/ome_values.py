@@ -14,17 +14,9 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ...errors import InvalidDataError
+from ..units import to_ms, to_um
 from .safe_xml import local_name
 
-#: Factors to µm of the units of the schema that a microscope may use.
-_TO_UM = {
-    "km": 1e9, "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0,
-    "nm": 1e-3, "\u00c5": 1e-4, "\u212b": 1e-4, "pm": 1e-6, "thou": 25.4, "in": 25_400.0,
-}  # fmt: skip
-#: Factors to s.
-_TO_S = {
-    "d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ns": 1e-9,
-}  # fmt: skip
 _NO_LENGTH = ("reference frame", "pixel")
 _UNITS_SINCE = 2015
 #: Before, the bytes of a colour stood in another order.
@@ -137,14 +129,15 @@ class Facts:
             return None
         if told is None and stage and self.schema.year >= _UNITS_SINCE:
             self.schema.note("positions name no unit; they are taken as µm")
-        return value * self._factor(told or unit, _TO_UM, names[0])
+        return value * self._known(to_um(told or unit), told, names[0])
 
     def time_s(self, *names: str) -> float | None:
         """Return a time in s."""
         value = self.number(*names)
         if value is None:
             return None
-        return value * self._factor(self.text(*(f"{name}Unit" for name in names)) or "s", _TO_S, names[0])
+        told = self.text(*(f"{name}Unit" for name in names))
+        return value * self._known(to_ms(told or "s"), told, names[0]) / 1e3
 
     def color(self, name: str) -> str | None:
         """Return a colour as RRGGBB."""
@@ -153,12 +146,10 @@ class Facts:
         value = self.whole(name, least=-(2**31), most=2**32 - 1)
         return None if value is None else f"{(value & 0xFFFFFFFF) >> 8:06X}"
 
-    def _factor(self, unit: str, known: dict[str, float], name: str) -> float:
-        if unit not in known:
-            raise InvalidDataError(
-                f"{self.where}: {name} is in {unit!r}; known units are {', '.join(dict.fromkeys(known))}"
-            )
-        return known[unit]
+    def _known(self, factor: float | None, unit: str | None, name: str) -> float:
+        if factor is None:
+            raise InvalidDataError(f"{self.where}: {name} is in {unit!r}, a unit that is not known", hint=DAMAGED)
+        return factor
 
     @property
     def where(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...errors import InvalidDataError
-from ...schemas.identifiers import MAX_COLUMNS, format_well, parse_well
+from ...schemas.identifiers import MAX_COLUMNS, format_well, well_or_none
 from ..planes import PLATE_FORMATS
 
 _FILE = re.compile(
@@ -66,10 +66,7 @@ def well_of(text: str | None) -> tuple[int, int] | None:
     """Return row and column of a well's name, None where the text is none."""
     if text is None or not _WELL.fullmatch(text.strip()):
         return None
-    try:
-        return parse_well(re.sub(r"\s", "", text))
-    except InvalidDataError:
-        return None
+    return well_or_none(re.sub(r"\s", "", text))
 
 
 def field_of(image_id: str, image_name: str | None, file: str | None) -> ScanrField | None:

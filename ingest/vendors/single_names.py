@@ -8,8 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ...errors import InvalidDataError
-from ...schemas.identifiers import parse_well
+from ...schemas.identifiers import well_or_none
 from ..readers import Evidence
 from ..sources import glance, list_folder
 
@@ -67,18 +66,11 @@ def well_in_name(path: Path) -> tuple[Well, str | None] | None:
     """
     found = _CALLED_WELL.search(path.stem)
     if found is not None:
-        well = _well(found[1] or found[2])
+        well = well_or_none(found[1] or found[2])
         if well is not None:
             before = path.stem[: found.start(1) if found[1] else found.start(2)]
             return well, re.sub(r"(?i)well[ _-]?$", "", before).strip(" _-") or None
     for text in (path.stem, path.parent.name):
-        if _WHOLE_WELL.fullmatch(text) and (well := _well(text)) is not None:
+        if _WHOLE_WELL.fullmatch(text) and (well := well_or_none(text)) is not None:
             return well, None
     return None
-
-
-def _well(text: str) -> Well | None:
-    try:
-        return parse_well(text)
-    except InvalidDataError:
-        return None

@@ -20,6 +20,7 @@ from lxml import etree
 from ...errors import SourceFileError
 from ..sources.base import PIXEL_TYPES, guard
 from ..sources.xml_tree import number_in, parse_tree
+from ..units import to_um
 from .safe_xml import local_name
 
 #: µm that a bare resolution tag may say of a pixel, and that a calibration may.
@@ -28,10 +29,6 @@ _BELIEVED_TAG, _BELIEVED = (0.05, 20.0), (0.01, 100.0)
 _CHIPS = (3.45, 4.54, 5.86, 6.45, 6.5, 7.4, 11.0, 13.0, 16.0)
 _MOST_PAGES = 10_000
 _LONGEST_TEXT = 1 << 24
-_UM = {
-    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
-    "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6,
-}  # fmt: skip
 _RESOLUTION_UM = {2: 25_400.0, 3: 10_000.0}
 _IMAGEJ_VALUE = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
@@ -185,7 +182,7 @@ def _xml(text: str) -> etree._Element | None:
 
 def _imagej(text: str, page: Any) -> _Calibration:
     said = dict(_IMAGEJ_VALUE.findall(text))
-    to_um = _UM.get(said.get("unit", "").strip())
+    scale = to_um(said.get("unit"))
     per_x, per_y = _ratio(page, "XResolution"), _ratio(page, "YResolution")
     spacing = number_in(said.get("spacing"))
     sizes = tuple((axis, _count(said.get(key))) for axis, key in (("t", "frames"), ("z", "slices"), ("c", "channels")))
@@ -193,9 +190,9 @@ def _imagej(text: str, page: Any) -> _Calibration:
     if prod(length for _, length in sizes) != images:
         sizes = (("z", images),)
     return _Calibration(
-        x_um=_size(to_um / per_x if to_um and per_x else None),
-        y_um=_size(to_um / per_y if to_um and per_y else None),
-        z_step_um=_step(spacing * to_um if to_um and spacing else None),
+        x_um=_size(scale / per_x if scale and per_x else None),
+        y_um=_size(scale / per_y if scale and per_y else None),
+        z_step_um=_step(spacing * scale if scale and spacing else None),
         sizes=sizes if images > 1 else (),
     )
 
@@ -207,8 +204,8 @@ def _ome(root: etree._Element) -> _Calibration:
 
     def length(axis: str) -> float | None:
         value = number_in(pixels.get(f"PhysicalSize{axis}"))
-        to_um = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        return value * to_um if value and to_um else None
+        scale = to_um(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        return value * scale if value and scale else None
 
     order = (pixels.get("DimensionOrder") or "XYCZT").upper()
     slowest_first = [axis for axis in reversed(order) if axis in "TCZ"]
@@ -225,13 +222,13 @@ def _ome(root: etree._Element) -> _Calibration:
 
 def _metaseries(root: etree._Element) -> _Calibration:
     said = {one.get("id"): one.get("value") for one in root.iter("prop")}
-    to_um = _UM.get((said.get("spatial-calibration-units") or "").strip())
-    if said.get("spatial-calibration-state") != "on" or to_um is None:
+    scale = to_um(said.get("spatial-calibration-units"))
+    if said.get("spatial-calibration-state") != "on" or scale is None:
         return _Calibration()
     x, y = (number_in(said.get(f"spatial-calibration-{axis}")) for axis in "xy")
     return _Calibration(
-        x_um=_size(x * to_um if x else None),
-        y_um=_size(y * to_um if y else None),
+        x_um=_size(x * scale if x else None),
+        y_um=_size(y * scale if y else None),
         emission_nm=_positive(said.get("wavelength")),
         magnification=_positive(said.get("_MagSetting_")),
         numerical_aperture=_positive(said.get("_MagNA_")),
@@ -260,16 +257,16 @@ def _gen5(root: etree._Element, width: int, height: int) -> _Calibration:
 def _resolution(page: Any) -> tuple[tuple[float, float] | None, str | None]:
     """Return µm per pixel from the resolution tags where that is believed, else what they say."""
     unit = page.tags.get("ResolutionUnit")
-    to_um = _RESOLUTION_UM.get(int(unit.value) if unit is not None else 0)
+    unit_um = _RESOLUTION_UM.get(int(unit.value) if unit is not None else 0)
     per_x, per_y = _ratio(page, "XResolution"), _ratio(page, "YResolution")
-    if to_um is None or not per_x or not per_y:
+    if unit_um is None or not per_x or not per_y:
         return None, None
-    x, y = to_um / per_x, to_um / per_y
+    x, y = unit_um / per_x, unit_um / per_y
     if any(abs(x / binning - chip) < 0.005 * chip for chip in _CHIPS for binning in (1, 2)):
         return None, f"{x:.4g} µm, as the pixels of a camera chip"
     if all(_BELIEVED_TAG[0] <= side <= _BELIEVED_TAG[1] for side in (x, y)):
         return (round(x, 6), round(y, 6)), None
-    return None, f"{x:.4g} µm ({per_x * 25_400 / to_um:.4g} dots per inch), as for printing"
+    return None, f"{x:.4g} µm ({per_x * 25_400 / unit_um:.4g} dots per inch), as for printing"
 
 
 def _ratio(page: Any, tag: str) -> float | None:

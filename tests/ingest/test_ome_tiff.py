@@ -384,7 +384,7 @@ def test_the_real_document(shared_data: Path) -> None:
         ('Row="1"', 'Row="40"', "largest plate"),
         ('FileName="A01_0_1', 'FileName="A01_0_0', "two planes"),
         ('DimensionOrder="XYZCT"', 'DimensionOrder="XYABC"', "not one of"),
-        ('PhysicalSizeXUnit="nm"', 'PhysicalSizeXUnit="pixel2"', "known units"),
+        ('PhysicalSizeXUnit="nm"', 'PhysicalSizeXUnit="pixel2"', "'pixel2', a unit that is not known"),
         ("PlaneCount", "FirstC='9' PlaneCount", "starts at C 9"),
     ],
 )
