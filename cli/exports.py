@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,36 @@ def _inspected(result: Mapping[str, Any]) -> str:
                 }
             )
         )
-        channels = [(channel["name"], channel["role"] or "not recognised") for channel in plate["channels"]]
-        parts.append(table(channels, ("channel", "role")))
+        several = len(plate["acquisitions"]) > 1
+        if several:
+            parts.append(_acquisitions(plate["acquisitions"]))
+        channels = [
+            (one["name"], one["role"] or "not recognised", *((one["acquisition_id"],) if several else ()))
+            for one in plate["channels"]
+        ]
+        parts.append(table(channels, ("channel", "role", "acquisition") if several else ("channel", "role")))
     return "\n\n".join(parts)
+
+
+def _acquisitions(acquisitions: Sequence[Mapping[str, Any]]) -> str:
+    """Show what the measurements of a plate do not share."""
+    rows = [
+        (
+            one["acquisition_id"],
+            one["z_mode"],
+            one["wells"],
+            one["fields"],
+            one["timepoints"],
+            one["z_planes"],
+            f"{one['height']} × {one['width']}",
+            None if one["pixel_size_um"] is None else f"{one['pixel_size_um']:.4g} µm",
+            one["planes"],
+            one["missing_planes"],
+        )
+        for one in acquisitions
+    ]
+    header = ("acquisition", "kind", "wells", "fields", "times", "z", "pixels", "pixel size", "planes", "missing")
+    return table(rows, header)
 
 
 @click.command()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schemas.identifiers import parse_well
-from .export import PlateExport
+from .export import AcquisitionInfo, PlateExport
 from .readers import Evidence
 
 
@@ -22,7 +22,8 @@ def summarize(evidence: Evidence, exports: Sequence[PlateExport]) -> dict[str, A
         JSON types: ``reader``, ``evidence`` (``confidence``, ``index``, ``facts``), ``vendor``, ``format_version``,
         ``path``, ``plates`` and ``warnings``. A plate counts its ``wells``, ``fields`` (of all wells and
         acquisitions), ``planes`` that the index promises and ``missing_planes`` that are not there; ``bytes`` are
-        those on disk, ``pixel_size_um`` is along x. ``rows`` and ``columns`` are the format of the plate.
+        those on disk, ``pixel_size_um`` is along x. ``rows`` and ``columns`` are the format of the plate. Size and
+        pixel size of the images are those of the first acquisition; ``acquisitions`` has each one's own.
     """
     first = exports[0]
     return {
@@ -53,7 +54,7 @@ def _plate(export: PlateExport) -> dict[str, Any]:
         "wells": len(wells),
         "well_ids": wells,
         "fields": export.fields.num_rows,
-        "acquisitions": len(export.acquisitions),
+        "acquisitions": [_acquisition(export, acquisition) for acquisition in export.acquisitions],
         "channels": [
             {
                 "name": channel.name,
@@ -78,6 +79,30 @@ def _plate(export: PlateExport) -> dict[str, Any]:
         "missing_planes": export.planes["size"].null_count,
         "bytes": _bytes(export.planes),
         "annotated_wells": len(set(export.annotation["well_id"].to_pylist())),
+    }
+
+
+def _acquisition(export: PlateExport, acquisition: AcquisitionInfo) -> dict[str, Any]:
+    number = acquisition.acquisition_id
+    planes, fields = (one.filter(pc.equal(one["acquisition_id"], number)) for one in (export.planes, export.fields))
+    depth = _extent(planes, "z")
+    return {
+        "acquisition_id": number,
+        "name": acquisition.name,
+        "z_mode": acquisition.z_mode or ("stack" if depth > 1 else "plane"),
+        "wells": pc.count_distinct(planes["well_id"]).as_py(),
+        "fields": fields.num_rows,
+        "channels": sum(channel.acquisition_id == number for channel in export.channels),
+        "timepoints": _extent(planes, "timepoint"),
+        "z_planes": depth,
+        "height": acquisition.height,
+        "width": acquisition.width,
+        "pixel_size_um": acquisition.pixel_size_x_um,
+        "pixel_size_y_um": acquisition.pixel_size_y_um,
+        "z_step_um": acquisition.z_step_um,
+        "started_at": acquisition.started_at.isoformat() if acquisition.started_at else None,
+        "planes": planes.num_rows,
+        "missing_planes": planes["size"].null_count,
     }
 
 

@@ -59,6 +59,7 @@ INSPECTED: dict[str, Any] = {
             "wells": 3,
             "fields": 12,
             "channels": [{"name": "HOECHST", "role": "DNA"}, {"name": "Alexa 488", "role": None}],
+            "acquisitions": [{"acquisition_id": 1}],
             "timepoints": 1,
             "z_planes": 1,
             "pixel_size_um": 0.5983,
@@ -82,6 +83,19 @@ def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
         assert line in ran.out
     assert run("inspect", "export", "--json").json == INSPECTED
     assert run("inspect", "export", "--picture", "no/folder.png").code == 1
+
+
+def test_inspect_shows_each_of_several_acquisitions(run: Any, noted: Any) -> None:
+    one = {"acquisition_id": 1, "z_mode": "stack", "wells": 12, "fields": 12, "timepoints": 1, "z_planes": 10,
+           "height": 512, "width": 640, "pixel_size_um": 1.3672, "planes": 120, "missing_planes": 3}  # fmt: skip
+    other = one | {"acquisition_id": 2, "z_mode": "projection", "z_planes": 1, "planes": 12, "missing_planes": 0}
+    channels = [{"name": "DAPI", "role": "DNA", "acquisition_id": number} for number in (1, 2)]
+    plate = INSPECTED["plates"][0] | {"acquisitions": [one, other], "channels": channels}
+    noted.answers["inspect"] = INSPECTED | {"plates": [plate]}
+    lines = [line.split() for line in run("inspect", "export").out.splitlines()]
+    assert ["1", "stack", "12", "12", "1", "10", "512", "×", "640", "1.367", "µm", "120", "3"] in lines
+    assert ["2", "projection", "12", "12", "1", "1", "512", "×", "640", "1.367", "µm", "12", "0"] in lines
+    assert lines[-2:] == [["DAPI", "DNA", "1"], ["DAPI", "DNA", "2"]]
 
 
 def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
@@ -135,7 +149,6 @@ def test_what_is_told_of_an_export_is_passed_on(run: Any, noted: Any) -> None:
             "Presets",
         ),
         (("--pattern", "(?P<well>"), "no regular expression that is understood", "RE2"),
-        (("--reader", "harmony", "--pixel-size", "0.5"), "takes everything from the export", "--reader"),
     ],
 )
 def test_what_is_told_wrongly_is_a_usage_error(

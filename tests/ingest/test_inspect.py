@@ -9,6 +9,7 @@ import pytest
 from cytolake.ingest.inspect import summarize
 from cytolake.ingest.readers import detect, read_export
 from harmony_xml import Export, changed, grid
+from vendor_exports import imagexpress
 
 KEYS = {
     "plate", "barcode", "rows", "columns", "wells", "fields", "channels", "timepoints", "z_planes", "pixel_size_um",
@@ -32,6 +33,19 @@ def test_counts_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert plate["pixel_size_um"] == pytest.approx(0.25)
     assert [(c["name"], c["role"]) for c in plate["channels"]] == [("HOECHST 33342", "DNA"), ("Alexa 488", None)]
     assert any("Alexa 488" in w for w in summary["warnings"])
+
+
+def test_tells_each_acquisition_apart(tmp_path: Path) -> None:
+    folder = imagexpress.mixed(exported=True).write(tmp_path / "plate")
+    (plate,) = summarize(detect(folder), read_export(folder))["plates"]
+    acquisitions = plate["acquisitions"]
+    assert [one["acquisition_id"] for one in acquisitions] == [1, 2, 3]
+    assert [one["z_mode"] for one in acquisitions] == ["stack", "projection", "plane"]
+    assert acquisitions[0]["z_planes"] > 1
+    assert [one["z_planes"] for one in acquisitions[1:]] == [1, 1]
+    for count in ("fields", "planes", "missing_planes"):
+        assert plate[count] == sum(one[count] for one in acquisitions)
+    assert len(plate["channels"]) == sum(one["channels"] for one in acquisitions)
 
 
 @pytest.mark.parametrize(
