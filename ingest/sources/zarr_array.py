@@ -168,16 +168,8 @@ class ZarrSource:
     def _array(self) -> ts.TensorStore:
         with self._lock:
             if self._opened is None:
-                import tensorstore as ts
-
-                context = engine.context()
-                if self.layout.spans_planes:
-                    context = ts.Context({"cache_pool": {"total_bytes_limit": _KEPT_BYTES}}, context)
-                spec = {
-                    "driver": "zarr3" if self.layout.zarr_format == 3 else "zarr",
-                    "kvstore": {"driver": "file", "path": f"{self.path}/"},
-                }
-                self._opened = ts.open(spec, read=True, open=True, context=context).result()
+                kept = _KEPT_BYTES if self.layout.spans_planes else 0
+                self._opened = engine.array_of_others(self.path, self.layout.zarr_format, fill=True, kept_bytes=kept)
             return self._opened
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ import json
 import math
 import os
 import re
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import SourceFileError, StorageError
+from ...store.images import engine
 from .base import HINT
 
 #: The documents of an array, in the order in which they are looked for.
 ARRAY_DOCUMENTS = ("zarr.json", ".zarray")
+#: Every plane is a row of a table.
+MOST_PLANES = 1_000_000
 #: Beyond these a document is damaged: axes, pixels along a side and in all, bytes of a chunk, bytes of a document.
 _MOST_AXES, _LARGEST_SIDE, _LARGEST_ARRAY = 12, 2**20, 2**50
 _LARGEST_CHUNK = 2**32
@@ -64,16 +69,20 @@ class ZarrLayout:
 class StoredChunks:
     """What is on the disk of an array: bytes and time of the last change of all its files, and its chunks.
 
-    ``leading`` are the chunks' indices along the axes before the last two, ``count`` is the number of chunks.
+    ``leading`` are the chunks' indices along the axes before the last two, ``count`` is the number of chunks. ``empty``
+    are the planes of which the shards, which may hold others, hold nothing.
     """
 
     size: int
     changed_ns: int
     leading: frozenset[tuple[int, ...]]
     count: int
+    empty: frozenset[int]
 
     def has(self, layout: ZarrLayout, number: int) -> bool:
         """Whether any chunk of a plane is there."""
+        if number in self.empty:
+            return False
         return tuple(i // n for i, n in zip(layout.place(number), layout.chunks[:-2], strict=True)) in self.leading
 
 
@@ -161,9 +170,25 @@ def _checked(layout: ZarrLayout, name: str) -> ZarrLayout:
     return layout
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises
+    ------
+    StorageError
+        Nobody may look: that is not the same as none.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def find_document(folder: Path) -> Path | None:
-    """Return the document of the array in a folder, None where there is none."""
-    return next((folder / name for name in ARRAY_DOCUMENTS if (folder / name).is_file()), None)
+    """Return the document of the array in a folder, None where there is none; raises as :func:`is_there`."""
+    return next((folder / name for name in ARRAY_DOCUMENTS if is_there(folder / name)), None)
 
 
 def array_files(folder: Path) -> list[tuple[str, os.stat_result]]:
@@ -205,7 +230,26 @@ def stored_chunks(folder: Path, layout: ZarrLayout) -> StoredChunks:
             if len(index) == axes:
                 leading.add(index[:-2])
                 count += 1
-    return StoredChunks(size=size, changed_ns=changed, leading=frozenset(leading), count=count)
+    empty = _empty_planes(folder, layout) if leading and layout.chunks != layout.decoded else frozenset()
+    return StoredChunks(size=size, changed_ns=changed, leading=frozenset(leading), count=count, empty=empty)
+
+
+def _empty_planes(folder: Path, layout: ZarrLayout) -> frozenset[int]:
+    """Return the planes of a sharded array of which no chunk was written, by the indices of the shards."""
+    if layout.planes > MOST_PLANES:
+        return frozenset()
+    try:
+        array = engine.array_of_others(os.fspath(folder), layout.zarr_format, fill=True)
+        if engine.is_stored(array):
+            return frozenset()
+    except (*engine.FAILURES, StorageError):
+        return frozenset()  # reading its planes says what is wrong
+    empty = set()
+    for number in range(layout.planes):
+        with suppress(StorageError):  # as above
+            if not engine.is_stored(array[layout.place(number)], at_all=True):
+                empty.add(number)
+    return frozenset(empty)
 
 
 def chunk_count(layout: ZarrLayout) -> int:

@@ -29,6 +29,8 @@ from .ome_zarr_images import Geometry, absent_pages, field_numbers, filled_chunk
 from .ome_zarr_meta import ZarrPlate, parse_plate
 
 _SUFFIXES = (".zarr", ".ome")
+#: Folders below the one that was named that are looked into for plates before it is said what that is.
+_GLANCED_FOLDERS = 1_000
 
 
 class OmeZarrReader:
@@ -45,7 +47,7 @@ class OmeZarrReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the document of a group; confidence 0 where it is no plate."""
-        document = next(iter(find_plates(path)), None)
+        document = next(iter(find_plates(path, most=_GLANCED_FOLDERS)), None)
         if document is None:
             return None
         try:

@@ -6,20 +6,17 @@ levels of the pyramid are neither listed nor opened.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import SourceFileError
+from ...errors import SourceFileError, StorageError
 from ..planes import safe_path
-from ..sources import read_bytes
-from ..sources.zarr_layout import StoredChunks, ZarrLayout, find_document, parse_array, stored_chunks
+from ..sources.base import glance, list_folder, read_bytes
+from ..sources.zarr_layout import StoredChunks, ZarrLayout, find_document, is_there, parse_array, stored_chunks
 from .ome_zarr_meta import ZarrImage, ZarrPlate, ZarrWell, group_kind, parse_image, parse_well
 
 _GROUP_DOCUMENTS = ("zarr.json", ".zattrs")
-#: Folders below the one that was named that are looked into for plates.
-_MOST_FOLDERS = 1_000
 _SHOWN = 3
 
 
@@ -49,47 +46,48 @@ class FoundPlate:
 
 
 def group_document(folder: Path) -> Path | None:
-    """Return the document of the group in a folder, None where there is none."""
-    return next((folder / name for name in _GROUP_DOCUMENTS if (folder / name).is_file()), None)
+    """Return the document of the group in a folder, None where there is none; StorageError where nobody may look."""
+    return next((folder / name for name in _GROUP_DOCUMENTS if is_there(folder / name)), None)
 
 
-def find_plates(path: Path) -> list[Path]:
+def find_plates(path: Path, *, most: int | None = None) -> list[Path]:
     """Return the documents of the plates at ``path``: of the folder itself, or of the plates directly below it.
 
     The document of a folder that is a group but no plate is returned too, so that one can say what it is.
+
+    Parameters
+    ----------
+    most
+        Look at so many entries of the folder and pass over what cannot be read: enough to tell what it is. All plates
+        are found when None.
+
+    Raises
+    ------
+    StorageError, SourceFileError
+        A folder, or a document that may be that of a plate, cannot be read; only when ``most`` is None.
     """
+    strict = most is None
     if path.is_file():
-        return [path] if path.name in (*_GROUP_DOCUMENTS, ".zgroup") and group_document(path.parent) else []
-    own = group_document(path)
-    if own is not None and _is_plate(own):
+        return [path] if path.name in (*_GROUP_DOCUMENTS, ".zgroup") and _look(path.parent, strict=strict)[0] else []
+    own, is_plate = _look(path, strict=strict)
+    if own is not None and is_plate:
         return [own]
-    found = []
-    try:
-        with os.scandir(path) as listing:
-            folders = sorted(
-                entry.path for entry, _ in zip(listing, range(_MOST_FOLDERS), strict=False) if _is_dir(entry)
-            )
-    except OSError:
-        folders = []  # a folder that may not be looked into is none of ours
-    for folder in folders:
-        document = group_document(Path(folder))
-        if document is not None and _is_plate(document):
-            found.append(document)
+    entries = list_folder(path) if most is None else glance(path, most)
+    looks = [_look(Path(entry.path), strict=strict) for entry in entries]
+    found = [document for document, is_plate in looks if document is not None and is_plate]
     return found or ([own] if own is not None else [])
 
 
-def _is_dir(entry: os.DirEntry[str]) -> bool:
+def _look(folder: Path, *, strict: bool) -> tuple[Path | None, bool]:
+    """Return the document of the group in a folder, and whether it is that of a plate."""
+    document = None
     try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _is_plate(document: Path) -> bool:
-    try:
-        return group_kind(document.read_bytes(), str(document)) == "plate"
-    except (OSError, SourceFileError):
-        return False
+        document = group_document(folder)
+        return document, document is not None and group_kind(read_bytes(document), str(document)) == "plate"
+    except (StorageError, SourceFileError):
+        if strict:
+            raise
+        return document, False
 
 
 def walk_plate(root: Path, plate: ZarrPlate, warnings: list[str]) -> FoundPlate:
@@ -165,8 +163,4 @@ class _Walk:
 
 
 def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as listing:
-            return [entry.name for entry in listing if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []
+    return [entry.name for entry in list_folder(folder) if entry.is_dir()] if folder.is_dir() else []

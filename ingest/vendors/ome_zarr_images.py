@@ -9,12 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import InvalidDataError
-from ..sources.zarr_layout import ZarrLayout, chunk_count
+from ..sources.zarr_layout import MOST_PLANES, ZarrLayout, chunk_count
 from .ome_zarr_files import FoundImage
 from .ome_zarr_meta import ZarrAxis, ZarrImage
 
-#: Every plane is a row of a table.
-_MOST_PLANES = 1_000_000
 _PIXEL_SIZES_UM = (1e-3, 1e3)
 _OWN_NAME = re.compile(r"a\d+f(\d{1,7})\Z")
 _ONE_STEP = 1.0
@@ -86,7 +84,7 @@ def geometry(
     odd = [name for name, n in zip(names[:-2], layout.shape, strict=False) if name not in "tcz" and n > 1]
     if odd:
         raise InvalidDataError(f"{where} has the axes {', '.join(names)}; {', '.join(odd)} cannot be brought in")
-    if layout.planes > _MOST_PLANES:
+    if layout.planes > MOST_PLANES:
         raise InvalidDataError(f"{where} describes {layout.planes} planes, which cannot be")
     axes = {axis.name: axis for axis in image.axes}
     counts = dict(zip(names, layout.shape, strict=True))

@@ -121,6 +121,27 @@ def array_to_read(storage: Storage, path: str) -> ts.TensorStore:
     return _open(storage, path, document, fill_missing_data_reads=False)
 
 
+def array_of_others(path: str, zarr_format: int, *, fill: bool, kept_bytes: int = 0) -> ts.TensorStore:
+    """Open the array in a folder of this machine for reading; raises what tensorstore does.
+
+    Parameters
+    ----------
+    fill
+        Read a chunk that is not there as the fill value.
+    kept_bytes
+        Decoded chunks to keep, for whoever reads a chunk in several goes.
+    """
+    import tensorstore as ts
+
+    spec = {
+        "driver": "zarr3" if zarr_format == 3 else "zarr",
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "fill_missing_data_reads": fill,
+    }
+    cache = ts.Context({"cache_pool": {"total_bytes_limit": kept_bytes}}, context()) if kept_bytes else context()
+    return ts.open(spec, read=True, open=True, context=cache).result()
+
+
 def array_elsewhere(reference: ArrayReference, where: str) -> ts.TensorStore:
     """Open the array of somebody else that is the level 0 of the field ``where``, with axes t, c, z, y, x, for reading.
 
@@ -141,13 +162,8 @@ def array_elsewhere(reference: ArrayReference, where: str) -> ts.TensorStore:
             f"{where}: its pixels are in {reference.path}, and there is no Zarr array any more",
             hint=f"{_AS_IT_WAS}; or ingest it from where it is now with --existing replace",
         )
-    spec = {
-        "driver": "zarr3" if reference.zarr_format == 3 else "zarr",
-        "kvstore": {"driver": "file", "path": f"{reference.path}/"},
-        "fill_missing_data_reads": reference.is_sparse,
-    }
     try:
-        array = ts.open(spec, read=True, open=True, context=context()).result()
+        array = array_of_others(reference.path, reference.zarr_format, fill=reference.is_sparse)
         # An axis of length 1 that we have no name for is left out, one that we have and the array not is put in.
         array = array[tuple(slice(None) if axis in AXES else 0 for axis in reference.axes)]
         named = [axis for axis in reference.axes if axis in AXES]
@@ -167,8 +183,8 @@ def array_elsewhere(reference: ArrayReference, where: str) -> ts.TensorStore:
     return array
 
 
-def is_stored(part: ts.TensorStore) -> bool:
-    """Whether every chunk of a part of an array was written.
+def is_stored(part: ts.TensorStore, *, at_all: bool = False) -> bool:
+    """Whether every chunk of a part of an array was written, or any chunk ``at_all``.
 
     Raises
     ------
@@ -176,6 +192,8 @@ def is_stored(part: ts.TensorStore) -> bool:
         The store fails.
     """
     try:
+        if at_all:
+            return not part.storage_statistics(query_not_stored=True).result().not_stored
         return bool(part.storage_statistics(query_fully_stored=True).result().fully_stored)
     except FAILURES as error:
         raise storage_error("looking which chunks are stored", error) from error

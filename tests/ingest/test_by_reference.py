@@ -313,3 +313,25 @@ def test_a_reference_is_an_absolute_path(lake: Lake, tmp_path: Path, path: Any) 
     with pytest.raises(InvalidDataError):
         plate.field("A1", 0)
     assert [p["code"] for p in lake.validate()["errors"]] == ["image-invalid"]
+
+
+def test_shards_that_lack_chunks(lake: Lake, tmp_path: Path) -> None:
+    plate = Plate(images=grid(shape=(1, 2, 3, 24, 32), names=["0"]), version="0.5", shards=True)
+    folder = plate.write(tmp_path / "p.zarr")
+    pixels = plate.images[0].pixels()
+    for place, well in (((0, 1, 2), "A/1"), ((0, 0, 1, slice(12), slice(16)), "B/3")):
+        changed = pixels.copy()
+        changed[place] = 0
+        shutil.rmtree(folder / well / "0/0")
+        plate.array(folder / well / "0/0", changed, None)
+    one, other = both(lake, folder)
+    assert_equal(one, other)
+    assert [one.field(well, 0).info.reference.is_sparse for well in ("A1", "B3")] == [False, True]
+    assert one.field("A1", 0).missing_planes == ((0, 1, 2),)
+    # A shard that is cut off is a damaged one, and its planes are told.
+    shard = next(f for f in (folder / "A/1/0/0/c").rglob("*") if f.is_file())
+    shard.write_bytes(shard.read_bytes()[:-7])
+    assert "reference-changed" in {p["code"] for p in lake.validate()["errors"]}
+    report = lake.ingest(folder, study="referred", plate="p", by_reference=True, existing="replace")
+    assert report["plates"][0]["corrupt_planes"] == 6
+    assert [k.well_id for k in lake.plate("referred", "p").fields()] == ["B03"]

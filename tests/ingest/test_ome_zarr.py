@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.convert import ingest_export
 from cytolake.ingest.export import PlateExport
@@ -450,3 +450,52 @@ def test_options_are_kept(tmp_path: Path) -> None:
     images = [replace(i, unit=None, scale=1.0) for i in grid()]
     folder = Plate(images=images).write(tmp_path / "p.zarr")
     assert read(folder, pixel_size_um=0.2).acquisitions[0].pixel_size_x_um == 0.2
+
+
+def test_reading_finds_every_plate_however_many_others_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cytolake.ingest.vendors.ome_zarr._GLANCED_FOLDERS", 0)
+    Plate(images=[Image()], name=None).write(tmp_path / "y.zarr")
+    Plate(images=[Image()], name=None).write(tmp_path / "z.zarr")
+    assert OmeZarrReader().detect(tmp_path) is None
+    assert [e.name for e in OmeZarrReader().read(tmp_path)] == ["y", "z"]
+
+
+def test_reading_passes_nothing_over_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Plate(images=[Image()], name=None).write(tmp_path / "a.zarr")
+    other = Plate(images=[Image()], name=None).write(tmp_path / "b.zarr")
+    (other / ".zattrs").write_text('{"plate": ')
+    assert OmeZarrReader().detect(tmp_path) is not None
+    with pytest.raises(SourceFileError, match=r"b\.zarr/\.zattrs is cut off"):
+        OmeZarrReader().read(tmp_path)
+    original = Path.stat
+
+    def stat(path: Path, **options: Any) -> Any:
+        if path.parent == other:
+            raise PermissionError(13, "Permission denied")
+        return original(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert OmeZarrReader().detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=r"b\.zarr/zarr\.json cannot be read"):
+        OmeZarrReader().read(tmp_path)
+
+
+def test_planes_that_were_never_written_into_a_shard(tmp_path: Path) -> None:
+    """A writer that leaves out empty chunks leaves no file out where a shard holds several planes."""
+    folder = Plate(images=[Image()], version="0.5").write(tmp_path / "p.zarr")
+    array = folder / "A/1/0/0"
+    shutil.rmtree(array)
+    pixels = Image(shape=(1, 2, 3, 24, 32)).pixels()
+    pixels[0, 1, 2] = 0
+    pixels[0, 0, 1, :12, :16] = 0
+    Plate(version="0.5", shards=True).array(array, pixels, None)
+    export = read(folder)
+    assert [(p["channel_index"], p["z"]) for p in export.planes.to_pylist() if p["size"] is None] == [(1, 2)]
+    assert any("1 planes have no stored chunk" in w for w in export.warnings)
+    out = np.empty((24, 32), np.uint16)
+    with pytest.raises(SourceFileError, match="stores nothing of plane 5"):
+        read_plane(array, 5, out)
+    read_plane(array, 1, out)
+    np.testing.assert_array_equal(out, pixels[0, 0, 1])
