@@ -141,7 +141,7 @@ def file_size(entry: os.DirEntry[str]) -> int | None:
 
 
 def complete_plate_size(
-    told: tuple[int | None, int | None] | None, last: tuple[int, int], where: str, warnings: list[str]
+    told: tuple[int | None, int | None] | None, last: tuple[int, int], name: str, warnings: list[str]
 ) -> tuple[int, int]:
     """Return rows and columns of a plate, those of the smallest format that fits where they are not told.
 
@@ -151,8 +151,8 @@ def complete_plate_size(
         Rows and columns as the export says them, None (or 0) for what it does not say.
     last
         The last row and the last column that were imaged.
-    where
-        What does not say them, for messages.
+    name
+        What to call the index, or the folder, in messages.
     warnings
         Gets what was told and what is taken.
 
@@ -171,16 +171,16 @@ def complete_plate_size(
     size = next(fitting, None)
     if not rows and not columns:
         size = size or PLATE_FORMATS[-1]
-        warnings.append(f"{where} does not say the size of the plate; {size[0]} × {size[1]} holds its wells")
+        warnings.append(f"the export does not say the size of the plate; {size[0]} × {size[1]} holds its wells")
         return size
     half = f"{rows} rows and not how many columns" if rows else f"{columns} columns and not how many rows"
     if size is None:
         raise InvalidDataError(
-            f"{where} says that the plate has {half}; no plate that is known has these and a well in row {last[0]}, "
+            f"{name} says that the plate has {half}; no plate that is known has these and a well in row {last[0]}, "
             f"column {last[1]}",
             hint="Say which plate it was: --plate-format 8x12.",
         )
-    warnings.append(f"{where} says that the plate has {half}; {size[0]} × {size[1]} is taken, which holds its wells")
+    warnings.append(f"the export says that the plate has {half}; {size[0]} × {size[1]} is taken, which holds its wells")
     return size
 
 
@@ -337,7 +337,7 @@ class PlaneTables:
 
     def _plate_size(self, told: tuple[int | None, int | None] | None, warnings: list[str]) -> tuple[int, int]:
         last = max(row[1] for row in self._rows), max(row[2] for row in self._rows)
-        n_rows, n_columns = complete_plate_size(told, last, "the export", warnings)
+        n_rows, n_columns = complete_plate_size(told, last, self.name, warnings)
         if not (1 <= n_rows <= MAX_ROWS and 1 <= n_columns <= MAX_COLUMNS):
             raise InvalidDataError(f"{self.name}: a plate of {n_rows} × {n_columns} wells; 32 × 48 is the largest")
         outside = [row for row in self._rows if row[1] > n_rows or row[2] > n_columns]

@@ -206,7 +206,11 @@ def _with_options(reader: Reader, options: ReaderOptions | None) -> Reader:
         return reader
     configure = getattr(reader, "with_options", None)
     if configure is None:
-        given = [name for name in ReaderOptions.__slots__ if getattr(options, name) is not None]
+        given = [
+            f"{name} (--{name.removesuffix('_um').replace('_', '-')})"
+            for name in ReaderOptions.__slots__
+            if getattr(options, name) is not None
+        ]
         raise UsageError(
             f"the reader {reader.name} takes everything from the export, not {', '.join(given)}",
             hint="Leave that option out, or name another reader with --reader.",

@@ -15,9 +15,10 @@ from typing import Any
 from ...errors import InvalidDataError
 from ..export import AcquisitionInfo, ChannelInfo
 from ..readers import ReaderOptions
-from .cellvoyager_index import DetailChannel, MeasurementDetail, MeasurementSetting
+from .cellvoyager_index import MeasurementDetail, MeasurementSetting
 from .cellvoyager_series import PLANE, PROJECTION, Acquisition, Geometry, Series
 from .cellvoyager_xml import DAMAGED, number, positive, whole
+from .pixel_size import overruled
 
 _BAND = re.compile(r"BP\s*(\d{3,4})\s*/\s*\d+", re.IGNORECASE)
 _COLOR = re.compile(r"#?(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})")
@@ -78,7 +79,11 @@ def geometry_of(
         )
     if max(size) > _LARGEST_SIDE or size[0] * size[1] > _LARGEST_PLANE:
         raise InvalidDataError(f"{name}: channel {channel} has {size[1]} × {size[0]} pixels, no camera's", hint=DAMAGED)
-    x_um, y_um = _pixel_size(told, options)
+    x_um, y_um = (told.pixel_size_x_um, told.pixel_size_y_um) if told else (None, None)
+    if options.pixel_size_um is not None:
+        if doubt := overruled(options.pixel_size_um, (x_um, y_um), f"channel {channel} in the .mrf"):
+            warnings.append(doubt)
+        x_um = y_um = options.pixel_size_um
     if bool(x_um) != bool(y_um):
         side = x_um or y_um or 0.0
         warnings.append(
@@ -97,14 +102,6 @@ def geometry_of(
                 f"{name}: channel {channel} has pixels of {value:g} µm, no microscope's", hint=DAMAGED
             )
     return Geometry(height=size[0], width=size[1], pixel_size_x_um=x_um, pixel_size_y_um=y_um)
-
-
-def _pixel_size(told: DetailChannel | None, options: ReaderOptions) -> tuple[float | None, float | None]:
-    if options.pixel_size_um is not None:
-        return options.pixel_size_um, options.pixel_size_um
-    if told is None:
-        return None, None
-    return told.pixel_size_x_um, told.pixel_size_y_um
 
 
 def channel_infos(

@@ -13,6 +13,7 @@ from ..moments import moment
 from ..units import to_ms, to_um
 from .harmony_index import HarmonyIndex
 from .harmony_planes import DAMAGED, LARGEST, scale
+from .pixel_size import overruled
 
 _MODELS = {"phenix": "Opera Phenix", "sonata": "Operetta CLS", "operetta": "Operetta"}
 _CONTRAST = {"fluorescence": "fluorescence", "brightfield": "brightfield", "digitalphasecontrast": "digital_phase"}
@@ -140,6 +141,7 @@ def acquisition_info(
     height, width = (int(_agreed(index, facts, tag, name, most=_LARGEST_SIDE)) for tag in ("ImageSizeY", "ImageSizeX"))
     if height * width > _LARGEST_PLANE:
         raise InvalidDataError(f"{name}: ImageSizeX × ImageSizeY is {width} × {height}, no camera's", hint=DAMAGED)
+    pixel = _pixel_sizes(index, facts, name, pixel_size_um, warnings)
     started_at, zoned = moment(plate.get("MeasurementStartTime"))
     if not zoned:
         warnings.append("the start of the measurement names no time zone; it is taken as UTC")
@@ -148,8 +150,8 @@ def acquisition_info(
         acquisition_id=1,
         height=height,
         width=width,
-        pixel_size_x_um=pixel_size_um or _pixel_size(index, facts, "ImageResolutionX", name),
-        pixel_size_y_um=pixel_size_um or _pixel_size(index, facts, "ImageResolutionY", name),
+        pixel_size_x_um=pixel[0],
+        pixel_size_y_um=pixel[1],
         z_step_um=z_step_um,
         measurement_id=plate.get("MeasurementID"),
         name=plate.get("Name"),
@@ -192,6 +194,26 @@ def _agreed(
             hint="Export channels of different binning as measurements of their own.",
         )
     return next(iter(known.values()))
+
+
+def _pixel_sizes(
+    index: HarmonyIndex,
+    facts: Mapping[str, Mapping[str, str]],
+    name: str,
+    given: float | None,
+    warnings: list[str],
+) -> tuple[float, float]:
+    try:
+        told = tuple(_pixel_size(index, facts, f"ImageResolution{axis}", name) for axis in "XY")
+    except InvalidDataError:
+        if given is None:
+            raise
+        return given, given
+    if given is None:
+        return told[0], told[1]
+    if doubt := overruled(given, (told[0], told[1]), "the index"):
+        warnings.append(doubt)
+    return given, given
 
 
 def _pixel_size(index: HarmonyIndex, facts: Mapping[str, Mapping[str, str]], tag: str, name: str) -> float:

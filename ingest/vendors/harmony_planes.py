@@ -273,7 +273,7 @@ def _plate_size(
     if given is not None and all(told) and told != given:
         warnings.append(f"the index says {told[0]} × {told[1]} wells; {given[0]} × {given[1]} was given")
     last = int(images.row.max()), int(images.column.max())
-    n_rows, n_columns = given or complete_plate_size(told, last, "the index", warnings)
+    n_rows, n_columns = given or complete_plate_size(told, last, name, warnings)
     if not (0 < n_rows <= MAX_ROWS and 0 < n_columns <= MAX_COLUMNS):
         raise InvalidDataError(f"{name}: a plate of {n_rows} × {n_columns} wells; 32 × 48 is the largest there is")
     outside = (images.row < 1) | (images.row > n_rows) | (images.column < 1) | (images.column > n_columns)

@@ -28,6 +28,7 @@ from ..readers import Evidence, ReaderOptions
 from ..sources import glance, list_folder, read_bytes
 from .hcsai_files import Jdce, Protocol, name_wells, parse_image_rows, parse_jdce, parse_protocol
 from .hcsai_parts import STACKS, Experiment, Part, channels, parts
+from .pixel_size import overruled
 
 _JDCE, _PROTOCOL = ".jdce", ".mxprotocol"
 _MONTAGE = "experiment_montage"
@@ -142,9 +143,11 @@ class HcsAiReader:
         warnings: list[str],
     ) -> AcquisitionInfo:
         jdce, where = part.experiment.jdce, part.experiment.files[0]
-        size = jdce.pixel_size_um
-        if self._options.pixel_size_um is not None:
-            size = (self._options.pixel_size_um, self._options.pixel_size_um)
+        size, given = jdce.pixel_size_um, self._options.pixel_size_um
+        if given is not None:
+            if doubt := overruled(given, size, where):
+                warnings.append(doubt)
+            size = (given, given)
         if size is None:
             raise InvalidDataError(
                 f"{where} does not say how large pixels are", hint="Give their side in µm: --pixel-size UM"

@@ -343,7 +343,7 @@ def name_wells(rows: tuple[ImageRow, ...], warnings: list[str]) -> tuple[ImageRo
         what = f"well {at} is called row {odd.row}, column {odd.column}"
         if unnamed:
             raise InvalidDataError(
-                f"{unnamed[0].where}: Well is no well's name, and numbers do not tell wells here: in {odd.where} {what}",
+                f"{unnamed[0].where}: Well is no well's name, and numbers do not tell it here: in {odd.where} {what}",
                 hint=_DAMAGED,
             )
         warnings.append(f"{odd.where}: {what}; the name counts")

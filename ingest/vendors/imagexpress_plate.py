@@ -16,6 +16,7 @@ from .imagexpress_headers import Headers, Image
 from .imagexpress_htd import Htd
 from .imagexpress_kinds import PLANE, PROJECTION, STACK, Kind, sort_kinds
 from .imagexpress_tiff import ImageHeader
+from .pixel_size import overruled
 
 _LIST_AT_MOST = 3
 #: Distance of wells -> rows and columns: ANSI/SLAS 4 for 96 wells and more, the usual distances below.
@@ -260,8 +261,9 @@ def _pixel_size(
 ) -> tuple[float, float]:
     sizes = Counter(size for size in told if size is not None)
     if given is not None:
-        if sizes and abs(sizes.most_common(1)[0][0][0] - given) > 0.01 * given:
-            warnings.append(f"the images say {sizes.most_common(1)[0][0][0]:g} µm per pixel; {given:g} was given")
+        doubt = overruled(given, sizes.most_common(1)[0][0], f"the images of {where}") if sizes else None
+        if doubt is not None:
+            _say(warnings, doubt)
         return given, given
     if not sizes:
         raise InvalidDataError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
@@ -468,6 +468,57 @@ def test_files_differ_about_the_plate(tmp_path: Path) -> None:
     (export,) = CellVoyagerReader().read(folder)
     assert (export.n_rows, export.n_columns) == (8, 12)
     assert told(export, "files differ in the rows and columns of the plate (the .wpp 8 × 12, the .wpi 16 × 24")
+
+
+@pytest.mark.parametrize(("rows", "columns", "size"), [(16, 0, (16, 24)), (0, 12, (8, 12))])
+def test_half_a_plate_size(tmp_path: Path, rows: int, columns: int, size: tuple[int, int]) -> None:
+    export = read(replace(usual(), rows=rows, columns=columns), tmp_path / "x")
+    assert (export.n_rows, export.n_columns) == size
+    assert told(export, f"the .wpp says {rows or 'no'} rows and {columns or 'no'} columns of the plate")
+    assert told(export, "is taken, which holds its wells")
+
+
+def test_a_plate_file_that_says_half_or_nonsense_gives_way_to_the_next(tmp_path: Path) -> None:
+    folder = usual().write(tmp_path / "x")
+    (wpp,) = folder.glob("*.wpp")
+    good = wpp.read_text(encoding="utf-8-sig")
+    for columns in ("", 'bts:Columns="many"'):
+        wpp.write_text(good.replace('bts:Columns="12"', columns), encoding="utf-8")
+        (export,) = CellVoyagerReader().read(folder)
+        assert (export.n_rows, export.n_columns) == (8, 12)
+        assert told(export, "the .wpp")
+
+
+def test_half_a_pixel_size(tmp_path: Path) -> None:
+    folder = usual().write(tmp_path / "x")
+    mrf = folder / "MeasurementDetail.mrf"
+    text = mrf.read_text(encoding="utf-8-sig")
+    mrf.write_text(text.replace('bts:VerticalPixelDimension="0.325"', ""), encoding="utf-8")
+    (export,) = CellVoyagerReader().read(folder)
+    assert export.acquisitions[0].pixel_size_y_um == 0.325
+    assert told(export, "channel 1: a pixel is 0.325 µm wide, and nothing says how high; the same is taken")
+    (given,) = CellVoyagerReader(ReaderOptions(pixel_size_um=0.5)).read(folder)
+    assert told(given, "--pixel-size 0.5 µm overrules the 0.325 µm of channel 1 in the .mrf")
+
+
+def test_several_companions_that_nothing_names(tmp_path: Path) -> None:
+    folder = replace(usual(), mes="").write(tmp_path / "x")
+    for name in ("one.mes", "two.mes"):
+        (folder / name).write_bytes(usual().mes_bytes())
+    (export,) = CellVoyagerReader().read(folder)
+    assert told(export, "several .mes files, one.mes, two.mes, and nothing names the one that counts")
+
+
+@pytest.mark.parametrize("bad", ["b", "b/Projection"])
+def test_a_folder_that_cannot_be_listed_is_no_loss_in_silence(
+    tmp_path: Path, unlistable: Callable[[Path], None], bad: str
+) -> None:
+    for name in ("a", "b"):
+        projections().write(tmp_path / name)
+    unlistable(tmp_path / bad)
+    assert CellVoyagerReader().detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=f"{bad} cannot be listed: Permission denied"):
+        CellVoyagerReader().read(tmp_path)
 
 
 def test_a_bomb_is_not_lit(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import csv
 import os
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.export import PlateExport
+from cytolake.ingest.readers import ReaderOptions
 from cytolake.ingest.vendors.harmony import HarmonyReader
 from cytolake.ingest.vendors.harmony_files import Layout
 from harmony_xml import BRIGHT, DAPI, FITC, Chan, Export, Img, changed, grid
@@ -215,6 +217,55 @@ def test_channels_of_one_name_are_told_apart_by_id(tmp_path: Path) -> None:
     assert [c.role for c in export.channels] == [None, None]
 
 
+@pytest.mark.parametrize(("told", "given"), [({"rows": 16, "columns": 0}, "16 rows"), ({"rows": 0}, "12 columns")])
+def test_half_a_plate_size_is_taken_and_told(tmp_path: Path, told: dict[str, int], given: str) -> None:
+    export = written(tmp_path, **told)
+    assert (export.n_rows, export.n_columns) == ((16, 24) if "rows" in given else (8, 12))
+    assert any(f"says that the plate has {given} and not how many" in w for w in export.warnings)
+
+
+def test_an_index_that_says_no_size_of_its_plate(tmp_path: Path) -> None:
+    export = written(tmp_path, rows=0, columns=0)
+    assert (export.n_rows, export.n_columns) == (2, 3)
+    assert any("the export does not say the size of the plate; 2 × 3 holds its wells" in w for w in export.warnings)
+
+
+def test_what_the_user_says_stands_above_the_index(tmp_path: Path) -> None:
+    reader = HarmonyReader().with_options(ReaderOptions(pixel_size_um=0.5, plate_format=(16, 24)))
+    (export,) = reader.read(Export(images=grid()).write(tmp_path / "M"))
+    acquisition = export.acquisitions[0]
+    assert (acquisition.pixel_size_x_um, acquisition.pixel_size_y_um) == (0.5, 0.5)
+    assert (export.n_rows, export.n_columns) == (16, 24)
+    assert any("--pixel-size 0.5 µm overrules the 0.25 × 0.25 µm of the index" in w for w in export.warnings)
+    assert any("the index says 8 × 12 wells; 16 × 24 was given" in w for w in export.warnings)
+    folder = Export(images=grid(), tweak=lambda t: t.replace("2.5E-07", "0")).write(tmp_path / "none")
+    with pytest.raises(InvalidDataError, match="ImageResolutionX") as raised:
+        read(folder)
+    assert "--pixel-size UM" in str(raised.value.hint)
+    assert reader.read(folder)[0].acquisitions[0].pixel_size_x_um == 0.5
+
+
+def test_units_that_harmony_does_not_use_are_counted_in(tmp_path: Path) -> None:
+    def tweak(text: str) -> str:
+        text = text.replace('MeasurementTimeOffset Unit="s"', 'MeasurementTimeOffset Unit="ms"')
+        text = text.replace('ExposureTime Unit="s"', 'ExposureTime Unit="ms"')
+        return re.sub(r'(Position\w) Unit="m"', r'\1 Unit="mm"', text)
+
+    export = written(tmp_path, images=grid(times=2), tweak=tweak)
+    assert (field_of(export, "A01", 2)["x_um"], export.channels[0].exposure_ms) == (0.1, 0.02)
+    assert export.acquisitions[0].time_interval_s == 0.3005
+
+
+def test_a_moment_that_was_never_set_is_none(tmp_path: Path) -> None:
+    export = written(tmp_path, tweak=lambda t: re.sub(r"(<AbsTime>)[^<]*", r"\g<1>0001-01-01T00:00:00", t))
+    assert export.planes["acquired_at"].null_count == export.planes.num_rows
+
+
+def test_a_url_with_backslashes(tmp_path: Path) -> None:
+    export = written(tmp_path, images=changed(grid(), 1, url="Images\\" + grid()[1].name))
+    assert export.planes["size"].null_count == 0
+
+
 # --- what travels with an export
 
 LAYOUT = """<?xml version="1.0" encoding="utf-8"?>
@@ -305,6 +356,58 @@ def test_measurements_of_one_plate_become_its_acquisitions(tmp_path: Path) -> No
     assert both.planes.num_rows == 4 + 8
     assert all((Path(both.root) / str(f)).is_file() for f in both.planes["file"].to_pylist())
     assert sorted({c.acquisition_id for c in both.channels}) == [1, 2]
+
+
+@pytest.mark.parametrize("differ", [False, True])
+def test_layouts_of_several_measurements_are_all_kept(tmp_path: Path, differ: bool) -> None:
+    texts = (LAYOUT, LAYOUT.replace("DMSO", "water") if differ else LAYOUT, "")
+    for number, text in enumerate(texts, start=1):
+        folder = Export(images=grid(), started=f"2024-05-0{number}T10:00:00Z").write(tmp_path / f"m{number}")
+        if text:
+            (folder / "Assaylayout").mkdir()
+            (folder / "Assaylayout" / "plate.xml").write_text(text, encoding="utf-8")
+    export = read(tmp_path)
+    told = [(row["well_id"], row["layer"], row["value"]) for row in export.annotation.to_pylist()]
+    if not differ:
+        assert told == [("A01", "Compound", "Aspirin"), ("B03", "Compound", "DMSO"), ("A01", "Dose", "10 µM")]
+        return
+    assert told == [
+        ("A01", "Compound (m1)", "Aspirin"),
+        ("B03", "Compound (m1)", "DMSO"),
+        ("A01", "Compound (m2)", "Aspirin"),
+        ("B03", "Compound (m2)", "water"),
+        ("A01", "Dose", "10 µM"),
+    ]
+    assert any("differ in the layer 'Compound'" in w for w in export.warnings)
+
+
+def test_layers_that_one_measurement_has_alone_are_kept(tmp_path: Path) -> None:
+    for name, layer in (("m1", "Dose"), ("m2", "Batch")):
+        folder = Export(images=grid()).write(tmp_path / name)
+        (folder / "Assaylayout").mkdir()
+        (folder / "Assaylayout" / "plate.xml").write_text(LAYOUT.replace("Dose", layer), encoding="utf-8")
+    export = read(tmp_path)
+    assert sorted(set(export.annotation["layer"].to_pylist())) == ["Batch", "Compound", "Dose"]
+    assert not any("differ in the layer" in w for w in export.warnings)
+
+
+def test_several_measurements_below_a_path_with_dots(tmp_path: Path) -> None:
+    for name in ("m1", "m2"):
+        Export(images=grid()).write(tmp_path / "all" / name)
+    export = read(tmp_path / "all" / "m1" / "..")
+    assert (export.root, export.planes["size"].null_count) == (str(tmp_path / "all"), 0)
+
+
+@pytest.mark.parametrize("bad", ["m2", "m2/Images"])
+def test_a_folder_that_cannot_be_listed_is_no_loss_in_silence(
+    tmp_path: Path, unlistable: Callable[[Path], None], bad: str
+) -> None:
+    for name in ("m1", "m2"):
+        Export(images=grid()).write(tmp_path / name)
+    unlistable(tmp_path / bad)
+    assert HarmonyReader().detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=f"{bad} cannot be listed: Permission denied"):
+        HarmonyReader().read(tmp_path)
 
 
 def test_plates_of_alike_names_are_not_one_plate(tmp_path: Path) -> None:
@@ -480,9 +583,19 @@ BROKEN: dict[str, tuple[dict[str, Any], type[CytolakeError], str]] = {
         "ImageResolutionX is 2.5e-06 µm a pixel",
     ),
     "an unknown unit": (
-        {"tweak": lambda t: t.replace('PositionX Unit="m"', 'PositionX Unit="inch"')},
+        {"tweak": lambda t: t.replace('PositionX Unit="m"', 'PositionX Unit="pixel"')},
         InvalidDataError,
-        "PositionX is in 'inch'",
+        "PositionX is in 'pixel', which is no unit",
+    ),
+    "two units": (
+        {"tweak": lambda t: t[::-1].replace('"m"=tinU XnoitisoP<', '"mm"=tinU XnoitisoP<', 1)[::-1]},
+        InvalidDataError,
+        "PositionX is in 'm' here and in 'mm' there",
+    ),
+    "half a plate that there is not": (
+        {"rows": 5, "columns": 0},
+        InvalidDataError,
+        "5 rows and not how many columns",
     ),
     "two plates": (
         {"tweak": lambda t: t.replace("</Plates>", "<Plate><PlateID>2</PlateID></Plate></Plates>")},
@@ -525,7 +638,6 @@ def test_a_broken_index_is_refused(tmp_path: Path, case: str) -> None:
         "../../secret.tiff",
         "Images/../../x.tiff",
         "..\\x.tiff",
-        "Images\\x.tiff",
         "C:/x.tiff",
         "file:///x.tiff",
         "https://example.org/x.tiff",
@@ -535,7 +647,7 @@ def test_a_broken_index_is_refused(tmp_path: Path, case: str) -> None:
 )
 def test_urls_that_leave_the_export_are_refused(tmp_path: Path, url: str) -> None:
     folder = Export(images=changed(grid(), 2, url=url, write=False)).write(tmp_path / "M")
-    with pytest.raises(SourceFileError, match="0101K1F2P1R1 has the URL"):
+    with pytest.raises(SourceFileError, match="image 0101K1F2P1R1 names the file"):
         read(folder)
 
 

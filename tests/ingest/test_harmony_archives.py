@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cytolake.errors import NotAnExportError
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.vendors.harmony import HarmonyReader
 from cytolake.ingest.vendors.harmony_index import parse_index
@@ -193,6 +194,10 @@ def test_an_index_folder_with_several_files_is_not_guessed_at(tmp_path: Path) ->
     own = archive(tmp_path, "a1")
     (own / "index" / "other.xml").write_text("<x/>")
     assert HarmonyReader().detect(own) is None
+    with pytest.raises(NotAnExportError, match="a1/index holds 2 XML files"):
+        HarmonyReader().read(own)
+    archive(tmp_path, "b2")
+    assert any("a1/index holds 2 XML files" in w for w in read(tmp_path).warnings)
 
 
 @pytest.mark.parametrize("sk", ["²", "9" * 5000])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
-from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
+from cytolake.ingest.vendors import hcsai
 from cytolake.ingest.vendors.hcsai import HcsAiReader
 from vendor_exports.hcsai import Experiment, Img, grid, protocol, stack_and_projection, write_run
 
@@ -188,3 +191,131 @@ def test_other_json(tmp_path: Path) -> None:
     (tmp_path / "x.jdce").write_text("[" * 100_000)
     with pytest.raises(SourceFileError):
         READER.read(tmp_path)
+
+
+def test_read_finds_what_detect_gives_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hcsai, "_MOST_RUNS", 2)
+    monkeypatch.setattr(hcsai, "_MOST_ENTRIES", 3)
+    for number in range(5):
+        write_run(tmp_path / f"run {number}", [Experiment(images=[Img()], barcode=f"P{number}")])
+    assert [export.plate_id for export in READER.read(tmp_path)] == [f"P{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("bad", ["b", "b/experiment"])
+def test_a_folder_that_cannot_be_listed_is_no_loss_in_silence(
+    tmp_path: Path, unlistable: Callable[[Path], None], bad: str
+) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name)
+    unlistable(tmp_path / bad)
+    assert READER.detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=f"{bad} cannot be listed: Permission denied"):
+        READER.read(tmp_path)
+
+
+def changed_jdce(run: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the acquisition protocol of a run's only .jdce."""
+    (index,) = run.rglob("*.jdce")
+    told = json.loads(index.read_text(encoding="utf-8"))
+    change(told["ImageStack"]["AutoLeadAcquisitionProtocol"])
+    index.write_text(json.dumps(told), encoding="utf-8")
+    return run
+
+
+def warned(export: PlateExport, words: str) -> bool:
+    return any(words in warning for warning in export.warnings)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"), [(None, "no Index"), ("first", "the Index 'first'"), (0.5, "the Index '0.5'")]
+)
+def test_a_wavelength_without_an_index_is_told(tmp_path: Path, index: object, said: str) -> None:
+    run = changed_jdce(write_run(tmp_path / "run"), lambda p: p["Wavelengths"][1].update(Index=index))
+    export = read(run)
+    assert [c.name for c in export.channels] == ["Nuclei", "Actin stain"]
+    assert warned(export, f"its wavelength 2 has {said}; by its place it is taken for 1")
+
+
+def test_half_a_plate_size(tmp_path: Path) -> None:
+    run = changed_jdce(write_run(tmp_path / "run"), lambda p: p["Plate"].update(Rows=16, Columns=None))
+    export = read(run)
+    assert (export.n_rows, export.n_columns) == (16, 24)
+    assert warned(export, "says that the plate has 16 rows and not how many columns")
+    run = changed_jdce(write_run(tmp_path / "large"), lambda p: p["Plate"].update(Rows=160))
+    assert warned(read(run), "a plate of 160 × 12 wells, which there is not")
+
+
+def test_half_a_pixel_size(tmp_path: Path) -> None:
+    run = changed_jdce(write_run(tmp_path / "run"), lambda p: p["ObjectiveCalibration"].pop("PixelHeight"))
+    export = read(run)
+    assert export.acquisitions[0].pixel_size_y_um == 1.25
+    assert warned(export, "a pixel is 1.25 µm wide and not how high; the same is taken")
+    run = changed_jdce(write_run(tmp_path / "unitless"), lambda p: p["ObjectiveCalibration"].pop("Unit"))
+    assert warned(read(run), "the size of a pixel, 1.25, without a unit; µm is taken")
+    given = READER.with_options(ReaderOptions(pixel_size_um=0.5)).read(run)[0]
+    assert warned(given, "--pixel-size 0.5 µm overrules the 1.25 × 1.25 µm")
+
+
+def test_numbers_between_quotes(tmp_path: Path) -> None:
+    run = changed_jdce(
+        write_run(tmp_path / "run"),
+        lambda p: (p["ObjectiveCalibration"].update(PixelWidth="0.5", PixelHeight="0.5"), p["Plate"].update(Rows="8")),
+    )
+    export = read(run)
+    assert (export.acquisitions[0].pixel_size_x_um, export.n_rows, export.n_columns) == (0.5, 8, 12)
+
+
+def test_sizes_of_images_that_differ(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    table = run / "experiment" / "image_metadata_1.csv"
+    table.write_text(table.read_text().replace(",0,0,8,6,", ",0,0,16,12,"))
+    export = read(run)
+    assert (export.acquisitions[0].height, export.acquisitions[0].width) == (6, 8)
+    assert warned(export, "_z0.tif 6 × 8, its table 12 × 16, its camera 6 × 8); the first is recorded")
+    table.write_text(table.read_text().replace(",0,0,16,12,", ",0,0,8,6,", 1))
+    assert warned(read(run), "images of several sizes (3 of 12 × 16, 1 of 6 × 8)")
+    binned = changed_jdce(write_run(tmp_path / "b"), lambda p: p["Camera"].update(Size={"Width": 32, "Height": 24}))
+    assert not warned(read(binned), "sizes of images differ")
+
+
+def test_wells_whose_names_are_none(tmp_path: Path) -> None:
+    images = [*grid(), *(Img(row=3, column=6, field=f, wave=w) for f in (0, 1) for w in (0, 1))]
+    run = write_run(tmp_path / "run", [Experiment(images=images)])
+    table = run / "experiment" / "image_metadata_1.csv"
+    good = table.read_text()
+    # Numbers that count from 0, and a well whose name is lost: it is where its numbers say, counted as the others are.
+    from_zero = good.replace(",C - 5,3,5,", ",C - 5,2,4,").replace(",C - 6,3,6,", ",?,2,5,")
+    table.write_text(from_zero)
+    export = read(run)
+    assert sorted(set(export.planes["well_id"].to_pylist())) == ["C05", "C06"]
+    assert warned(export, "4 rows have no well's name in the column Well, first ")
+    assert warned(export, "image_metadata_1.csv, line 6; their Row and Column are taken, which begin with 0 and 0")
+    table.write_text(from_zero.replace(",C - 5,2,4,", ",C - 5,3,5,", 1))
+    with pytest.raises(InvalidDataError, match=r"line 6: Well is no well's name.*well C05 is called row"):
+        READER.read(run)
+    table.write_text(good.replace(",C - 5,3,5,", ",C - 5,9,9,", 1))
+    assert warned(read(run), "line 2: well C05 is called row 9, column 9; the name counts")
+
+
+def test_a_message_names_the_table_that_is_meant(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    folder = run / "experiment"
+    second = (folder / "image_metadata_1.csv").read_text().replace("_s", "_x").replace(",3,5,", ",3,6,")
+    (folder / "image_metadata_2.csv").write_text(second.replace("C - 5", "C - 6"))
+    assert warned(read(run), "does not name experiment/image_metadata_2.csv; what these describe is left out")
+    (index,) = run.rglob("*.jdce")
+    text = index.read_text(encoding="utf-8")
+    index.write_text(text.replace('"image_metadata_1.csv"', '"image_metadata_1.csv", "image_metadata_2.csv"'))
+    assert read(run).fields.num_rows == 4
+    first = folder / "image_metadata_1.csv"
+    first.write_text(first.read_text().replace("timepoint0,", "..\\x,", 1))
+    with pytest.raises(SourceFileError, match=r"image_metadata_1\.csv, line 2 names the file"):
+        READER.read(run)
+
+
+def test_several_protocols(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "zweites.mxprotocol").write_text("{}")
+    export = read(run)
+    assert export.channels[0].name == "Nuclei"
+    assert warned(export, "several protocols, test.mxprotocol, zweites.mxprotocol; the first is used")

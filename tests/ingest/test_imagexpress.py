@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError
+from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
 from cytolake.ingest.readers import ReaderOptions
@@ -331,6 +332,73 @@ def test_an_htd_without_images(tmp_path: Path) -> None:
     folder = Plate(images=[]).write(tmp_path / "p")
     with pytest.raises(InvalidDataError, match="not one image"):
         READER.read(folder)
+
+
+def test_an_htd_without_images_beside_another_plate(tmp_path: Path) -> None:
+    folder = Plate(name="a").write(tmp_path / "p")
+    Plate(name="b", images=[]).write(folder)
+    export = read(folder)
+    assert (export.name, export.planes.num_rows) == ("a", 8)
+    assert told(export, "b.HTD describes a plate of which not one image is there; it is left out")
+    assert not told(export, "a.HTD describes")
+    for named in ("b.HTD", "TimePoint_1/b.HTD"):
+        with pytest.raises(InvalidDataError, match=r"b\.HTD describes a plate of which not one image is there"):
+            READER.read(folder / named)
+    assert READER.read(folder / "TimePoint_1" / "a.HTD")[0].planes.num_rows == 8
+
+
+def test_a_folder_with_an_htd_alone_beside_a_plate(tmp_path: Path) -> None:
+    Plate(name="a").write(tmp_path / "all" / "a")
+    Plate(name="b", images=[]).write(tmp_path / "all" / "b")
+    assert told(read(tmp_path / "all"), "b/b.HTD describes a plate of which not one image is there")
+
+
+def test_images_below_a_plate_that_are_not_its_own(tmp_path: Path) -> None:
+    folder = Plate(name="a").write(tmp_path / "all")
+    Plate(name="b").write(folder / "again" / "b")
+    export = read(folder)
+    assert export.planes.num_rows == 8
+    assert told(export, "lie in folders of no plate (10 in again/b); not read")
+
+
+def test_plates_in_folders_of_folders(tmp_path: Path) -> None:
+    Plate(name="a").write(tmp_path / "all" / "a")
+    Plate(name="b").write(tmp_path / "all" / "batch" / "week" / "b")
+    assert [(e.name, e.planes.num_rows) for e in READER.read(tmp_path / "all")] == [("a", 8), ("b", 8)]
+
+
+@pytest.mark.parametrize("bad", ["b", "b/TimePoint_1"])
+def test_a_folder_that_cannot_be_listed_is_no_loss_in_silence(
+    tmp_path: Path, unlistable: Callable[[Path], None], bad: str
+) -> None:
+    for name in ("a", "b"):
+        Plate(name=name).write(tmp_path / name)
+    unlistable(tmp_path / bad)
+    assert READER.detect(tmp_path) is not None
+    with pytest.raises(StorageError, match=f"{bad} cannot be listed: Permission denied"):
+        READER.read(tmp_path)
+
+
+def test_half_a_pixel_size(tmp_path: Path) -> None:
+    def half(text: str) -> str:
+        return text.replace('id="spatial-calibration-y" type="string" value="1.25"', 'id="y" type="string" value="0"')
+
+    export = read(Plate(header=half).write(tmp_path / "p"))
+    assert (export.acquisitions[0].pixel_size_x_um, export.acquisitions[0].pixel_size_y_um) == (1.25, 1.25)
+    assert told(export, "a pixel is 1.25 µm wide and not how high; the same is taken")
+    given = READER.with_options(ReaderOptions(pixel_size_um=0.5)).read(tmp_path / "p")[0]
+    assert told(given, "--pixel-size 0.5 µm overrules the 1.25 µm of the images")
+
+
+def test_units_of_the_header(tmp_path: Path) -> None:
+    def other(text: str) -> str:
+        return (
+            text.replace('value="um"', 'value="mm"').replace('value="1.25"', 'value="0.00125"').replace("15 ms", "15")
+        )
+
+    export = read(Plate(header=other).write(tmp_path / "p"))
+    assert export.acquisitions[0].pixel_size_x_um == pytest.approx(1.25)
+    assert export.channels[0].exposure_ms is None
 
 
 def test_foreign_files(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cytolake.errors import InvalidDataError, SourceFileError
+from cytolake.errors import InvalidDataError, SourceFileError, StorageError
 from cytolake.ingest.export import FIELDS_SCHEMA, PLANES_SCHEMA
 from cytolake.ingest.planes import ExportFiles, PlaneTables, safe_path
 
@@ -44,6 +44,44 @@ def test_planes_and_fields(tables: PlaneTables) -> None:
     assert built.z_step_um(1, warnings) == 2.0
     assert built.time_interval_s(1) == 60.0
     assert built.span(1) == (start, start + timedelta(seconds=121))
+
+
+@pytest.mark.parametrize(
+    ("told", "size", "words"),
+    [
+        ((16, None), (16, 24), "16 rows and not how many columns; 16 × 24 is taken"),
+        ((None, 12), (8, 12), "12 columns and not how many rows; 8 × 12 is taken"),
+        ((None, None), (2, 3), "does not say the size of the plate; 2 × 3 holds its wells"),
+    ],
+)
+def test_what_is_told_of_a_plate_is_taken(
+    tables: PlaneTables, told: tuple[int | None, int | None], size: tuple[int, int], words: str
+) -> None:
+    tell(tables)
+    warnings: list[str] = []
+    built = tables.build(told, warnings)
+    assert (built.n_rows, built.n_columns) == size
+    assert words in warnings[0]
+    with pytest.raises(InvalidDataError, match=r"index\.x says that the plate has 7 rows") as raised:
+        tables.build((7, None), warnings)
+    assert "--plate-format" in str(raised.value.hint)
+
+
+def test_a_file_that_the_disk_says_nothing_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").touch()
+
+    class Entry:
+        name, path = "a.tif", str(tmp_path / "a.tif")
+
+        def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+            return False
+
+        def is_file(self) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cytolake.ingest.planes.list_folder", lambda _: [Entry()])
+    with pytest.raises(StorageError, match=r"a\.tif cannot be looked at: Permission denied"):
+        ExportFiles(tmp_path)
 
 
 def test_one_listing_per_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

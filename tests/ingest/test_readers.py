@@ -119,9 +119,13 @@ def test_two_that_are_equally_sure_are_named(monkeypatch: pytest.MonkeyPatch, tm
     assert detect(tmp_path, "sure").reader == "sure"
 
 
-def test_options_that_a_reader_cannot_use_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="harmony takes everything from the export, not pixel_size_um"):
-        read_export(tmp_path, "harmony", ReaderOptions(pixel_size_um=0.5))
+def test_options_that_a_reader_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(readers, "_plugins", lambda: (EntryPoint("mine", "plugin:mine", "cytolake.readers"),))
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Plugin)
+    with pytest.raises(UsageError, match=r"mine takes everything from the export, not pixel_size_um \(--pixel-size\)"):
+        read_export(tmp_path, "mine", ReaderOptions(pixel_size_um=0.5))
+    with pytest.raises(UsageError, match=r"not plate_format \(--plate-format\)"):
+        read_export(tmp_path, "mine", ReaderOptions(plate_format=(8, 12)))
 
 
 class NotAReader:

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 from cytolake.errors import InvalidDataError
-from cytolake.schemas.identifiers import MAX_COLUMNS, MAX_ROWS, check_id, format_well, is_id, parse_well, slug
+from cytolake.schemas.identifiers import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    check_id,
+    format_well,
+    is_id,
+    parse_well,
+    slug,
+    well_or_none,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +63,11 @@ def test_parse_well(text: str, well: tuple[int, int]) -> None:
 def test_parse_well_refuses(text: str) -> None:
     with pytest.raises(InvalidDataError, match="well"):
         parse_well(text)
+    assert well_or_none(text) is None
+
+
+def test_well_or_none() -> None:
+    assert (well_or_none("af48"), well_or_none("nonsense"), well_or_none(None)) == ((32, 48), None, None)
 
 
 @pytest.mark.parametrize("position", [(0, 1), (1, 0), (33, 1), (1, 49), (-1, 1)])
