@@ -19,7 +19,7 @@ from ..readers import Evidence, ReaderOptions
 from ..sources.czi import CziFile
 from ..sources.czi_layout import MAGIC, CziPlane
 from .czi_xml import CziDocument, CziScene, CziTags, parse_metadata, parse_subblock_metadata
-from .single_files import FileContent, Site, SitePlane, read_files
+from .single_files import STAGE, WELL, FileContent, Site, SitePlane, read_files
 from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".czi"
@@ -162,10 +162,10 @@ def file_content(
     tiles = [tile for tile in tiles if tile.scene in wells]
     numbers = _Numbers(planes, tags, document)
     size = (pixel_size_um or document.pixel_size_x_um or 0.0, pixel_size_um or document.pixel_size_y_um or 0.0)
-    positions = _positions(tiles, scenes, size)
+    positions = _positions(tiles, scenes, size, path.name)
     absent = 0
     sites: list[Site] = []
-    for tile, (x_um, y_um, centred) in zip(tiles, positions, strict=True):
+    for tile, (x_um, y_um, origin) in zip(tiles, positions, strict=True):
         found, lacking = numbers.site_planes(tile, len(planes) + absent, path)
         absent += lacking
         first = tile.planes[0][1]
@@ -174,7 +174,7 @@ def file_content(
         sites.append(
             Site(
                 well=wells[tile.scene], height=first.height, width=first.width,
-                x_um=x_um, y_um=y_um, centred=centred, planes=found,
+                x_um=x_um, y_um=y_um, origin=origin, planes=found,
             )
         )  # fmt: skip
     if absent:
@@ -246,6 +246,12 @@ class _Numbers:
         deepest: dict[int, tuple[int, int]] = {}
         for number, plane, tag in tile.planes:
             place = (plane.timepoint - self.first_time, self._channel[plane.channel], plane.z - self.first_z)
+            if place in found:
+                raise InvalidDataError(
+                    f"{path} holds a plane twice: scene {plane.scene}, tile {plane.tile}, time point "
+                    f"{plane.timepoint}, channel {plane.channel}, z {plane.z}",
+                    hint="Save it anew in ZEN.",
+                )
             height = tag.z_um if self.has_heights else self._height(place[2])
             moment = tag.acquired_at if self.has_times else self._moment(place[0])
             found[place] = SitePlane(*place, page=number, z_um=height, acquired_at=moment)
@@ -275,9 +281,9 @@ class _Numbers:
 
 
 def _positions(
-    tiles: Sequence[_Tile], scenes: Mapping[int, CziScene], size: tuple[float, float]
-) -> list[tuple[float | None, float | None, bool]]:
-    """Return where each field lies, µm in image direction, and whether that is from the middle of its well."""
+    tiles: Sequence[_Tile], scenes: Mapping[int, CziScene], size: tuple[float, float], file: str
+) -> list[tuple[float | None, float | None, str]]:
+    """Return where each field lies, µm in image direction, and from where: as :class:`.single_files.Site` has it."""
     members: dict[int, list[_Tile]] = {}
     for tile in tiles:
         members.setdefault(tile.scene, []).append(tile)
@@ -285,22 +291,24 @@ def _positions(
     frame = {number: _frame(found) for number, found in members.items()}
     both = [(frame[n], stage[n]) for n in members]
     signs = [_sign([(f[axis], s[axis]) for f, s in both if s is not None]) for axis in (0, 1)]
-    positions: list[tuple[float | None, float | None, bool]] = []
+    all_on_stage = all(place is not None for place in stage.values())
+    positions: list[tuple[float | None, float | None, str]] = []
     for tile in tiles:
         if not all(size):
-            positions.append((None, None, False))
+            positions.append((None, None, STAGE))
             continue
         scene, on_stage = scenes.get(tile.scene), stage[tile.scene]
         centre = scene.well_centre_um if scene is not None else None
-        if on_stage is None or centre is None:
+        if on_stage is None or (centre is None and not all_on_stage):
+            # The frame of pixels is one for all scenes of the file, and another in every file.
             x, y = (tile.middle[axis] * size[axis] for axis in (0, 1))
-            positions.append((x, y, False))
+            positions.append((x, y, f"the frame of {file}"))
             continue
-        x, y = (
-            signs[axis] * (on_stage[axis] - centre[axis]) + (tile.middle[axis] - frame[tile.scene][axis]) * size[axis]
-            for axis in (0, 1)
-        )
-        positions.append((x, y, True))
+        from_x, from_y = centre or (0.0, 0.0)
+        middle = frame[tile.scene]
+        x = signs[0] * (on_stage[0] - from_x) + (tile.middle[0] - middle[0]) * size[0]
+        y = signs[1] * (on_stage[1] - from_y) + (tile.middle[1] - middle[1]) * size[1]
+        positions.append((x, y, WELL if centre else STAGE))
     return positions
 
 

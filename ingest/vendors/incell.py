@@ -188,10 +188,11 @@ class _Plate:
         folder = measurement.path.parent.relative_to(self._root).as_posix()
         images = ImageFiles(files, "" if folder == "." else folder)
         positions = Positions(index, name, self._warnings)
-        starts, zoned = creation(index, name)
+        starts, zoned = creation(index)
         day, time = index.fact("Creation", "date"), index.fact("Creation", "time")
-        if day and not time and any(i.timestamp_s is None and i.time_ms is not None for i in index.images):
-            self._warnings.append(f"Creation says the day ({day}) and no time: images have no time of acquisition")
+        if starts is None and (day or time):
+            said = " ".join(part for part in (day, time) if part)
+            self._warnings.append(f"Creation is {said!r}, no moment: images have none that is counted from it")
         if starts is not None and not zoned and any(i.timestamp_s is None for i in index.images):
             self._warnings.append("the time of creation names no time zone; it is taken as UTC")
         of_wave = {wave: (kind, position) for kind in kinds for position, wave in enumerate(kind.waves)}
@@ -247,7 +248,7 @@ class _Plate:
         pixel_y, pixel_x = self._pixel_size(index, name)
         number_of = kind.acquisition_id
         first, last = built.span(number_of)
-        starts, _ = creation(index, name)
+        starts, _ = creation(index)
         step = None
         if kind.z_mode == "stack":
             step = built.z_step_um(number_of, self._warnings) or _told_step(kind, name)

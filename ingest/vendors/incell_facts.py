@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from ...errors import InvalidDataError
 from ..export import ChannelInfo
 from .incell_index import Wavelength, XdceImage, XdceIndex, number
 
@@ -117,15 +116,15 @@ def channels(index: XdceIndex, acquisition_id: int, waves: Sequence[int]) -> lis
     return found
 
 
-def creation(index: XdceIndex, name: str) -> tuple[datetime | None, bool]:
-    """Return when the measurement began, and whether its time zone is known; a day without a time is no moment."""
+def creation(index: XdceIndex) -> tuple[datetime | None, bool]:
+    """Return when the measurement began, None where that is no moment (a day without a time), and whether in a zone."""
     date, time = index.fact("Creation", "date"), index.fact("Creation", "time")
     if date is None or time is None:
         return None, True
     try:
         began = datetime.fromisoformat(f"{date}T{time}")
-    except ValueError as error:
-        raise InvalidDataError(f"{name}: Creation is {date} {time}, no time") from error
+    except ValueError:
+        return None, True
     if not _YEARS[0] <= began.year < _YEARS[1]:
         return None, True
     if began.tzinfo is not None:

@@ -22,13 +22,14 @@ from ..readers import Evidence, ReaderOptions
 from ..sources.lif import HEAD, LifContent, xml_length
 from ..sources.lif_document import TILE, LifChannel, LifImage, T, X, Y, Z, stored_order
 from ..sources.xml_tree import number_in
-from .single_files import FileContent, Site, SitePlane, read_files
+from .single_files import STAGE, FileContent, Site, SitePlane, read_files
 from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".lif"
 _ROW, _COLUMN, _WELL = re.compile(r"[A-Za-z]{1,2}"), re.compile(r"\d{1,2}"), re.compile(r"[A-Za-z]{1,2}\d{1,2}")
-#: A position in a well, never a well of row R.
+#: A position in a well, never a well of row R; and what else it may be called behind a well.
 _POSITION = re.compile(r"R0*(\d{1,6})", re.IGNORECASE)
+_IN_WELL = re.compile(r"(?:R|Region|Pos|Position|Field|FOV)[ _#-]*0*(\d{1,6})", re.IGNORECASE)
 _COLORS = {
     "red": "FF0000", "green": "00FF00", "blue": "0000FF", "cyan": "00FFFF", "magenta": "FF00FF", "yellow": "FFFF00",
     "gray": "FFFFFF", "grey": "FFFFFF",
@@ -101,7 +102,7 @@ def well_of(path: Sequence[str]) -> tuple[int, Well, int | None] | None:
         if well is None:
             continue
         rest = path[after:]
-        position = _POSITION.fullmatch(rest[0]) if len(rest) == 1 else None
+        position = _IN_WELL.fullmatch(rest[0]) if len(rest) == 1 else None
         if len(rest) > 1 or (rest and position is None):
             return None
         return i, well, int(position[1]) if position else None
@@ -194,6 +195,9 @@ def _scan_contents(
     exposures = {tuple(c.exposure_ms for c in _channels(image)) for _, image, _, _ in members}
     if len(exposures) > len(groups):
         warnings = [*warnings, "the exposure of a channel differs from image to image; that of the first is recorded"]
+    unplaced = sum(image.count(TILE) > 1 and len(image.tiles) != image.count(TILE) for _, image, _, _ in members)
+    if unplaced:
+        warnings = [*warnings, f"{unplaced} mosaics do not say where each of their tiles lies: these have no position"]
     named_plate = f"{path.stem}_{scan}" if scan else path.stem if not from_name else None
     for group in groups.values():
         first = min((member[1] for member in group), key=lambda image: min(image.stamps, default=2**63))
@@ -232,7 +236,7 @@ def _sites(start: int, image: LifImage, well: Well) -> list[Site]:
                     planes.append(SitePlane(t, c, z, page, image.height_um(z), moments.get((tile, t, c, z))))
         sites.append(
             Site(
-                well=well, height=image.count(Y), width=image.count(X), x_um=x_um, y_um=y_um, centred=False,
+                well=well, height=image.count(Y), width=image.count(X), x_um=x_um, y_um=y_um, origin=STAGE,
                 planes=tuple(planes),
             )
         )  # fmt: skip

@@ -21,7 +21,7 @@ from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.nd2_layout import LEGACY_MAGIC, MAGIC
 from .nd2_facts import Matrix, Nd2Channel, Nd2Facts, Nd2Point, read_facts
-from .single_files import FileContent, Site, SitePlane, read_files
+from .single_files import STAGE, FileContent, Site, SitePlane, read_files
 from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".nd2"
@@ -129,7 +129,7 @@ def file_content(path: Path, facts: Nd2Facts) -> FileContent:
         x_um, y_um = _place(point, facts.to_image)
         sites.append(
             Site(
-                well=well, height=facts.shape.height, width=facts.shape.width, x_um=x_um, y_um=y_um, centred=False,
+                well=well, height=facts.shape.height, width=facts.shape.width, x_um=x_um, y_um=y_um, origin=STAGE,
                 planes=tuple(planes[position]),
             )
         )  # fmt: skip

@@ -23,6 +23,7 @@ from ..planes import BuiltPlanes, ExportFiles, PlaneTables
 from .pixel_size import overruled
 from .single_names import Well
 
+WELL, STAGE = "well", "stage"
 _LIST_AT_MOST = 5
 
 
@@ -39,14 +40,18 @@ class SitePlane(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One field. ``x_um`` and ``y_um`` are in image direction; ``centred`` if from the middle of the well."""
+    """One field. ``x_um`` and ``y_um`` are in image direction, from ``origin``.
+
+    That is :data:`WELL`, the middle of the field's well; :data:`STAGE`, the same point for all files; or any other text
+    for a point that only those have in common which say the same.
+    """
 
     well: Well
     height: int
     width: int
     x_um: float | None
     y_um: float | None
-    centred: bool
+    origin: str
     planes: tuple[SitePlane, ...]
 
 
@@ -137,9 +142,12 @@ def _wells_told_twice(contents: Sequence[FileContent]) -> tuple[str, ...]:
     several = sorted(place[1] for place, names in files.items() if len(names) > 1)
     if not several:
         return ()
-    shown = ", ".join(format_well(*well) for well in several[:_LIST_AT_MOST])
-    more = " …" if len(several) > _LIST_AT_MOST else ""
-    return (f"{len(several)} wells have several files ({shown}{more}); the images of each are fields of their own",)
+    return (f"several files are about {_some_wells(several)}; the images of each are fields of their own",)
+
+
+def _some_wells(wells: Sequence[Well]) -> str:
+    shown = ", ".join(format_well(*well) for well in wells[:_LIST_AT_MOST])
+    return f"{len(wells)} wells ({shown}{' …' if len(wells) > _LIST_AT_MOST else ''})"
 
 
 def _plates(contents: Sequence[FileContent], root: Path) -> list[tuple[str, list[FileContent]]]:
@@ -275,11 +283,20 @@ class _Plate:
 
     def _middles(self) -> dict[Well, tuple[float, float]]:
         """Return the middle of the fields of each well whose own middle is not known; a single field has none."""
-        places: dict[Well, list[tuple[float, float]]] = {}
+        told: dict[Well, dict[str, list[tuple[float, float]]]] = {}
         for content in self.contents:
             for site in content.sites:
-                if not site.centred and site.x_um is not None and site.y_um is not None:
-                    places.setdefault(site.well, []).append((site.x_um, site.y_um))
+                if site.x_um is not None and site.y_um is not None:
+                    told.setdefault(site.well, {}).setdefault(site.origin, []).append((site.x_um, site.y_um))
+        mixed = sorted(well for well, origins in told.items() if len(origins) > 1)
+        if mixed:
+            self.warnings.append(
+                f"in {_some_wells(mixed)} positions of images count from different points: those that do not from the "
+                "middle of the well are left out"
+            )
+        places = {
+            w: found for w, origins in told.items() if len(origins) == 1 for o, found in origins.items() if o != WELL
+        }
         several = {well: found for well, found in places.items() if len(set(found)) > 1}
         if several:
             self.warnings.append(
@@ -322,7 +339,9 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _position(site: Site, middles: dict[Well, tuple[float, float]]) -> tuple[float | None, float | None]:
-    if site.centred or site.x_um is None or site.y_um is None:
-        return (site.x_um, site.y_um) if site.centred else (None, None)
+    if site.x_um is None or site.y_um is None:
+        return None, None
+    if site.origin == WELL:
+        return site.x_um, site.y_um
     middle = middles.get(site.well)
     return (site.x_um - middle[0], site.y_um - middle[1]) if middle is not None else (None, None)

@@ -281,6 +281,37 @@ def test_measured_and_planned_heights_and_times_are_never_mixed(tmp_path: Path) 
     assert any("heights of the stage" in w for w in both.warnings)
 
 
+def test_positions_of_several_files_count_from_one_point_or_are_none(tmp_path: Path) -> None:
+    """Every file has a frame of pixels of its own; the stage is the same for all."""
+    stage = [{"StageXPosition": f"+{x}", "StageYPosition": "+500"} for x in (1000, 1300)]
+    for number, told in enumerate(stage):
+        for folder, tags in (("stage", told), ("frames", {}), ("mixed", told if number else {})):
+            block = Block(pixels(number), x=400 * number, tags=tags)
+            write_czi(tmp_path / folder / f"P_WellB02_{number}.czi", [block], document_xml(""))
+    known = read_one(tmp_path / "stage")
+    assert known.fields["x_um"].to_pylist() == [-150.0, 150.0]
+    assert any("several files are about 1 wells (B02)" in w for w in known.warnings)
+    for folder in ("frames", "mixed"):
+        unknown = read_one(tmp_path / folder)
+        assert unknown.fields["x_um"].to_pylist() == unknown.fields["y_um"].to_pylist() == [None, None]
+        assert any("in 1 wells (B02) positions of images count from different points" in w for w in unknown.warnings)
+
+
+def test_a_scene_without_the_middle_of_its_well_among_others(tmp_path: Path) -> None:
+    scenes = scene_xml(0, "B2", 2, 2, centre="9100,9000", middle="9000,9000")
+    scenes += scene_xml(1, "B2", 2, 2, centre="9200,9000", middle=None)
+    blocks = [Block(pixels(i), scene=i, x=400 * i) for i in range(2)]
+    export = read_one(write_czi(tmp_path / "a.czi", blocks, document_xml(scenes)))
+    assert export.fields["x_um"].to_pylist() == [100.0, None]
+    assert any("count from different points" in w for w in export.warnings)
+
+
+def test_a_plane_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = write_czi(tmp_path / "WellB02.czi", [Block(pixels(i)) for i in range(2)], document_xml(""))
+    with pytest.raises(InvalidDataError, match="holds a plane twice: scene 0, tile 0, time point 0, channel 0, z 0"):
+        CziReader().read(path)
+
+
 def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
     path = write_plate(tmp_path / "plate7.czi")
     export = read_one(path, pixel_size_um=1.0)

@@ -260,7 +260,10 @@ def test_a_day_without_a_time_is_no_moment(tmp_path: Path) -> None:
     export = written(tmp_path, Export(images=grid(), created='date="2024-05-01"'))
     assert export.acquisitions[0].started_at is None
     assert export.planes["acquired_at"].null_count == export.planes.num_rows
-    assert any("says the day (2024-05-01) and no time" in w for w in export.warnings)
+    assert any("Creation is '2024-05-01', no moment" in w for w in export.warnings)
+    export = written(tmp_path / "b", Export(images=grid(), created='date="01.05.2024" time="10:00:00"'))
+    assert export.acquisitions[0].started_at is None
+    assert any("Creation is '01.05.2024 10:00:00', no moment" in w for w in export.warnings)
 
 
 def test_reading_finds_all_that_a_look_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,9 @@ def test_a_plate(tmp_path: Path) -> None:
         ("TileScan 1/A/1/R2", (1, 1, 2)),
         ("TileScan 1/A1/R02", (1, 1, 2)),
         ("TileScan 1/A/01", (1, 1, None)),
+        ("TileScan 1/A/1/Region 3", (1, 1, 3)),
+        ("TileScan 1/A1/Position012", (1, 1, 12)),
+        ("TileScan 1/A/1/R1_Lng", None),
         ("Scan/AF48", (32, 48, None)),
         ("b12", (2, 12, None)),
         ("TileScan 1/R1", None),
@@ -135,6 +138,14 @@ def test_tiles_of_a_mosaic_are_fields(tmp_path: Path, turned: str, places: list[
     assert [(f["x_um"], f["y_um"]) for f in fields] == [pytest.approx(place) for place in places]
     for row in export.planes.to_pylist():
         np.testing.assert_array_equal(plane(path, row["page"]), data[row["field_id"] - 1, row["channel_index"]])
+
+
+def test_a_mosaic_that_does_not_say_where_its_tiles_lie(tmp_path: Path) -> None:
+    export = read_one(
+        write_lif(tmp_path / "a.lif", [Image("T/A/1", pixels(1, (2, 2, *SHAPE)), (10, 0, 2, 1), tiles=[(0.01, 0.02)])])
+    )
+    assert export.fields["x_um"].to_pylist() == [None, None]
+    assert any("1 mosaics do not say where each of their tiles lies" in w for w in export.warnings)
 
 
 def test_images_that_are_no_planes_are_left_out_one_by_one(tmp_path: Path) -> None:

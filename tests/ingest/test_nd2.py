@@ -246,7 +246,7 @@ def test_positions_that_are_not_told_are_none(tmp_path: Path) -> None:
     several = read_one(tmp_path / "wells")
     assert several.fields["x_um"].to_pylist() == [None, None]
     assert several.planes["z_um"].to_pylist() == [None, None, 7.5, 7.5]
-    assert any("1 wells have several files (B02)" in w for w in several.warnings)
+    assert any("several files are about 1 wells (B02)" in w for w in several.warnings)
 
 
 def test_heights_that_are_not_told_are_none(tmp_path: Path) -> None:
