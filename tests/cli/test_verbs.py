@@ -115,6 +115,7 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
         "plate_map": ["a.csv", "b.csv"],
         "roles": {"Alexa 488": "ER", "a = b": "DNA"},
         "existing": "extend",
+        "by_reference": True,
         "workers": 3,
         "dry_run": True,
         **UNTOLD,

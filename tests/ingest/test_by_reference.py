@@ -10,6 +10,7 @@ from typing import Any
 import cytolake
 import numpy as np
 import pytest
+from cytolake.cli.main import main
 from cytolake.errors import CytolakeError, InvalidDataError, NotFoundError, StorageError, UsageError
 from cytolake.ingest import field_pixels
 from cytolake.lake import Lake
@@ -265,8 +266,13 @@ def test_an_extension(lake: Lake, tmp_path: Path) -> None:
     small = Plate(images=images[:2]).write(tmp_path / "small.zarr")
     whole = Plate(images=images).write(tmp_path / "p.zarr")
     lake.ingest(small, study="s", plate="p", by_reference=True)
+    # A published plate is extended in place: there may be half of a copy that was given up.
+    half = Path(lake.root.storage.uri(lake.plate("s", "p").path)) / "B/03/a1f0/0"
+    half.mkdir(parents=True)
+    (half / "zarr.json").write_text("{}")
     report = lake.ingest(whole, study="s", plate="p", by_reference=True, existing="extend")
     assert report["plates"][0]["fields"] == 2
+    assert not half.exists()
     plate = lake.plate("s", "p")
     assert plate.references == sorted([str(small), str(whole)])
     for image in images:
@@ -276,7 +282,9 @@ def test_an_extension(lake: Lake, tmp_path: Path) -> None:
     assert lake.validate(deep=True)["errors"] == []
 
 
-def test_what_cannot_be_referred_to(lake: Lake, tiny_export: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_referred_to(
+    lake: Lake, tiny_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match="only OME-Zarr") as raised:
         lake.ingest(tiny_export, study="s", by_reference=True)
     assert "Leave --by-reference out" in str(raised.value.hint)
@@ -285,10 +293,19 @@ def test_what_cannot_be_referred_to(lake: Lake, tiny_export: Path, tmp_path: Pat
     with pytest.raises(UsageError, match="in the lake itself"):
         lake.ingest(Path(lake.url) / copied, study="s2", by_reference=True)
     # A plate that refers to another has nothing that could be brought in.
-    path = referred_path = lake.ingest(folder, study="s3", plate="p", by_reference=True)["plates"][0]["path"]
-    assert path == referred_path
+    path = lake.ingest(folder, study="s3", plate="p", by_reference=True)["plates"][0]["path"]
     with pytest.raises(InvalidDataError, match="were left in"):
         lake.ingest(Path(lake.url) / path, study="s4")
+    monkeypatch.setattr(type(lake.root.storage), "is_local", False)
+    with pytest.raises(UsageError, match="is not on this machine"):
+        lake.ingest(folder, study="s5", by_reference=True)
+
+
+def test_on_the_command_line(lake: Lake, tmp_path: Path) -> None:
+    folder = Plate(images=grid()).write(tmp_path / "p.zarr")
+    arguments = ["--lake", lake.url, "ingest", str(folder), "--study", "s", "--plate", "p", "--by-reference"]
+    assert main(arguments) == 0
+    assert lake.plate("s", "p").references == [str(folder)]
 
 
 def test_the_run_remembers(lake: Lake, tmp_path: Path) -> None:
