@@ -16,7 +16,7 @@ from ...schemas.identifiers import slug
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
-from .cellvoyager_files import MRF, Measurement, find_indexes, read_measurement
+from .cellvoyager_files import Measurement, find_indexes, read_measurement
 from .cellvoyager_index import plate_size
 from .cellvoyager_part import Part
 from .cellvoyager_xml import check_root
@@ -40,9 +40,8 @@ class CellVoyagerReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first bytes of a record list; confidence 0 where a file of that name is something else."""
-        found = find_indexes(path, bounded=True)
+        found, details = find_indexes(path, bounded=True)
         if not found:
-            details = find_indexes(path, MRF, bounded=True) if path.is_dir() else []
             if not details:
                 return None
             return self._evidence(0.0, details[0], f"{details[0].name} is there, but no MeasurementData.mlf")
@@ -68,7 +67,7 @@ class CellVoyagerReader:
         Measurements of one plate (same name in the ``.wpi`` or ``.mrf``) become acquisitions of one export, in the
         order of their start.
         """
-        indexes = find_indexes(path)
+        indexes, without = find_indexes(path)
         if not indexes:
             raise NotAnExportError(
                 f"{path} holds no MeasurementData.mlf",
@@ -80,6 +79,7 @@ class CellVoyagerReader:
         for index in indexes:
             warnings: list[str] = []
             measurement = read_measurement(index, files, warnings)
+            warnings += [f"{detail.parent} has no MeasurementData.mlf; it is left out" for detail in without]
             plates.setdefault(_plate_name(measurement), []).append((measurement, warnings))
         return tuple(_export(name, found, files, self._options) for name, found in plates.items())
 

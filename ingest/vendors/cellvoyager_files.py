@@ -29,11 +29,10 @@ from .cellvoyager_index import (
     parse_plate,
 )
 
-MLF, MRF = "measurementdata.mlf", "measurementdetail.mrf"
+_MLF, _MRF = "measurementdata.mlf", "measurementdetail.mrf"
 #: A measurement lies in the folder that was named or at most this far below.
 _DEEPEST = 3
 _COMPANIONS = (".mrf", ".mes", ".wpi", ".wpp")
-_SPELLED = {MLF: "MeasurementData.mlf", MRF: "MeasurementDetail.mrf"}
 #: To tell whether there is a measurement, no more folders, and entries of one, are looked at.
 _MOST_FOLDERS = 200
 _MOST_ENTRIES = 10_000
@@ -42,18 +41,21 @@ _DARK = re.compile(r"DC_.*CAM0*(\d+)\.tiff?", re.IGNORECASE)
 _T = TypeVar("_T")
 
 
-def find_indexes(path: Path, name: str = MLF, *, bounded: bool = False) -> list[Path]:
-    """Return the record lists of the measurements at a path, by path: itself, in it, or up to three folders below.
+def find_indexes(path: Path, *, bounded: bool = False) -> tuple[list[Path], list[Path]]:
+    """Return the record lists of the measurements at a path: itself, in it, or up to three folders below.
 
     Parameters
     ----------
     path
         A record list, a file beside it, or a folder.
-    name
-        The file to look for, in lower case.
     bounded
         Look at the beginning of a folder's listing only, and into so many folders, to tell quickly whether there is
         one; a folder that may not be looked into is none of ours then.
+
+    Returns
+    -------
+    found, without
+        The record lists, and the ``.mrf`` of measurements whose record list is not there, each by path.
 
     Raises
     ------
@@ -63,36 +65,38 @@ def find_indexes(path: Path, name: str = MLF, *, bounded: bool = False) -> list[
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix == ".mlf":
-            return [path] if name == MLF else []
+            return [path], []
         # Other software opens a measurement by its plate file; the record list stands beside it.
-        return _look(path.parent, name, bounded=bounded)[0] if suffix in _COMPANIONS else []
+        return (_look(path.parent, bounded=bounded)[0], []) if suffix in _COMPANIONS else ([], [])
     level, looked = [path], 0
     found: list[Path] = []
+    without: list[Path] = []
     for _ in range(_DEEPEST + 1):
         below: list[Path] = []
         for folder in level:
             looked += 1
             if bounded and looked > _MOST_FOLDERS:
                 break
-            here, folders = _look(folder, name, bounded=bounded)
+            here, details, folders = _look(folder, bounded=bounded)
             found += here
+            without += [] if here else details
             # What lies inside a measurement are its images.
             below += [] if here else folders
         if bounded and found:
             break
         level = sorted(below)
-    return sorted(found)
+    return sorted(found), sorted(without)
 
 
-def _look(folder: Path, name: str, *, bounded: bool) -> tuple[list[Path], list[Path]]:
-    """Return the files of that name in a folder, and the folders in it."""
+def _look(folder: Path, *, bounded: bool) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the record lists, the ``.mrf`` files and the folders in a folder."""
     # A folder of 100,000 images lists its index anywhere among them.
-    usual = os.fspath(folder / _SPELLED[name])
+    usual = os.fspath(folder / "MeasurementData.mlf")
     if bounded and os.path.isfile(usual):  # noqa: PTH113  # Path.is_file raises where the folder may not be looked into
-        return [Path(usual)], []
+        return [Path(usual)], [], []
     entries = glance(folder, _MOST_ENTRIES) if bounded else list_folder(folder)
-    found = [Path(entry.path) for entry in entries if entry.name.lower() == name and entry.is_file()]
-    return found, [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    named = {name: [Path(e.path) for e in entries if e.name.lower() == name and e.is_file()] for name in (_MLF, _MRF)}
+    return named[_MLF], named[_MRF], [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
 
 
 class Locator:

@@ -29,6 +29,7 @@ _ARCHIVE_FOLDERS = ("hs", "archive", *_IMAGE_FOLDERS)
 _LAYOUT_FOLDERS = ("assaylayout", "assaylayouts")
 _PROFILE_FOLDERS = ("ffc_profile", "flatfieldcorrection")
 _WELL = re.compile(r"(r\d+c\d+)f\d+p", re.IGNORECASE)
+_TIFF = re.compile(r"\.tiff?\Z", re.IGNORECASE)
 _WELL_FOLDER = re.compile(r"r\d+c\d+", re.IGNORECASE)
 
 
@@ -102,8 +103,17 @@ class Folders:
             index = self.find_index(below)
             if index is not None:
                 yield index
-            elif below.name.lower() in _ARCHIVE_FOLDERS:
-                yield from (found for inner in self._below(below) if (found := self.find_index(inner)) is not None)
+                continue
+            inner = self._below(below) if below.name.lower() in _ARCHIVE_FOLDERS else iter(())
+            found = None
+            for found in filter(None, map(self.find_index, inner)):
+                yield found
+            if found is None and self._has_images(below):
+                self.doubts.append(f"{below} holds images of Harmony and no index; they are left out")
+
+    def _has_images(self, folder: Path) -> bool:
+        places = (folder, *self.subfolders(folder, _PIXEL_FOLDERS))
+        return any(_WELL.match(e.name) and _TIFF.search(e.name) for place in places for e in self.entries(place))
 
     def _below(self, path: Path) -> Iterator[Path]:
         return islice((path / e.name for e in self.entries(path) if e.is_dir()), self._look_at)

@@ -159,9 +159,9 @@ def read_planes(
         "acquisition_id": np.ones(len(first), np.int32),
         "well_id": wells.take(first),
         "field_id": at.field[first].astype(np.int32),
-        "x_um": pa.array(_lengths(index, "PositionX", name)[order][first], from_pandas=True),
+        "x_um": pa.array(_first_known(_lengths(index, "PositionX", name)[order], first), from_pandas=True),
         # The stage's Y points up in the image, rows count down: 0 - y rather than -y, so that 0 stays 0.
-        "y_um": pa.array(0.0 - _lengths(index, "PositionY", name)[order][first], from_pandas=True),
+        "y_um": pa.array(0.0 - _first_known(_lengths(index, "PositionY", name)[order], first), from_pandas=True),
         "z_um": pa.array(z_um[first], from_pandas=True),
     }
     return Planes(
@@ -327,6 +327,12 @@ def _lengths(index: HarmonyIndex, tag: str, name: str) -> _Floats:
             f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, more than 10 m away", hint=DAMAGED
         )
     return np.round(values * factor, 6)
+
+
+def _first_known(values: _Floats, first: npt.NDArray[np.intp]) -> _Floats:
+    """Return of each field, which begin at ``first``, the value of its first image that has one; NaN without any."""
+    known = np.where(np.isfinite(values), np.arange(len(values)), len(values))
+    return np.append(values, np.nan)[np.minimum.reduceat(known, first)]
 
 
 def _z_offsets(at: _Images, channel: _Ints, z_um: _Floats) -> dict[int, float]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,10 +73,11 @@ class HcsAiReader:
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:
         """Return the plates of one acquisition, or of the acquisitions directly below ``path``."""
-        runs = _runs(path)
+        runs, left_out = _runs(path)
         if not runs:
-            raise NotAnExportError(f"{path} holds no acquisition of ImageXpress HCS.ai", hint=_HINT)
-        exports = [self._run(run) for run in runs]
+            said = "; ".join([f"{path} holds no acquisition of ImageXpress HCS.ai", *left_out])
+            raise NotAnExportError(said, hint=_HINT)
+        exports = [self._run(run, left_out) for run in runs]
         shared = Counter(export.plate_id for export in exports)
         return tuple(
             replace(export, plate_id=slug(f"{export.plate_id} {Path(export.root).name}"))
@@ -85,9 +86,9 @@ class HcsAiReader:
             for export in exports
         )
 
-    def _run(self, root: Path) -> PlateExport:
+    def _run(self, root: Path, left_out: Sequence[str]) -> PlateExport:
         files = ExportFiles(root, skip=("autofocus",))
-        warnings: list[str] = []
+        warnings = list(left_out)
         experiments = _experiments(files, warnings)
         protocol, protocol_file = _protocol(files, warnings)
         recorded = parts(experiments, protocol, warnings)
@@ -271,14 +272,20 @@ def _jdce_in(folder: Path, entries: list[os.DirEntry[str]]) -> list[Path]:
     return [folder / e.name for e in entries if e.name.lower().endswith(_JDCE) and not e.is_dir()]
 
 
-def _runs(path: Path) -> list[Path]:
-    """Return the folders of the acquisitions at a path: where the experiment folders lie."""
+def _runs(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the folders of the acquisitions at a path (those around their experiments), and what is left out."""
     path = Path(os.path.abspath(path))  # noqa: PTH100  # links stay as the user named them
     found: dict[Path, None] = {}
     for jdce in _jdce_files(path):
         is_inner = jdce.parent.name.lower().startswith(_EXPERIMENT)
         found[jdce.parent.parent if is_inner else jdce.parent] = None
-    return list(found)
+    folders = [path, *(path / e.name for e in list_folder(path) if e.is_dir())] if path.is_dir() else []
+    left_out = [
+        f"{folder} has a protocol and no .jdce file; it is left out"
+        for folder in folders
+        if folder not in found and any(e.name.lower().endswith(_PROTOCOL) for e in list_folder(folder))
+    ]
+    return list(found), left_out
 
 
 def _experiments(files: ExportFiles, warnings: list[str]) -> list[Experiment]:

@@ -564,6 +564,15 @@ def test_details_without_records(tmp_path: Path) -> None:
         CellVoyagerReader().read(folder)
 
 
+def test_details_without_records_beside_a_measurement_are_told(tmp_path: Path) -> None:
+    usual().write(tmp_path / "a")
+    lost = usual().write(tmp_path / "b")
+    (lost / "MeasurementData.mlf").unlink()
+    (export,) = CellVoyagerReader().read(tmp_path)
+    assert export.planes.num_rows == 24
+    assert told(export, f"{lost} has no MeasurementData.mlf; it is left out")
+
+
 def test_measurements_of_one_plate_are_its_acquisitions(tmp_path: Path) -> None:
     later = replace(usual(), began="2024-05-02T09:00:00+02:00", title="Run #2")
     later.write(tmp_path / "a" / "Run #2")

@@ -261,6 +261,27 @@ def test_a_moment_that_was_never_set_is_none(tmp_path: Path) -> None:
     assert export.planes["acquired_at"].null_count == export.planes.num_rows
 
 
+def test_a_position_that_the_first_image_of_a_field_leaves_out(tmp_path: Path) -> None:
+    def drop(text: str) -> str:
+        at = text.rindex('<PositionX Unit="m">0.0001<', 0, text.index("<Row>2</Row><Col>3</Col><FieldID>1"))
+        at = text.rindex('<PositionX Unit="m">0.0001<', 0, at)
+        return text[:at] + text[at:].replace('<PositionX Unit="m">0.0001</PositionX>', "", 1)
+
+    export = written(tmp_path, version="V7", tweak=drop)
+    assert field_of(export, "A01", 2)["x_um"] == 100.0
+    none = written(tmp_path / "none", tweak=lambda t: re.sub(r"<PositionX[^>]*>[^<]*</PositionX>", "", t))
+    assert none.fields["x_um"].null_count == none.fields.num_rows
+
+
+def test_images_without_an_index_beside_a_measurement_are_told(tmp_path: Path) -> None:
+    Export(images=grid()).write(tmp_path / "m1")
+    lost = Export(images=grid()).write(tmp_path / "m2")
+    (lost / "Images" / "Index.idx.xml").unlink()
+    (tmp_path / "notes").mkdir()
+    (doubt,) = [w for w in read(tmp_path).warnings if "no index" in w]
+    assert doubt.startswith(f"{lost} holds images of Harmony and no index")
+
+
 def test_a_url_with_backslashes(tmp_path: Path) -> None:
     export = written(tmp_path, images=changed(grid(), 1, url="Images\\" + grid()[1].name))
     assert export.planes["size"].null_count == 0

@@ -319,3 +319,13 @@ def test_several_protocols(tmp_path: Path) -> None:
     export = read(run)
     assert export.channels[0].name == "Nuclei"
     assert warned(export, "several protocols, test.mxprotocol, zweites.mxprotocol; the first is used")
+
+
+def test_an_acquisition_without_its_jdce_is_told(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    lost = write_run(tmp_path / "b")
+    (lost / "experiment" / "run one.jdce").unlink()
+    assert warned(read(tmp_path), f"{lost} has a protocol and no .jdce file; it is left out")
+    with pytest.raises(NotAnExportError, match=r"b has a protocol and no \.jdce file"):
+        READER.read(lost)
+    assert not warned(read(tmp_path / "a"), "left out")
