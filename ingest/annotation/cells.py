@@ -13,7 +13,7 @@ from ...schemas.ontology import enum_value, enum_values, find_term
 from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, split_quantity, to_hours
 from ...wording import did_you_mean
 from .columns import Column
-from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, UNKNOWN_ROLES, plain
+from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, NON_TARGETING, UNKNOWN_ROLES, VEHICLES, plain
 
 #: What people and programs write into a cell that has no value.
 _NOTHING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "-", "–", "—", "."})
@@ -21,13 +21,17 @@ _TRUE = frozenset({"true", "yes", "y", "1", "x", "t"})
 _FALSE = frozenset({"false", "no", "n", "0", "f"})
 _COUNTED = re.compile(r"(?:replicates?|rep|r|passage|p|#)[ ._#-]*([0-9]{1,6})", re.IGNORECASE)
 _TAXON = re.compile(r"(?:NCBI[ _]?Taxon(?:omy)?[:_ ]*(?:ID[:_ ]*)?|txid|taxid[:_ ]*)?([1-9][0-9]{0,8})", re.IGNORECASE)
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)"
 _GENE_AS_DATE = re.compile(
-    r"(?:[0-9]{1,2}[-./ ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)-[0-9]{1,2})",
+    rf"[0-9]{{1,2}}[-./ ]{_MONTH}(?:[-./ ][0-9]{{2,4}})?|{_MONTH}-[0-9]{{1,4}}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]+)?|[0-9]{1,2}([/.])[0-9]{1,2}\1[0-9]{2,4}",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(.*[a-z]) ?[0-9]{1,2}")
 _WELL_WORDS = re.compile(r"(?:well|pos(?:ition)?)?[ _:#.-]*(.*?)\s*", re.IGNORECASE)
 _SPLIT_WELL = re.compile(r"([A-Za-z]{1,2})[ _:.,/-]+([0-9]{1,3})")
+_WHOLE = re.compile(r"\.0+\Z")
+_COLUMN_FIRST = re.compile(r"([0-9]{1,2})[ _:.,/-]+([A-Za-z]{1,2})")
 _ROW_COLUMN = re.compile(
     r"R(?:ow)?[ _:.-]*([0-9]{1,2}|[A-Za-z]{1,2})[ _:.,/-]*C(?:ol(?:umn)?)?[ _:.-]*([0-9]{1,2})", re.I
 )
@@ -124,7 +128,8 @@ def read_quantity(
 def read_well(text: str) -> tuple[int, int]:
     """Return row and column, from 1, of a well as people write it.
 
-    Beyond :func:`~cytolake.schemas.identifiers.parse_well`: ``Well B03``, ``B-3``, ``B 3``, ``B:03``, ``Row 2 Col 3``.
+    Beyond :func:`~cytolake.schemas.identifiers.parse_well`: ``Well B03``, ``B-3``, ``B 3``, ``B:03``, ``3-B``,
+    ``Row 2 Col 3``.
 
     Raises
     ------
@@ -137,17 +142,34 @@ def read_well(text: str) -> tuple[int, int]:
         return parse_well(f"{split[1]}{split[2]}")
     if named := _ROW_COLUMN.fullmatch(name):
         return read_position(named[1], named[2])
+    if turned := _COLUMN_FIRST.fullmatch(name):
+        return parse_well(f"{turned[2]}{turned[1]}")
     if name.isdecimal() and len(name) != 4:
         raise InvalidDataError(
             f"{text!r} is a number, not a well name: some number wells along rows, others along columns",
             hint="Write the well's name, such as B07, or two columns 'row' and 'column'.",
         )
-    return parse_well(name)
+    try:
+        return parse_well(name)
+    except InvalidDataError as error:
+        raise InvalidDataError(error.message.replace(repr(name), repr(text), 1), hint=error.hint) from None
 
 
 def read_position(row: str, column: str) -> tuple[int, int]:
-    """Return the place that a row (letters or a number) and a column say."""
-    row, column = row.strip(), column.strip()
+    """Return the place that a row (letters or a number) and a column say.
+
+    Raises
+    ------
+    InvalidDataError
+        They are none, or lie outside the largest plate.
+    """
+    # Numbers beside an empty cell become fractions in many programs.
+    row, column = (_WHOLE.sub("", part.strip()) for part in (row, column))
+    if not column.isdecimal() or not (row.isdecimal() or row.isalpha()):
+        raise InvalidDataError(
+            f"row {row!r} and column {column!r} are no place on a plate",
+            hint="Write the row as letters or a number, and the column as a number.",
+        )
     return parse_well(f"R{row}C{column}" if row.isdecimal() else f"{row}{column}")
 
 
@@ -208,7 +230,16 @@ def _control(text: str) -> tuple[str | None, CellFault | None]:
         return None, None
     if word in CONTROLS:
         return CONTROLS[word], None
-    return _enum("ControlType", text)
+    if word in VEHICLES:
+        return "negative_vehicle", None
+    if word in NON_TARGETING:
+        return "negative_non_targeting", None
+    value, fault = _enum("ControlType", text)
+    if fault is not None and (numbered := _NUMBERED.fullmatch(word)):
+        told_once, without = _control(numbered[1])
+        if without is None:
+            return told_once, None
+    return value, fault
 
 
 def _enum(enum: str, text: str) -> tuple[str | None, CellFault | None]:

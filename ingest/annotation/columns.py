@@ -25,7 +25,7 @@ _UNIT_ENDINGS = {
 }  # fmt: skip
 #: JUMP and Broad maps give the dose so.
 _WHOLE_DOSES = {"mmolesperliter": "mM", "mmoleperliter": "mM", "mgperml": "mg/mL"}
-_WITH_UNIT = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*\Z")
+_WITH_UNIT = re.compile(r"(.+?)\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|(%))\s*\Z")
 _NUMBERED = re.compile(r"(.+?)[ _.-]?([1-9])\Z")
 _NEAR = 0.85
 #: Endings of words that make another word of a name: ``Gene Symbol Synonyms`` is no slip of ``Gene Symbol``.
@@ -92,14 +92,7 @@ def match_columns(
         if column is None:
             near = None if keep_unknown or header in as_attributes else _nearest(header)
             if near:
-                faults.append(
-                    HeaderFault(
-                        header=header,
-                        rule="unknown-column",
-                        message=f"column {header!r} is not known; did you mean {near!r}? "
-                        "--keep-unknown keeps it as it is",
-                    )
-                )
+                faults.append(_unknown(header, near))
                 continue
             column = _attribute(header, position)
         clash = next((c for c in columns if (c.slot.name, c.number) == (column.slot.name, column.number)), None)
@@ -121,20 +114,28 @@ def match_columns(
     return columns, faults
 
 
+def _unknown(header: str, near: str) -> HeaderFault:
+    plain, unit = _split_unit(header)
+    known = BY_NAME.get(fold(plain))
+    if unit is not None and known is not None and known[0].kind in ("quantity", "hours"):
+        message = f"the unit {unit!r} of column {header!r} is not known; write one that is, such as {near} [uM] or [h]"
+        return HeaderFault(header=header, rule="unit", message=f"{message}; --keep-unknown keeps the column as it is")
+    message = f"column {header!r} is not known; did you mean {near!r}? --keep-unknown keeps it as it is"
+    return HeaderFault(header=header, rule="unknown-column", message=message)
+
+
 def _attribute(header: str, position: int) -> Column:
     return Column(header=header, position=position, slot=Slot(header, "attribute"))
 
 
 def known_column(header: str, position: int = 0) -> Column | None:
     """Return the column of a header that is a name of a slot, with its unit and number; None for any other."""
+    plain, unit = _split_unit(header)
     whole = BY_NAME.get(fold(header))
-    if whole is not None and fold(header) not in _WHOLE_DOSES:
+    # Folding drops the sign of per cent, which is a unit like any other.
+    if whole is not None and fold(header) not in _WHOLE_DOSES and "%" not in (unit or ""):
         slot, weak, implies = whole
         return Column(header=header, position=position, slot=slot, weak=weak, implies=implies)
-    plain, unit = header, None
-    written = _WITH_UNIT.match(header)
-    if written:
-        plain, unit = written.group(1), written.group(2)
     for text, number in ((plain, 1), *_numbered(plain)):
         found = _named(fold(text), unit)
         if found is None:
@@ -145,13 +146,24 @@ def known_column(header: str, position: int = 0) -> Column | None:
         column = Column(header=header, position=position, slot=slot, number=number, weak=weak, implies=implies)
         if unit_text is None:
             return column
-        if slot.kind not in ("quantity", "hours"):
-            continue
-        try:
-            return replace(column, unit=parse_unit(unit_text), unit_text=unit_text)
-        except InvalidDataError:
-            continue
+        if slot.kind in ("quantity", "hours") and (parsed := _unit_of(unit_text, slot)) is not None:
+            return replace(column, unit=parsed, unit_text=unit_text)
     return None
+
+
+def _split_unit(header: str) -> tuple[str, str | None]:
+    """Return a header and the unit behind it, in brackets or as a sign of per cent; None where there is none."""
+    found = _WITH_UNIT.match(header)
+    return (found[1], found[2] or found[3]) if found else (header, None)
+
+
+def _unit_of(text: str, slot: Slot) -> str | None:
+    try:
+        return parse_unit(text)
+    except InvalidDataError:
+        # Headers lose their capitals; a concentration is never in micrometres.
+        written = _UNIT_ENDINGS.get(fold(text)) if slot.kind == "quantity" else None
+        return parse_unit(written) if written else None
 
 
 def _named(folded: str, unit: str | None) -> tuple[tuple[Slot, bool, str | None], str | None] | None:
@@ -174,8 +186,7 @@ def _numbered(header: str) -> list[tuple[str, int]]:
 
 def _nearest(header: str) -> str | None:
     """Return the known name that a header is a slip of, as it is best written."""
-    written = _WITH_UNIT.match(header)
-    texts = list(dict.fromkeys(fold(text) for text in (written.group(1) if written else header, header)))
+    texts = list(dict.fromkeys(fold(text) for text in (_split_unit(header)[0], header)))
     if any(text in ATTRIBUTES or len(text) < 4 or text.endswith(_OTHER_WORDS) for text in texts):
         return None
     found = next((name for text in texts if (name := nearest(text, BY_NAME, cutoff=_NEAR))), None)

@@ -5,6 +5,7 @@ Whatever is inferred is told in a warning, and a column ``control_type`` overrul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ CONTROLS = {
     "positive ctrl": "positive", "pc": "positive", "posctrl": "positive", "positive controls": "positive",
     "treated": "treatment", "treatment": "treatment", "compound": "treatment", "experimental": "treatment",
     "test compound": "treatment", "perturbation": "treatment", "library": "treatment",
+    "untreated cells": "untreated", "untreated ctrl": "untreated", "nontreated": "untreated",
+    "non treated": "untreated", "not treated": "untreated",
     "no treatment control": "untreated", "untreated control": "untreated", "mock control": "untreated",
     "mock transfection": "untreated", "mock transfected": "untreated", "cells only": "untreated",
     "vehicle control": "negative_vehicle", "solvent control": "negative_vehicle", "dmso control": "negative_vehicle",
@@ -35,11 +38,15 @@ CONTROLS = {
 #: Words that say that a well is a control, and not which: its role stays open.
 UNKNOWN_ROLES = frozenset({"technical control", "other control", "assay control", "reference control"})
 
-_VEHICLES = frozenset({"dmso", "vehicle", "dmso control", "vehicle control", "solvent"})
-_NON_TARGETING = frozenset({
+VEHICLES = frozenset({
+    "dmso", "vehicle", "dmso control", "vehicle control", "solvent", "veh", "vehicle ctrl", "dmso ctrl", "solvent ctrl",
+})  # fmt: skip
+NON_TARGETING = frozenset({
     "scramble", "scrambled", "scr", "non targeting", "nontargeting", "non targeting control", "ntc", "no guide",
     "scrambled control", "scramble control", "sintc", "sictrl", "non target",
 })  # fmt: skip
+_PERCENTAGE = re.compile(r"[0-9]+(?:[.,][0-9]+)?\s*%(?:\s*\(?[vw]/[vw]\)?)?")
+_BETWEEN = str.maketrans("_-.", "   ")
 #: Names of treatments that say that there is none, and what the well then is.
 NO_TREATMENT = {
     "empty": "empty", "empty well": "empty", "blank": "empty", "no cells": "empty", "unused": "empty",
@@ -50,8 +57,8 @@ NO_TREATMENT = {
 
 
 def plain(text: str) -> str:
-    """Return a word without case, hyphens and underscores."""
-    return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+    """Return a word without case, hyphens, underscores and dots, and without how much of a vehicle there is."""
+    return " ".join(_PERCENTAGE.sub("", text).casefold().translate(_BETWEEN).split())
 
 
 def role_of_words(text: str) -> str | None:
@@ -97,9 +104,9 @@ def settle_control(
     if said is not None or treatments is None:
         return said, None
     names = {plain(str(t.perturbation.get(slot) or "")) for t in treatments for slot in ("name", "compound", "gene")}
-    if len(treatments) == 1 and names & _VEHICLES:
+    if len(treatments) == 1 and names & VEHICLES:
         return "negative_vehicle", "wells of the vehicle alone are taken as negative_vehicle"
-    if len(treatments) == 1 and names & _NON_TARGETING:
+    if len(treatments) == 1 and names & NON_TARGETING:
         return "negative_non_targeting", "wells of a reagent without a target are taken as negative_non_targeting"
     if not treatments and nothing is not None:
         return nothing, f"wells whose treatment is called so (empty, none, mock …) are taken as {nothing}"

@@ -187,6 +187,8 @@ class RowReader:
         """Whether the word for a control says more than its role, as ``poscon_cp`` does, or has no known role."""
         if is_nothing(written):
             return False
+        if role is not None and written[-1].isdigit():
+            return True
         if role == "positive":
             return plain(written).startswith("poscon ")
         return role is None and (self.sheet.any_control or plain(written) in UNKNOWN_ROLES)

@@ -55,7 +55,8 @@ class Slot:
 SLOTS: tuple[Slot, ...] = (
     Slot("well", "place", names=(
         "wellid", "wellposition", "wellname", "wellpos", "wells", "position", "wellcoordinate", "wellcoordinates",
-        "wellcoord", "welllabel", "wellkey", "imagewell", "assaywell", "destinationwell", "destwell",
+        "wellcoord", "welladdress", "welllocation", "welllabel",
+        "wellkey", "imagewell", "assaywell", "destinationwell", "destwell",
     )),
     Slot("row", "place", names=("wellrow", "platerow", "rowname", "rowid", "wellrowname")),
     Slot("column", "place", names=(
@@ -63,7 +64,8 @@ SLOTS: tuple[Slot, ...] = (
     )),
     Slot("plate", "place", names=(
         "plateid", "platename", "barcode", "platebarcode", "assayplatebarcode", "assayplate", "assayplateid",
-        "destinationplate", "destplate", "destinationplatebarcode",
+        "assayplatename", "destinationplate", "destplate", "destinationplatebarcode", "destinationplatename",
+        "destplatebarcode", "destplatename",
     )),
     Slot("biosample_id", "well", names=("biosample", "lineid", "line")),
     Slot("cell_line", "biosample", names=(
@@ -80,10 +82,11 @@ SLOTS: tuple[Slot, ...] = (
     Slot("sample_id", "well", names=("sample", "samplename")),
     Slot("seeding_density", "well", "number", (
         "seeddensity", "platingdensity", "cellsperwell", "density", "celldensity", "cellsseeded", "seededcells",
-        "seedingdensitycellsperwell",
+        "seedingdensitycellsperwell", "cellswell",
     )),
     Slot("control_type", "well", "control", (
-        "control", "welltype", "contenttype", "controlrole", "wellrole", "wellcontent", "sampletype", "contentrole",
+        "control", "ctrl", "ctrltype",
+        "welltype", "contenttype", "controlrole", "wellrole", "wellcontent", "sampletype", "contentrole",
     ), weak=("role",)),
     Slot("control_name", "well", names=("controlcomments", "controlclass", "controlcomment", "controllabel")),
     Slot("replicate", "well", "count", (
@@ -95,8 +98,8 @@ SLOTS: tuple[Slot, ...] = (
         "perturbationname", "jcp2022", "treatment", "perturbagen", "treatmentname", "perturbationid",
         "pertname",
     ), weak=(
-        "broadsample", "pertid", "compoundbroadidentifier", "brdid", "compoundid", "reagent", "reagentid",
-        "reagentname",
+        "broadsample", "pertid", "compoundbroadidentifier", "brdid", "compoundid", "cmpdid", "drugid",
+        "reagent", "reagentid", "reagentname",
     ),
        types=(("sirna", "sirna"), ("sirnaname", "sirna"), ("cytokine", "cytokine"), ("growthfactor", "cytokine"))),
     Slot("perturbation_type", "perturbation", "type", (
@@ -104,7 +107,8 @@ SLOTS: tuple[Slot, ...] = (
         "perturbagentype",
     )),
     Slot("compound", "perturbation", names=(
-        "compoundname", "drug", "drugname", "molecule", "pertiname", "moleculename", "chemical", "chemicalname",
+        "compoundname", "cmpd", "cmpdname", "substance", "substancename",
+        "drug", "drugname", "molecule", "pertiname", "moleculename", "chemical", "chemicalname",
         "inhibitor", "smallmolecule",
     )),
     Slot("inchikey", "perturbation", names=("compoundinchikey", "inchikeys")),
@@ -116,7 +120,8 @@ SLOTS: tuple[Slot, ...] = (
     Slot("vendor", "perturbation", names=("supplier", "compoundvendor", "compoundsource", "compoundsupplier"),
          weak=("manufacturer",)),
     Slot("catalogue_number", "perturbation", names=(
-        "catalognumber", "catno", "catalogueno", "catalogno", "cataloguenumber", "catnumber", "productnumber",
+        "catalognumber", "catalog", "catalogue", "catno",
+        "catalogueno", "catalogno", "cataloguenumber", "catnumber", "productnumber",
     )),
     Slot("batch", "perturbation", names=("lot", "compoundbatch", "lotnumber", "compoundlot", "reagentbatch")),
     Slot("solvent", "perturbation", names=("vehicle",)),
@@ -163,9 +168,9 @@ ATTRIBUTES = frozenset({
 
 
 def fold(header: str) -> str:
-    """Return a header without case, blanks, punctuation and CellProfiler's ``Metadata_``."""
+    """Return a header without case, blanks, punctuation and CellProfiler's ``Metadata_`` and ``Image_Metadata_``."""
     letters = header.replace("µ", "u").replace("μ", "u").lower()
-    return re.sub(r"[^a-z0-9]", "", letters.removeprefix("metadata_"))
+    return re.sub(r"[^a-z0-9]", "", letters.removeprefix("image_metadata_").removeprefix("metadata_"))
 
 
 def _by_name() -> dict[str, tuple[Slot, bool, str | None]]:

@@ -7,6 +7,8 @@ so that a message can point at a cell. Sheets of a workbook become the same thin
 from __future__ import annotations
 
 import csv
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +34,21 @@ class Oddity(NamedTuple):
 
 
 NOTHING_ODD: Mapping[int, Oddity] = MappingProxyType({})
+#: Errors of formulas; ``#N/A`` is how Excel says that there is no value, and is read as that.
+_ERRORS = frozenset({"#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#GETTING_DATA"})
+#: Signs without width that are pasted along, and make two names of what looks like one.
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
+_TEXT_FORMULA = re.compile(r'="([^"]*)"')
+
+
+def as_seen(text: str) -> str:
+    """Return a text without signs that nobody sees, and with each accent as one sign."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+
+
+def odd_text(text: str) -> Oddity | None:
+    """Return why the text of a cell is no value, where it is the error of a formula."""
+    return Oddity("formula", f"the formula of the cell gives {text}") if text in _ERRORS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,7 @@ def parse_text(data: bytes, name: str) -> RawTable:
     if max(data.count(b"\n"), data.count(b"\r")) > _MAX_LINES:
         raise InvalidDataError(f"{name} has more than {_MAX_LINES:,} lines; a plate map has less")
     text, warnings = _decode(data, name)
+    text = as_seen(text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     delimiter = ""
     if lines[0].lower().startswith("sep=") and len(lines[0]) == 5:
@@ -108,9 +126,10 @@ def parse_text(data: bytes, name: str) -> RawTable:
                 cells = [cell.strip() for cell in text.split(delimiter)]
             else:
                 read = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
-                cells = [cell.strip() for cell in next(read, [])]
+                cells = [_unquoted(cell.strip()) for cell in next(read, [])]
             if any(cells):
-                rows.append(TableRow(line, tuple(cells)))
+                odd = {i: strange for i, cell in enumerate(cells) if cell[:1] == "#" and (strange := odd_text(cell))}
+                rows.append(TableRow(line, tuple(cells), odd or NOTHING_ODD))
     except csv.Error as error:
         if "unexpected end of data" not in str(error):
             raise InvalidDataError(f"{name}, line {line}: {error}") from error
@@ -126,23 +145,39 @@ def parse_text(data: bytes, name: str) -> RawTable:
     )
 
 
+def _unquoted(cell: str) -> str:
+    """Return the text that ``="00123"`` stands for, which keeps spreadsheets from making a number of it."""
+    found = _TEXT_FORMULA.fullmatch(cell) if cell[:1] == "=" else None
+    return found[1].strip() if found else cell
+
+
 def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
     """Return the text, whatever Excel called UTF-8 that day."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif b"\0" in data:
+    encoding = _wide_encoding(data) or "utf-8-sig"
+    if encoding == "utf-8-sig" and b"\0" in data:
         raise InvalidDataError(f"{name} is a binary file, not a text table")
-    else:
-        encoding = "utf-8-sig"
     try:
         return data.decode(encoding), []
     except UnicodeDecodeError as error:
-        if encoding == "utf-16":
-            raise InvalidDataError(f"{name} starts like UTF-16 and is not: {error.reason}") from error
+        if encoding != "utf-8-sig":
+            raise InvalidDataError(f"{name} looks like {encoding.upper()} and is not: {error.reason}") from error
         # Bytes that cp1252 leaves open become replacement characters; Latin-1 would make them control characters.
         text = data.decode("cp1252", errors="replace")
         line = data.count(b"\n", 0, error.start) + 1
         return text, [f"{name} is not UTF-8 (line {line}); it was read as Windows-1252, so check µ and accents"]
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Return the encoding of a text of two or four bytes a sign, by its mark or by where its zeros are."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    start = data[:4096]
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if max(even, odd) * 3 < len(start) or min(even, odd) * 20 > len(start):
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _has_content(line: str) -> bool:

@@ -19,9 +19,10 @@ from typing import Any
 from lxml import etree
 
 from ...errors import InvalidDataError
+from ...schemas.units import parse_unit
 from ...wording import did_you_mean
 from .files import OLD_EXCEL, SheetFile
-from .table import NOTHING_ODD, Oddity, RawTable, TableRow
+from .table import NOTHING_ODD, Oddity, RawTable, TableRow, as_seen, odd_text
 
 #: Unpacked bytes of all parts; rows, columns and cells of one sheet. 100,000 wells × 30 columns are 3 million cells.
 _MAX_UNPACKED = 512 << 20
@@ -30,8 +31,8 @@ _MAX_COLUMNS = 4_096
 _MAX_CELLS = 20_000_000
 _MAX_SHEETS = 200
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
-#: Errors of formulas; ``#N/A`` is how Excel says that there is no value, and is read as that.
-_ERRORS = frozenset({"#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#GETTING_DATA"})
+#: A format that shows a number with its unit behind it, such as ``0.0" uM"``.
+_SUFFIXED = re.compile(r'[#0?,.]+\s*"\s*([^"]+?)\s*"')
 
 
 def parse_workbook(file: SheetFile) -> tuple[RawTable, ...]:
@@ -145,6 +146,12 @@ class _Values:
         self._texts: Sequence[str] = book.shared_strings
         self._dates = frozenset(str(number) for number in book._date_formats)
         self._epoch = book.epoch
+        #: Style -> how many times the number is shown in it, and what behind it.
+        self._shown = {
+            str(number): shown
+            for number, style in enumerate(book._cell_styles)
+            if (shown := _shown(_number_format(book, style.numFmtId))) is not None
+        }
 
     def of_row(self, row: Any) -> tuple[list[str], dict[int, Oddity]]:
         """Return the texts of a row, and what is odd about some of them by position."""
@@ -185,7 +192,9 @@ class _Values:
             return ("true" if held.strip() == "1" else "false"), None
         if kind == "d" or style in self._dates:
             return self._date(kind, held)
-        return (held if held.isdecimal() and len(held) < 16 else _number(float(held))), None
+        times, unit = self._shown.get(style or "0", (1, ""))
+        text = held if times == 1 and held.isdecimal() and len(held) < 16 else _number(float(held) * times)
+        return text + unit, None
 
     def _date(self, kind: str | None, held: str) -> tuple[str, Oddity | None]:
         from openpyxl.utils.datetime import from_excel
@@ -200,11 +209,29 @@ class _Values:
         return shown, Oddity("date", message)
 
 
+def _number_format(book: Any, number: int) -> str:
+    from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE
+
+    if number < BUILTIN_FORMATS_MAX_SIZE:
+        return str(BUILTIN_FORMATS.get(number, ""))
+    own = number - BUILTIN_FORMATS_MAX_SIZE
+    return str(book._number_formats[own]) if own < len(book._number_formats) else ""
+
+
+def _shown(number_format: str) -> tuple[int, str] | None:
+    """Return how many times a format shows a number, with which unit: ``%`` means hundredths, one in quotes itself."""
+    shown = number_format.partition(";")[0]
+    if "%" in re.sub(r'"[^"]*"', "", shown):
+        return 100, "%"
+    found = _SUFFIXED.fullmatch(shown)
+    with contextlib.suppress(InvalidDataError):
+        return (1, f" {found[1]}") if found and parse_unit(found[1]) else None
+    return None
+
+
 def _checked(held: str) -> tuple[str, Oddity | None]:
-    text = held.strip()
-    if text.startswith("#") and text in _ERRORS:
-        return text, Oddity("formula", f"the formula of the cell gives {text}")
-    return text, None
+    text = as_seen(held).strip()
+    return text, odd_text(text)
 
 
 def _number(value: float) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..result import RowError
-from ..sheet import Place, with_header
+from ..sheet import Place
 from ..slots import fold
 from ..table import RawTable
-from .base import Contribution, PlateOfMap, header_row, slots_of
+from .base import Contribution, PlateOfMap, headed, header_row, slots_of
 
 _MAPS = frozenset({"platemapname", "platemap", "platemapid", "layout", "layoutname"})
 
@@ -24,7 +24,7 @@ class BarcodeMap:
 
     def read(self, table: RawTable) -> Contribution:
         """List the plates."""
-        sheet = with_header(table, header_row(table))
+        sheet = headed(table)
         plate = next(i for i, header in enumerate(sheet.headers) if "plate" in slots_of((header,)))
         mapped = next(i for i, header in enumerate(sheet.headers) if fold(header) in _MAPS)
         found: list[PlateOfMap] = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from ....wording import listed
 from ..columns import known_column
 from ..result import RowError
-from ..sheet import Place, Sheet
+from ..sheet import Place, Sheet, with_header
 from ..table import RawTable
+
+_SHOWN = 5
 
 
 class PlateOfMap(NamedTuple):
@@ -69,7 +72,7 @@ class SheetKind(Protocol):
 def header_row(table: RawTable) -> int:
     """Return which row of a table is its header, from 0.
 
-    That is the first one, unless it is a comment (``#``) or a line of text above a table whose header names a well.
+    That is the first one that names a well, else the first of several cells; comments (``#``) are none.
     """
     rows = [i for i, row in enumerate(table.rows[:40]) if not row.cells[0].startswith("#")]
     if not rows:
@@ -78,7 +81,18 @@ def header_row(table: RawTable) -> int:
         slots = slots_of(table.rows[i].cells)
         if "well" in slots or {"row", "column"} <= slots:
             return i
-    return rows[0]
+    return next((i for i in rows if sum(map(bool, table.rows[i].cells)) > 1), rows[0])
+
+
+def headed(table: RawTable) -> Sheet:
+    """Take the header that :func:`header_row` finds; lines above it that are no comments are told."""
+    at = header_row(table)
+    sheet = with_header(table, at)
+    above = [row.line for row in table.rows[:at] if not row.cells[0].startswith("#")]
+    if not above:
+        return sheet
+    warning = f"{table.name}: line {listed(above, _SHOWN)} above the header is not read"
+    return replace(sheet, warnings=(*sheet.warnings, warning))
 
 
 def slots_of(headers: tuple[str, ...]) -> set[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ....schemas.identifiers import MAX_COLUMNS, MAX_ROWS, row_letters
+from ....wording import listed
 from ..columns import known_column
 from ..result import RowError
 from ..sheet import Place, Sheet, SheetRow
@@ -23,6 +24,7 @@ _DEFAULT_TITLES = re.compile(
 )
 _PLATE = re.compile(r"plate(?:[ _]?(?:id|name|barcode))?\s*[:=]\s*(\S.*)|barcode\s*[:=]\s*(\S.*)", re.IGNORECASE)
 _CORNERS = frozenset({"", "row", "rows", "well", "wells", "<>", "\\", "/", "row/col", "row\\col", "<>."})
+_SHOWN = 5
 _ROW_NUMBERS = {row_letters(row): row for row in range(1, MAX_ROWS + 1)}
 
 
@@ -49,11 +51,17 @@ class PlateGrid:
 
     def read(self, table: RawTable) -> Contribution:
         """Bring the drawings of each plate into one table, with a row per well and a column per drawing."""
-        grids = [_read_grid(table, start, corner) for start, corner in _starts(table.rows)]
+        starts = list(_starts(table.rows))
+        grids = [_read_grid(table, start, corner) for start, corner in starts]
         for before, grid in pairwise(grids):
             grid.plate = grid.plate or before.plate  # a plate is named above its first drawing
         plates = dict.fromkeys(grid.plate for grid in grids)
-        return Contribution(wells=tuple(_sheet(table, p, [g for g in grids if g.plate == p]) for p in plates))
+        errors, warnings = _beside_drawings(table, starts, grids)
+        return Contribution(
+            wells=tuple(_sheet(table, p, [g for g in grids if g.plate == p]) for p in plates),
+            errors=tuple(errors),
+            warnings=tuple(warnings),
+        )
 
 
 def complete_each_other(sheets: Sequence[Sheet]) -> list[Sheet]:
@@ -141,15 +149,42 @@ def _numbers(row: TableRow, corner: int) -> list[int]:
 
 
 def _length(rows: Sequence[TableRow], index: int, corner: int) -> int:
-    """Return how many rows a drawing has: letters that go on without a gap."""
+    """Return how many rows a drawing has: letters that go on, perhaps with rows left out."""
     letters: list[int] = []
     for row in rows[index + 1 : index + 1 + MAX_ROWS]:
-        cell = row.cells[corner].strip() if corner < len(row.cells) else ""
-        number = _row_number(cell)
-        if number is None or (letters and number != letters[-1] + 1):
+        number = _row_number(_cell(row, corner))
+        if number is None or (letters and number <= letters[-1]):
             break
         letters.append(number)
     return len(letters)
+
+
+def _cell(row: TableRow, position: int) -> str:
+    return row.cells[position].strip() if position < len(row.cells) else ""
+
+
+def _beside_drawings(
+    table: RawTable, starts: Sequence[tuple[int, int]], grids: Sequence[_Grid]
+) -> tuple[list[RowError], list[str]]:
+    """Tell of rows that no drawing takes: one with a letter is most likely a row of a plate, and is an error."""
+    taken = {grid.line for grid in grids}
+    for start, corner in starts:
+        taken |= {row.line for row in table.rows[start : start + 1 + _length(table.rows, start, corner)]}
+    corners = {corner for _, corner in starts}
+    first = table.rows[starts[0][0]].line
+    errors: list[RowError] = []
+    left: list[int] = []
+    for row in table.rows:
+        if row.line in taken or _PLATE.fullmatch(": ".join(cell for cell in row.cells if cell)):
+            continue
+        letters = next((_cell(row, c) for c in corners if _row_number(_cell(row, c)) is not None), "")
+        if letters and row.line > first:
+            message = f"row {letters!r} does not follow the one above in any drawing of a plate"
+            errors.append(Place(table.name, row.line, "").error("well", letters, message))
+        else:
+            left.append(row.line)
+    told = [f"{table.name}: line {listed(left, _SHOWN)} beside the drawings is not read"] if left else []
+    return errors, told
 
 
 def _row_number(letters: str) -> int | None:

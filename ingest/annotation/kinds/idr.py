@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ..sheet import Sheet, with_header
+from ..sheet import Sheet
 from ..slots import fold
 from ..table import RawTable
-from .base import Contribution, header_row, slots_of
+from .base import Contribution, headed, header_row, slots_of
 
 _MARKS = re.compile(r"(characteristics\s*\[.*\]|term source \d+ (ref|accession)|experimental condition\s*\[.*\])", re.I)
 _TAXON = re.compile(r"NCBITaxon[_:](\d+)", re.IGNORECASE)
@@ -26,7 +26,7 @@ class IdrLibrary:
 
     def read(self, table: RawTable) -> Contribution:
         """Take the table as it is, with the accession of the organism in the place of its name."""
-        sheet = _with_accessions(with_header(table, header_row(table)))
+        sheet = _with_accessions(headed(table))
         warnings = list(sheet.warnings)
         failed = _failed(sheet)
         if failed:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..sheet import Sheet, with_header
+from ..sheet import Sheet
 from ..slots import fold
 from ..table import RawTable
-from .base import Contribution, header_row, slots_of
+from .base import Contribution, headed, header_row, slots_of
 
 #: Slots by which wells name a reagent, the best first.
 KEYS = ("perturbation", "guide_id", "compound", "gene")
@@ -36,7 +36,7 @@ class ReagentTable:
 
     def read(self, table: RawTable) -> Contribution:
         """Take the table as it is, with the kinds of perturbation that JUMP's columns say."""
-        return Contribution(reagents=(_with_types(with_header(table, header_row(table))),))
+        return Contribution(reagents=(_with_types(headed(table)),))
 
 
 def _with_types(sheet: Sheet) -> Sheet:
