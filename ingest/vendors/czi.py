@@ -7,10 +7,9 @@ its well is told by the stage. Several scenes of a well are its fields, in the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InvalidDataError, NotAnExportError
@@ -18,11 +17,13 @@ from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.czi import CziFile
 from ..sources.czi_layout import MAGIC, CziPlane
-from .czi_xml import CziDocument, CziScene, CziTags, parse_metadata, parse_subblock_metadata
-from .single_files import STAGE, WELL, FileContent, Site, SitePlane, read_files
+from .czi_fields import Numbers, alike, positions_of, tiles_of
+from .czi_xml import CziDocument, CziTags, parse_metadata, parse_subblock_metadata
+from .single_files import FileContent, Site, read_files
 from .single_names import Well, detect_files, find_files, well_in_name
 
 _SUFFIX = ".czi"
+_HINT = "Name the file after its well, as in image_WellB02.czi."
 _CONTRAST = {
     "fluorescence": "fluorescence", "brightfield": "brightfield", "phase": "phase", "dic": "dic",
     "darkfield": "darkfield",
@@ -31,24 +32,6 @@ _MODALITY = {
     "widefield": "widefield", "laserscanningconfocalmicroscopy": "laser_scanning_confocal",
     "spinningdiskconfocal": "spinning_disk_confocal", "spim": "light_sheet",
 }  # fmt: skip
-#: A file may lack some planes; one that promises far more than it has is damaged.
-_MOST_PROMISED = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tile:
-    """The planes of one field, with their numbers in the file and their tags."""
-
-    planes: tuple[tuple[int, CziPlane, CziTags], ...]
-
-    @property
-    def scene(self) -> int:
-        return self.planes[0][1].scene
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        first = self.planes[0][1]
-        return first.x + first.width / 2, first.y + first.height / 2
 
 
 class CziReader:
@@ -88,7 +71,7 @@ class CziReader:
             _check_planes(czi.planes, path)
             tags = [parse_subblock_metadata(czi.subblock_metadata(plane)) for plane in czi.planes]
             version = czi.header.version
-            return (file_content(path, version, document, czi.planes, tags, self._options.pixel_size_um),)
+            return file_contents(path, version, document, czi.planes, tags, self._options.pixel_size_um)
 
 
 def _check_planes(planes: Sequence[CziPlane], path: Path) -> None:
@@ -108,15 +91,15 @@ def _check_planes(planes: Sequence[CziPlane], path: Path) -> None:
         )
 
 
-def file_content(
+def file_contents(
     path: Path,
     version: str,
     document: CziDocument,
     planes: Sequence[CziPlane],
     tags: Sequence[CziTags],
     pixel_size_um: float | None = None,
-) -> FileContent:
-    """Return what one CZI holds.
+) -> tuple[FileContent, ...]:
+    """Return what one CZI holds, one content for the channels that were imaged in one way.
 
     Parameters
     ----------
@@ -140,14 +123,16 @@ def file_content(
     """
     warnings = [scene.doubt for scene in document.scenes if scene.doubt]
     scenes = {scene.index: scene for scene in document.scenes}
+    if len(scenes) == 1 and {plane.scene for plane in planes} == {0}:
+        scenes = {0: document.scenes[0]}  # A scene that was saved apart may keep its number in the metadata alone.
     named = well_in_name(path)
     in_wells = any(scene.well for scene in document.scenes)
     if not in_wells and named is None:
         raise NotAnExportError(
             f"{path.name} is no plate: {_summary(document, planes)}, none of which says in which well it lies",
-            hint="Name the file after its well, as in image_WellB02.czi.",
+            hint=_HINT,
         )
-    tiles = _tiles(planes, tags)
+    tiles = tiles_of(planes, tags)
     wells: dict[int, Well] = {}
     for number in dict.fromkeys(tile.scene for tile in tiles):
         scene = scenes.get(number)
@@ -160,23 +145,29 @@ def file_content(
         else:
             wells[number] = well
     tiles = [tile for tile in tiles if tile.scene in wells]
-    numbers = _Numbers(planes, tags, document)
+    if not tiles:
+        raise NotAnExportError(f"{path.name} is no plate: {'; '.join(w for w in warnings if w)}", hint=_HINT)
     size = (pixel_size_um or document.pixel_size_x_um or 0.0, pixel_size_um or document.pixel_size_y_um or 0.0)
-    positions = _positions(tiles, scenes, size, path.name)
+    positions = positions_of(tiles, scenes, size, path.name)
+    used = tuple(sorted({plane.channel for plane in planes}))
+    kinds = alike(planes)
     absent = 0
-    sites: list[Site] = []
-    for tile, (x_um, y_um, origin) in zip(tiles, positions, strict=True):
-        found, lacking = numbers.site_planes(tile, len(planes) + absent, path)
-        absent += lacking
-        first = tile.planes[0][1]
-        if any((p.height, p.width) != (first.height, first.width) for _, p, _ in tile.planes):
-            raise InvalidDataError(f"{path}: the planes of scene {tile.scene} differ in size within one field")
-        sites.append(
-            Site(
+    of_kind: list[tuple[Site, ...]] = []
+    for own in kinds:
+        numbers = Numbers(planes, tags, document, own)
+        sites: list[Site] = []
+        for tile, (x_um, y_um, origin) in zip(tiles, positions, strict=True):
+            found, lacking = numbers.site_planes(tile, len(planes) + absent, path)
+            absent += lacking
+            first = tile.planes[0][1]
+            if any((p.height, p.width) != (first.height, first.width) for _, p, _ in tile.planes):
+                raise InvalidDataError(f"{path}: the planes of scene {tile.scene} differ in size within one field")
+            site = Site(
                 well=wells[tile.scene], height=first.height, width=first.width,
                 x_um=x_um, y_um=y_um, origin=origin, planes=found,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+            sites += [site] if found else []
+        of_kind.append(tuple(sites))
     if absent:
         warnings.append(f"{absent} planes are not in the file, amid others that are; they are recorded as damaged")
     warnings += numbers.warnings
@@ -184,11 +175,11 @@ def file_content(
     if any(moment is not None and moment.tzinfo is None for moment in (*told, document.acquired_at)):
         warnings.append("times of acquisition name no time zone; they are taken as UTC")
     rows, columns = document.plate_rows, document.plate_columns
-    return FileContent(
+    first_content = FileContent(
         file=path.name,
         version=version,
-        sites=tuple(sites),
-        channels=_channels(document, numbers.channels),
+        sites=of_kind[0],
+        channels=_channels(document, used, kinds[0]),
         acquisition=_acquisition(document),
         plate_size=(rows, columns) if rows and columns and in_wells else None,
         plate_type=document.plate_type if in_wells else None,
@@ -197,6 +188,11 @@ def file_content(
         relative_heights=not numbers.has_heights,
         warnings=tuple(warnings),
     )
+    others = [
+        replace(first_content, sites=sites, channels=_channels(document, used, own), warnings=())
+        for own, sites in zip(kinds[1:], of_kind[1:], strict=True)
+    ]
+    return (first_content, *others)
 
 
 def _summary(document: CziDocument, planes: Sequence[CziPlane]) -> str:
@@ -208,142 +204,13 @@ def _summary(document: CziDocument, planes: Sequence[CziPlane]) -> str:
     )
 
 
-def _tiles(planes: Sequence[CziPlane], tags: Sequence[CziTags]) -> list[_Tile]:
-    """Group planes to fields: by scene and tile, and by place where tiles have no number of their own."""
-    by_number = len({plane[:5] for plane in planes}) == len(planes)
-    groups: dict[tuple[int, ...], list[tuple[int, CziPlane, CziTags]]] = {}
-    for number, (plane, tag) in enumerate(zip(planes, tags, strict=True)):
-        key = (plane.scene, plane.tile) if by_number else (plane.scene, plane.tile, plane.y, plane.x)
-        groups.setdefault(key, []).append((number, plane, tag))
-    return [_Tile(planes=tuple(groups[key])) for key in sorted(groups)]
-
-
-class _Numbers:
-    """Indices from 0: a part of an experiment that was saved apart may start anywhere. And what goes with them.
-
-    Planes say their heights and times themselves, or the experiment says the steps that were planned: what was measured
-    and what was planned are never mixed, so where some planes say theirs, those that do not have none.
-    """
-
-    def __init__(self, planes: Sequence[CziPlane], tags: Sequence[CziTags], document: CziDocument) -> None:
-        self._document = document
-        lacking = {
-            "height": sum(tag.z_um is None for tag in tags), "time": sum(tag.acquired_at is None for tag in tags),
-        }  # fmt: skip
-        self.has_heights, self.has_times = (number < len(tags) for number in lacking.values())
-        self.warnings = [
-            f"{number} planes do not say their {what}, and others do: they have none"
-            for what, number in lacking.items() if 0 < number < len(tags)
-        ]  # fmt: skip
-        self.first_time = min(plane.timepoint for plane in planes)
-        self.first_z = min(plane.z for plane in planes)
-        self.channels = tuple(sorted({plane.channel for plane in planes}))
-        self._channel = {channel: index for index, channel in enumerate(self.channels)}
-
-    def site_planes(self, tile: _Tile, following: int, path: Path) -> tuple[tuple[SitePlane, ...], int]:
-        """Return the planes of a field, and how many are absent amid them; those get numbers from ``following`` on."""
-        found: dict[tuple[int, int, int], SitePlane] = {}
-        deepest: dict[int, tuple[int, int]] = {}
-        for number, plane, tag in tile.planes:
-            place = (plane.timepoint - self.first_time, self._channel[plane.channel], plane.z - self.first_z)
-            if place in found:
-                raise InvalidDataError(
-                    f"{path} holds a plane twice: scene {plane.scene}, tile {plane.tile}, time point "
-                    f"{plane.timepoint}, channel {plane.channel}, z {plane.z}",
-                    hint="Save it anew in ZEN.",
-                )
-            height = tag.z_um if self.has_heights else self._height(place[2])
-            moment = tag.acquired_at if self.has_times else self._moment(place[0])
-            found[place] = SitePlane(*place, page=number, z_um=height, acquired_at=moment)
-            times, depth = deepest.get(place[1], (0, 0))
-            deepest[place[1]] = (max(times, place[0] + 1), max(depth, place[2] + 1))
-        if sum(times * depth for times, depth in deepest.values()) > _MOST_PROMISED * len(found) + 1000:
-            raise InvalidDataError(f"{path}: scene {tile.scene} lacks nearly all of its planes; the file is damaged")
-        absent = [
-            (t, c, z) for c, (times, depth) in deepest.items() for t in range(times) for z in range(depth)
-            if (t, c, z) not in found
-        ]  # fmt: skip
-        for k, place in enumerate(absent):
-            height = None if self.has_heights else self._height(place[2])
-            found[place] = SitePlane(*place, page=following + k, z_um=height, acquired_at=None)
-        return tuple(found[place] for place in sorted(found)), len(absent)
-
-    def _height(self, z: int) -> float | None:
-        """Return how far a plane was planned above the first."""
-        return z * self._document.z_step_um if self._document.z_step_um is not None else None
-
-    def _moment(self, timepoint: int) -> datetime | None:
-        """Return when a time point was planned."""
-        start, offsets = self._document.t_start, self._document.offsets_s
-        if start is None or timepoint >= len(offsets):
-            return None
-        return start + timedelta(seconds=offsets[timepoint])
-
-
-def _positions(
-    tiles: Sequence[_Tile], scenes: Mapping[int, CziScene], size: tuple[float, float], file: str
-) -> list[tuple[float | None, float | None, str]]:
-    """Return where each field lies, µm in image direction, and from where: as :class:`.single_files.Site` has it."""
-    members: dict[int, list[_Tile]] = {}
-    for tile in tiles:
-        members.setdefault(tile.scene, []).append(tile)
-    stage = {number: _stage(scenes.get(number), found) for number, found in members.items()}
-    frame = {number: _frame(found) for number, found in members.items()}
-    both = [(frame[n], stage[n]) for n in members]
-    signs = [_sign([(f[axis], s[axis]) for f, s in both if s is not None]) for axis in (0, 1)]
-    all_on_stage = all(place is not None for place in stage.values())
-    positions: list[tuple[float | None, float | None, str]] = []
-    for tile in tiles:
-        if not all(size):
-            positions.append((None, None, STAGE))
-            continue
-        scene, on_stage = scenes.get(tile.scene), stage[tile.scene]
-        centre = scene.well_centre_um if scene is not None else None
-        if on_stage is None or (centre is None and not all_on_stage):
-            # The frame of pixels is one for all scenes of the file, and another in every file.
-            x, y = (tile.middle[axis] * size[axis] for axis in (0, 1))
-            positions.append((x, y, f"the frame of {file}"))
-            continue
-        from_x, from_y = centre or (0.0, 0.0)
-        middle = frame[tile.scene]
-        x = signs[0] * (on_stage[0] - from_x) + (tile.middle[0] - middle[0]) * size[0]
-        y = signs[1] * (on_stage[1] - from_y) + (tile.middle[1] - middle[1]) * size[1]
-        positions.append((x, y, WELL if centre else STAGE))
-    return positions
-
-
-def _stage(scene: CziScene | None, tiles: Sequence[_Tile]) -> tuple[float, float] | None:
-    """Return the middle of a scene on the stage: as it was planned, else the middle of where its tiles were taken."""
-    if scene is not None and scene.centre_um is not None:
-        return scene.centre_um
-    taken = [(tag.x_um, tag.y_um) for tile in tiles for _, _, tag in tile.planes[:1]]
-    xs, ys = [x for x, _ in taken if x is not None], [y for _, y in taken if y is not None]
-    if len(xs) != len(tiles) or len(ys) != len(tiles):
-        return None
-    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-
-
-def _frame(tiles: Sequence[_Tile]) -> tuple[float, float]:
-    """Return the middle of a scene in the frame of pixels."""
-    xs, ys = zip(*(tile.middle for tile in tiles), strict=True)
-    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-
-
-def _sign(pairs: Sequence[tuple[float, float]]) -> int:
-    """Return 1 where the stage counts as the pixels do, as it mostly does, -1 where it counts the other way."""
-    if len(pairs) < 2:
-        return 1
-    pixels, places = (sum(axis) / len(pairs) for axis in zip(*pairs, strict=True))
-    return -1 if sum((pixel - pixels) * (place - places) for pixel, place in pairs) < 0 else 1
-
-
-def _channels(document: CziDocument, used: Sequence[int]) -> tuple[ChannelInfo, ...]:
-    """Return the channels that have planes; where only some were saved, the metadata tells those alone or all."""
+def _channels(document: CziDocument, used: Sequence[int], own: Sequence[int]) -> tuple[ChannelInfo, ...]:
+    """Return some of the channels that have planes; where only some were saved, the metadata tells those or all."""
     known = dict(enumerate(document.channels))
     if len(document.channels) == len(used):
         known = dict(zip(used, document.channels, strict=True))
     found = []
-    for index, number in enumerate(used):
+    for index, number in enumerate(own):
         facts = known.get(number)
         if facts is None:
             found.append(

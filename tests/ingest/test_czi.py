@@ -312,6 +312,34 @@ def test_a_plane_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         CziReader().read(path)
 
 
+def test_channels_of_another_depth_or_type_are_acquisitions_and_lack_nothing(tmp_path: Path) -> None:
+    """The second channel was taken in the middle of the stack only, the third with another camera."""
+    blocks = [Block(pixels(z), tile=0, z=z) for z in range(3)] + [Block(pixels(9), tile=0, channel=1, z=1)]
+    blocks += [Block(pixels(z, dtype="uint8"), tile=0, channel=2, z=z) for z in range(3)]
+    path = write_czi(tmp_path / "WellB02.czi", blocks, document_xml(""))
+    export = read_one(path)
+    assert not any("not in the file" in w for w in export.warnings)
+    assert [(a.acquisition_id, a.z_mode) for a in export.acquisitions] == [(1, "stack"), (2, "plane"), (3, "stack")]
+    assert [(c.acquisition_id, c.channel_index, c.name) for c in export.channels] == [
+        (1, 0, "Hoechst 33342"),
+        (2, 0, "AF488"),
+        (3, 0, "Channel 2"),
+    ]
+    rows = [(p["acquisition_id"], p["z"], plane(path, p["page"])) for p in export.planes.to_pylist()]
+    assert [row[:2] for row in rows] == [(1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1), (3, 2)]
+    np.testing.assert_array_equal(rows[3][2], pixels(9))
+    assert rows[4][2].dtype == np.uint8
+
+
+def test_a_scene_that_was_saved_apart_keeps_its_well(tmp_path: Path) -> None:
+    scene = scene_xml(5, "B2", 2, 2, centre="9000,9000", middle="9000,9000")
+    export = read_one(write_czi(tmp_path / "a.czi", [Block(pixels(0))], document_xml(scene)))
+    assert export.fields.to_pylist()[0]["well_id"] == "B02"
+    other = scene_xml(4, "B3", 2, 3, centre=None, middle=None)
+    with pytest.raises(NotAnExportError, match="scene 0 lies in no well"):
+        CziReader().read(write_czi(tmp_path / "b.czi", [Block(pixels(0))], document_xml(scene + other)))
+
+
 def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
     path = write_plate(tmp_path / "plate7.czi")
     export = read_one(path, pixel_size_um=1.0)
