@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InvalidDataError
 from ...schemas.identifiers import parse_well
 from ...schemas.ontology import enum_value, enum_values, find_term
-from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, split_quantity, to_hours
+from ...schemas.units import Quantity, parse_number, parse_unit, split_quantity, to_hours
 from ...wording import did_you_mean
 from .columns import Column
 from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, NON_TARGETING, UNKNOWN_ROLES, VEHICLES, plain
@@ -69,7 +69,7 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
             case "flag":
                 return _flag(text), None
             case "hours":
-                return _hours(text, column.unit), None
+                return _hours(text, column.unit or "h")
             case "unit":
                 return parse_unit(text), None
             case "control":
@@ -83,8 +83,7 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
             case _:
                 return text, None
     except InvalidDataError as error:
-        rule = "unit" if column.slot.kind in ("unit", "hours") else "type"
-        return None, CellFault(rule, in_one_line(error))
+        return None, CellFault("unit" if column.slot.kind == "unit" else "type", in_one_line(error))
 
 
 def read_quantity(
@@ -101,25 +100,16 @@ def read_quantity(
     written
         The unit as it stands in the header; a bare number is remembered with it.
     """
-    try:
-        number, own_unit = split_quantity(text)
-        value = parse_number(number)
-    except InvalidDataError as error:
-        return None, CellFault("quantity", in_one_line(error))
-    if not own_unit and unit is None:
-        message = f"{text!r} has no unit. Write it behind the number (10 uM) or into the header [uM]"
-        return None, CellFault("unit", message)
-    try:
-        quantity = Quantity(value, parse_unit(own_unit) if own_unit else unit or "", text)
-    except InvalidDataError as error:
-        return None, CellFault("unit", in_one_line(error))
+    quantity, fault = _quantity(text, unit)
+    if quantity is None:
+        return None, fault
     if unit is not None and quantity.unit != unit:
         return None, CellFault("unit", f"{text!r} is in {quantity.unit}, its column or unit column says {unit}")
     if to_hours(quantity) is not None:
         return None, CellFault("unit", f"{text!r} is a time, not a concentration")
     if quantity.value < 0:
         return None, CellFault("range", f"{text!r} is below 0")
-    if written is not None and not own_unit:
+    if written is not None and not split_quantity(text)[1]:
         quantity = replace(quantity, text=f"{text} {written}")
     return quantity, None
 
@@ -194,11 +184,28 @@ def _flag(text: str) -> bool:
     return word in _TRUE
 
 
-def _hours(text: str, unit: str | None) -> float:
-    hours = to_hours(parse_quantity(text, unit or "h"))
-    if hours is None:
-        raise InvalidDataError(f"{text!r} is no time", hint="Write hours, or a number and a unit such as 2 d.")
-    return hours
+def _quantity(text: str, unit: str | None) -> tuple[Quantity | None, CellFault | None]:
+    """Return number and unit, its own one or the one that stands elsewhere."""
+    try:
+        number, own_unit = split_quantity(text)
+        value = parse_number(number)
+    except InvalidDataError as error:
+        return None, CellFault("quantity", in_one_line(error))
+    if not own_unit and unit is None:
+        message = f"{text!r} has no unit. Write it behind the number (10 uM) or into the header [uM]"
+        return None, CellFault("unit", message)
+    try:
+        return Quantity(value, parse_unit(own_unit) if own_unit else unit or "", text), None
+    except InvalidDataError as error:
+        return None, CellFault("unit", in_one_line(error))
+
+
+def _hours(text: str, unit: str) -> tuple[float | None, CellFault | None]:
+    quantity, fault = _quantity(text, unit)
+    hours = None if quantity is None else to_hours(quantity)
+    if quantity is not None and hours is None:
+        fault = CellFault("unit", f"{text!r} is no time. Write hours, or a number and a unit such as 2 d")
+    return hours, fault
 
 
 def read_taxon(text: str) -> str:

@@ -64,10 +64,11 @@ class Reading:
         """Return the annotation of the rows in which nothing is wrong."""
         return [f.annotation for f in self.found if id(f.row) not in self.bad and id(f.reader.sheet) not in self.spoilt]
 
-    def spoil(self, sheet: Sheet, line: int, column: str, rule: str, message: str) -> None:
-        """Note a fault that leaves every row without one of its values."""
+    def spoil(self, sheet: Sheet, column: str, rule: str, message: str, *, value: str | None = None) -> None:
+        """Note a fault of the header, or of what stands above it, that leaves every row without one of its values."""
         self.spoilt.add(id(sheet))
-        self._tell(Place(sheet.name, line, column).error(rule, column, message))
+        place = Place(sheet.name, sheet.header_line, column)
+        self._tell(place.error(rule, column if value is None else value, message))
 
     def fault(self, sheet: Sheet, row: SheetRow, told: Told) -> None:
         """Note what is wrong with a row, at the place where its text stands."""
@@ -92,13 +93,13 @@ class Reading:
         for error in (*sheet.faults, *sheet.uneven_errors()):
             self._tell(error)
         for fault in reader.header_faults:
-            self.spoil(sheet, sheet.header_line, fault.header, fault.rule, fault.message)
+            self.spoil(sheet, fault.header, fault.rule, fault.message)
         if not sheet.rows and not sheet.uneven:
-            self.spoil(sheet, sheet.header_line, "", "no-rows", "the sheet has a header and no rows")
+            self.spoil(sheet, "", "no-rows", "the sheet has a header and no rows")
         if "well" not in reader.place and not {"row", "column"} <= reader.place.keys():
             names = ", ".join(sheet.headers) or "none"
             message = f"no column says the well; its columns are {names}; name one 'well', or two 'row' and 'column'"
-            self.spoil(sheet, sheet.header_line, "", "missing-column", message)
+            self.spoil(sheet, "", "missing-column", message)
             return
         fixed = self._fixed_plates(sheet, reader)
         if fixed is None and "plate" not in reader.place:
@@ -147,13 +148,17 @@ class Reading:
     def _fixed_plates(self, sheet: Sheet, reader: RowReader) -> tuple[PlateFormat, ...] | None:
         """Return the plates of a sheet whose rows do not name theirs; None, and perhaps a fault, for any other."""
         named = [plate for name in sheet.plates for plate in self.plates.find(name)]
+        if sheet.plates and not named:
+            name = sheet.plates[0]
+            self.spoil(sheet, "", "unknown-plate", self.plates.unknown(name), value=name)
+            return ()
         if self.plate_id is not None:
             if "plate" in reader.place and not sheet.plates:
                 return None
             mine = [p for p in named or self.plates.plates if p.plate_id == self.plate_id]
             if not mine:
                 message = f"the sheet is about {', '.join(sheet.plates)}, not about plate {self.plate_id!r}"
-                self.spoil(sheet, sheet.header_line, "", "unknown-plate", message)
+                self.spoil(sheet, "", "unknown-plate", message)
             return tuple(dict.fromkeys(mine))
         if named:
             return tuple(dict.fromkeys(named))
@@ -169,7 +174,7 @@ class Reading:
             f"the study has {len(self.plates.plates)} plates ({names}) and no column says which is meant; "
             "name it with --plate, or add a column 'plate'"
         )
-        self.spoil(sheet, sheet.header_line, "", "missing-column", message)
+        self.spoil(sheet, "", "missing-column", message)
         return None
 
     def _plates_of(

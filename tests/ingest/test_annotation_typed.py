@@ -123,10 +123,15 @@ def test_a_drawing_may_leave_rows_out(tmp_path: Path) -> None:
 
 
 def test_nothing_beside_a_drawing_is_lost_silently(tmp_path: Path) -> None:
-    result = read(tmp_path, "My screen,,\nCompound,1,2\nA,X,Y\nB,X,\nB,Y,Z\nX is aspirin,,\n")
+    result = read(tmp_path, "My screen,,\nCompound,1,2\nA,X,Y\nB,X,\nB,Y,Z\n\nLegend,,\nX,aspirin,\n")
     assert told(result) == [(5, "", "B", "well")]
     assert "row 'B' does not follow the one above" in result.errors[0].message
-    assert "map.csv: line 1, 6 beside the drawings is not read" in result.warnings
+    assert "map.csv: line 1, 7, 8 beside the drawings is not read" in result.warnings
+
+
+def test_a_drawing_of_a_plate_that_is_not_there(tmp_path: Path) -> None:
+    result = read(tmp_path, "Plate: P9\nCompound,1,2\nA,X,Y\n")
+    assert (told(result), result.annotations) == ([(2, "", "P9", "unknown-plate")], ())
 
 
 # --- doses
@@ -172,6 +177,11 @@ def test_a_number_means_what_its_format_shows(
         assert told(result) == [(2, header, "10 %", "unit")]
     else:
         assert doses(result) == [("A01", *dose)]
+
+
+@pytest.mark.parametrize(("time", "rule"), [("overnight", "quantity"), ("24:00", "unit"), ("2 uM", "unit")])
+def test_the_rule_of_a_time(tmp_path: Path, time: str, rule: str) -> None:
+    assert told(read(tmp_path, f"well,compound,duration\nA1,X,{time}\n")) == [(2, "duration", time, rule)]
 
 
 # --- roles and genes

@@ -166,20 +166,20 @@ def _cell(row: TableRow, position: int) -> str:
 def _beside_drawings(
     table: RawTable, starts: Sequence[tuple[int, int]], grids: Sequence[_Grid]
 ) -> tuple[list[RowError], list[str]]:
-    """Tell of rows that no drawing takes: one with a letter is most likely a row of a plate, and is an error."""
+    """Tell of rows that no drawing takes; one with a letter right below a drawing is a row of its plate: an error."""
     taken = {grid.line for grid in grids}
     for start, corner in starts:
         taken |= {row.line for row in table.rows[start : start + 1 + _length(table.rows, start, corner)]}
     corners = {corner for _, corner in starts}
-    first = table.rows[starts[0][0]].line
     errors: list[RowError] = []
     left: list[int] = []
     for row in table.rows:
         if row.line in taken or _PLATE.fullmatch(": ".join(cell for cell in row.cells if cell)):
             continue
         letters = next((_cell(row, c) for c in corners if _row_number(_cell(row, c)) is not None), "")
-        if letters and row.line > first:
-            message = f"row {letters!r} does not follow the one above in any drawing of a plate"
+        if letters and row.line - 1 in taken:
+            taken.add(row.line)
+            message = f"row {letters!r} does not follow the one above it in the drawing of a plate"
             errors.append(Place(table.name, row.line, "").error("well", letters, message))
         else:
             left.append(row.line)
