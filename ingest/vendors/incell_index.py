@@ -169,7 +169,7 @@ def whole(text: str | None, where: str) -> int | None:
 
 def _readable(data: bytes) -> bytes:
     """Return the document; what is neither declared nor UTF-8 was written with the microscope's own code page."""
-    if b"encoding" in data[:200]:
+    if b"encoding" in data[:200] or data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data
     try:
         data.decode()

@@ -103,9 +103,9 @@ def well_of(path: Sequence[str]) -> tuple[int, Well, int | None] | None:
             continue
         rest = path[after:]
         position = _IN_WELL.fullmatch(rest[0]) if len(rest) == 1 else None
-        if len(rest) > 1 or (rest and position is None):
-            return None
-        return i, well, int(position[1]) if position else None
+        # A plate may be called as a well is (P1/A/1/R1): the well is the one that a position, or nothing, follows.
+        if not rest or position is not None:
+            return i, well, int(position[1]) if position else None
     return None
 
 

@@ -25,6 +25,7 @@ from .ome_positions import Place, Point, in_wells
 from .ome_values import DAMAGED
 from .pixel_size import overruled
 
+_LIST_AT_MOST = 3
 _LARGEST_PLANE = 2**28
 _MOST_PLANES = 20_000_000
 _PIXEL_SIZES_UM = (1e-3, 1e3)
@@ -170,8 +171,8 @@ def build_plate(
 def _overruled(placed: Sequence[PlacedImage], given_um: float | None) -> list[str]:
     if given_um is None:
         return []
-    sizes = {(one.image.pixel_size_x_um, one.image.pixel_size_y_um): one.image for one in placed}
-    doubts = (overruled(given_um, size, f"image {image.id or image.name}") for size, image in sizes.items())
+    sizes = Counter((one.image.pixel_size_x_um, one.image.pixel_size_y_um) for one in placed)
+    doubts = (overruled(given_um, size, f"{count} images") for size, count in sizes.most_common(_LIST_AT_MOST))
     return [doubt for doubt in doubts if doubt is not None]
 
 

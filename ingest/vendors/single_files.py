@@ -237,7 +237,8 @@ class _Plate:
         told = content.acquisition
         sizes = (told.pixel_size_x_um, told.pixel_size_y_um)
         if self.pixel_size_um is not None:
-            doubt = overruled(self.pixel_size_um, sizes, content.file)
+            where = content.file if len({one.file for one in self.contents}) == 1 else "the files"
+            doubt = overruled(self.pixel_size_um, sizes, where)
             if doubt is not None and doubt not in self.warnings:
                 self.warnings.append(doubt)
             sizes = (self.pixel_size_um, self.pixel_size_um)

@@ -299,6 +299,8 @@ def test_bytes_of_the_microscopes_own_code_page(tmp_path: Path) -> None:
     index = folder / "Plate 7.xdce"
     index.write_bytes(index.read_bytes().replace(b' encoding="ISO-8859-1"', b""))
     assert read(folder).plate_type == "96 Greiner µClear"
+    index.write_bytes(Export(images=grid(), encoding="UTF-16").xml())
+    assert read(folder).plate_type == "96 Greiner µClear"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_a_plate(tmp_path: Path) -> None:
         ("TileScan 1/A/1/R2", (1, 1, 2)),
         ("TileScan 1/A1/R02", (1, 1, 2)),
         ("TileScan 1/A/01", (1, 1, None)),
+        ("P1/A/2/R1", (1, 2, 1)),
         ("TileScan 1/A/1/Region 3", (1, 1, 3)),
         ("TileScan 1/A1/Position012", (1, 1, 12)),
         ("TileScan 1/A/1/R1_Lng", None),

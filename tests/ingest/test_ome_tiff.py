@@ -401,7 +401,7 @@ def test_a_pixel_size_may_be_told(tmp_path: Path) -> None:
 def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
     export = read(Plate().write(tmp_path / "plate"), pixel_size_um=0.65)
     assert export.acquisitions[0].pixel_size_x_um == 0.65
-    assert sum("--pixel-size 0.65 µm overrules the 0.325 × 0.325 µm of image" in w for w in export.warnings) == 1
+    assert sum("--pixel-size 0.65 µm overrules the 0.325 × 0.325 µm of 4 images" in w for w in export.warnings) == 1
 
 
 def test_planes_that_do_not_say_when_have_no_time(tmp_path: Path) -> None:
