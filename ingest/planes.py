@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from ..errors import InvalidDataError, SourceFileError, StorageError
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
+from ..wording import listed
 from .export import FIELDS_SCHEMA, PLANES_SCHEMA
 from .sources.base import list_folder
 
@@ -73,7 +74,8 @@ def safe_path(path: str, where: str) -> str:
 class ExportFiles:
     """The files below one folder, listed once: a plate has tens of thousands and the disk is often far away.
 
-    Folders that are links are not followed. Hidden files (``.DS_Store``, ``._A01.tif``) are left out.
+    Folders that are links are not followed; ``links`` has them. Hidden files (``.DS_Store``, ``._A01.tif``) are left
+    out.
 
     Parameters
     ----------
@@ -91,6 +93,7 @@ class ExportFiles:
     def __init__(self, root: Path, *, skip: Iterable[str] = ()) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100  # links stay as the user named them
         self.sizes: dict[str, int] = {}
+        self.links: list[str] = []
         skipped = set(skip)
         folders = [""]
         while folders:
@@ -101,6 +104,8 @@ class ExportFiles:
                         folders.append(f"{prefix}{entry.name}/")
                 elif (size := file_size(entry)) is not None:
                     self.sizes[f"{prefix}{entry.name}"] = size
+                elif entry.is_dir():
+                    self.links.append(f"{prefix}{entry.name}")
             if len(self.sizes) > _MOST_FILES:
                 raise StorageError(f"{self.root} has more than {_MOST_FILES} files", hint="Name the export itself.")
         self._folded = {name.lower(): name for name in self.sizes}
@@ -112,6 +117,7 @@ class ExportFiles:
         files.root = Path(os.path.abspath(root))  # noqa: PTH100  # links stay as the user named them
         files.sizes = {name: (files.root / name).stat().st_size for name in names if (files.root / name).is_file()}
         files._folded = {name.lower(): name for name in files.sizes}
+        files.links = []
         return files
 
     def __iter__(self) -> Iterator[str]:
@@ -285,6 +291,9 @@ class PlaneTables:
             raise InvalidDataError(f"{self.name} describes no image", hint="Export the plate with its images.")
         rows = sorted(self._rows, key=lambda row: row[:7])
         self._refuse_twice(rows)
+        if self.files.links:
+            shown = listed(self.files.links, _LIST_AT_MOST)
+            warnings.append(f"folders that are links are not followed: {shown}; give such a folder itself")
         n_rows, n_columns = self._plate_size(plate_size, warnings)
         acquisition, row, column, field_id, timepoint, channel, z, file, page, z_um, acquired_at = zip(
             *rows, strict=True

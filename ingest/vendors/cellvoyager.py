@@ -40,12 +40,13 @@ class CellVoyagerReader:
 
     def detect(self, path: Path) -> Evidence | None:
         """Look at the first bytes of a record list; confidence 0 where a file of that name is something else."""
-        found, details = find_indexes(path, bounded=True)
-        if not found:
-            if not details:
+        found = find_indexes(path, bounded=True)
+        if not found.indexes:
+            if not found.details:
                 return None
-            return self._evidence(0.0, details[0], f"{details[0].name} is there, but no MeasurementData.mlf")
-        index = found[0]
+            detail = found.details[0]
+            return self._evidence(0.0, detail, f"{detail.name} is there, but no MeasurementData.mlf")
+        index = found.indexes[0]
         try:
             with index.open("rb") as file:
                 check_root(file.read(_FIRST_BYTES), str(index), "MeasurementData")
@@ -54,8 +55,8 @@ class CellVoyagerReader:
         except OSError as error:
             return self._evidence(0.0, index, f"{index} cannot be read: {error.strerror}")
         facts = [f"{index.name}: Yokogawa MeasurementData"]
-        if len(found) > 1:
-            facts.append(f"{len(found)} measurements")
+        if len(found.indexes) > 1:
+            facts.append(f"{len(found.indexes)} measurements")
         return self._evidence(1.0, index, *facts)
 
     def _evidence(self, confidence: float, index: Path, *facts: str) -> Evidence:
@@ -67,19 +68,19 @@ class CellVoyagerReader:
         Measurements of one plate (same name in the ``.wpi`` or ``.mrf``) become acquisitions of one export, in the
         order of their start.
         """
-        indexes, without = find_indexes(path)
+        there = find_indexes(path)
+        indexes, left_out = there.indexes, there.left_out()
         if not indexes:
             raise NotAnExportError(
-                f"{path} holds no MeasurementData.mlf",
+                "; ".join([f"{path} holds no MeasurementData.mlf", *left_out]),
                 hint="Name the folder that holds MeasurementData.mlf and the images, or the one above it.",
             )
         root = indexes[0].parent if len(indexes) == 1 else path
         files = ExportFiles(root)
         plates: dict[str, list[tuple[Measurement, list[str]]]] = {}
         for index in indexes:
-            warnings: list[str] = []
+            warnings = list(left_out)
             measurement = read_measurement(index, files, warnings)
-            warnings += [f"{detail.parent} has no MeasurementData.mlf; it is left out" for detail in without]
             plates.setdefault(_plate_name(measurement), []).append((measurement, warnings))
         return tuple(_export(name, found, files, self._options) for name, found in plates.items())
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,8 +41,24 @@ _DARK = re.compile(r"DC_.*CAM0*(\d+)\.tiff?", re.IGNORECASE)
 _T = TypeVar("_T")
 
 
-def find_indexes(path: Path, *, bounded: bool = False) -> tuple[list[Path], list[Path]]:
-    """Return the record lists of the measurements at a path: itself, in it, or up to three folders below.
+@dataclass(slots=True)
+class Found:
+    """What measurements there are: their record lists, an ``.mrf`` without one, links to folders, which are left."""
+
+    indexes: list[Path] = field(default_factory=list)
+    details: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
+
+    def left_out(self) -> list[str]:
+        """Say what is not read."""
+        return [
+            *(f"{detail.parent} has no MeasurementData.mlf; it is left out" for detail in self.details),
+            *(f"{link} is a link to a folder, which is not followed; give that folder itself" for link in self.links),
+        ]
+
+
+def find_indexes(path: Path, *, bounded: bool = False) -> Found:
+    """Return the measurements at a path: itself, in it, or up to three folders below.
 
     Parameters
     ----------
@@ -52,11 +68,6 @@ def find_indexes(path: Path, *, bounded: bool = False) -> tuple[list[Path], list
         Look at the beginning of a folder's listing only, and into so many folders, to tell quickly whether there is
         one; a folder that may not be looked into is none of ours then.
 
-    Returns
-    -------
-    found, without
-        The record lists, and the ``.mrf`` of measurements whose record list is not there, each by path.
-
     Raises
     ------
     StorageError
@@ -65,38 +76,45 @@ def find_indexes(path: Path, *, bounded: bool = False) -> tuple[list[Path], list
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix == ".mlf":
-            return [path], []
+            return Found(indexes=[path])
         # Other software opens a measurement by its plate file; the record list stands beside it.
-        return (_look(path.parent, bounded=bounded)[0], []) if suffix in _COMPANIONS else ([], [])
+        return Found(indexes=_look(path.parent, bounded=bounded)[0].indexes) if suffix in _COMPANIONS else Found()
     level, looked = [path], 0
-    found: list[Path] = []
-    without: list[Path] = []
+    found = Found()
     for _ in range(_DEEPEST + 1):
         below: list[Path] = []
         for folder in level:
             looked += 1
             if bounded and looked > _MOST_FOLDERS:
                 break
-            here, details, folders = _look(folder, bounded=bounded)
-            found += here
-            without += [] if here else details
-            # What lies inside a measurement are its images.
-            below += [] if here else folders
-        if bounded and found:
+            here, folders = _look(folder, bounded=bounded)
+            found.indexes += here.indexes
+            if not here.indexes:  # what lies inside a measurement are its images
+                found.details += here.details
+                found.links += here.links
+                below += folders
+        if bounded and found.indexes:
             break
-        level = sorted(below)
-    return sorted(found), sorted(without)
+        level = below
+    return Found(indexes=sorted(found.indexes), details=sorted(found.details), links=sorted(found.links))
 
 
-def _look(folder: Path, *, bounded: bool) -> tuple[list[Path], list[Path], list[Path]]:
-    """Return the record lists, the ``.mrf`` files and the folders in a folder."""
+def _look(folder: Path, *, bounded: bool) -> tuple[Found, list[Path]]:
+    """Return what is found in a folder, and the folders in it."""
     # A folder of 100,000 images lists its index anywhere among them.
     usual = os.fspath(folder / "MeasurementData.mlf")
     if bounded and os.path.isfile(usual):  # noqa: PTH113  # Path.is_file raises where the folder may not be looked into
-        return [Path(usual)], [], []
-    entries = glance(folder, _MOST_ENTRIES) if bounded else list_folder(folder)
-    named = {name: [Path(e.path) for e in entries if e.name.lower() == name and e.is_file()] for name in (_MLF, _MRF)}
-    return named[_MLF], named[_MRF], [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+        return Found(indexes=[Path(usual)]), []
+    found, below = Found(), []
+    for entry in glance(folder, _MOST_ENTRIES) if bounded else list_folder(folder):
+        name, path = entry.name.lower(), Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            below.append(path)
+        elif entry.is_symlink() and entry.is_dir():
+            found.links.append(path)
+        elif name in (_MLF, _MRF) and entry.is_file():
+            (found.indexes if name == _MLF else found.details).append(path)
+    return found, below
 
 
 class Locator:

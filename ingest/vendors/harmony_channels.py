@@ -99,8 +99,8 @@ def channel_infos(
     for (channel, tag), conflict in index.conflicts.items():
         if channel in channel_ids:
             warnings.append(
-                f"channel {channel} has {tag} {conflict.first!r} in its first image, {conflict.other!r} in "
-                f"{conflict.image_id}; the first is recorded"
+                f"channel {channel} has {tag} {conflict.first!r} in {conflict.first_in}, {conflict.other!r} in "
+                f"{conflict.other_in}; the first is recorded"
             )
     names = [c.name for c in found]
     for shared in dict.fromkeys(n for n in names if names.count(n) > 1):
@@ -182,7 +182,7 @@ def _agreed(
     values = {f"channel {c}": number(f, tag, f"{name}: channel {c}", most=most) for c, f in facts.items()}
     for (channel, of), conflict in index.conflicts.items():
         if of == tag and channel in facts:
-            where = f"image {conflict.image_id}"
+            where = f"{conflict.other_in} of channel {channel}"
             values[where] = number({tag: conflict.other}, tag, f"{name}: {where}", most=most)
     known = {where: value for where, value in values.items() if value is not None}
     if not known or min(known.values()) <= 0:

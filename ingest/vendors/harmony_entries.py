@@ -29,11 +29,14 @@ class Entries:
         ``ChannelID`` -> facts, of entries that name a channel and nothing else.
     flatfields
         ``ChannelID`` -> the text of its profile.
+    conflicts
+        ``(ChannelID, tag)`` -> the first text of a fact that entries tell differently, and another.
     """
 
     channel_tags: frozenset[str]
     channels: dict[str, dict[str, str]] = field(default_factory=dict)
     flatfields: dict[str, str] = field(default_factory=dict)
+    conflicts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     _common: dict[str, str] = field(default_factory=dict)
     _shared: dict[str, dict[_Key, str]] = field(default_factory=dict)
 
@@ -43,7 +46,10 @@ class Entries:
         values = tuple(attributes[name].strip() for name in names)
         known = {tag: text for tag, text in facts.items() if tag in self.channel_tags}
         if names == ("ChannelID",):
-            self.channels.setdefault(values[0], {}).update(known)
+            facts_of = self.channels.setdefault(values[0], {})
+            for tag, text in known.items():
+                if facts_of.setdefault(tag, text) != text:
+                    self.conflicts.setdefault((values[0], tag), (facts_of[tag], text))
             if "FlatfieldProfile" in facts:
                 self.flatfields.setdefault(values[0], facts["FlatfieldProfile"])
         elif not names:

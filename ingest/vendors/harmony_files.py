@@ -55,7 +55,7 @@ class Folders:
         self.doubts: list[str] = []
 
     def entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """List a folder by name; nothing where there is none.
+        """List a folder by name, without hidden files (``._Index.xml``); nothing where there is none.
 
         Raises
         ------
@@ -66,7 +66,8 @@ class Folders:
         if folder not in self._known:
             try:
                 with os.scandir(folder) as listing:
-                    self._known[folder] = sorted(listing, key=lambda entry: entry.name)
+                    shown = (entry for entry in listing if not entry.name.startswith("."))
+                    self._known[folder] = sorted(shown, key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
                 self._known[folder] = []
             except OSError as error:

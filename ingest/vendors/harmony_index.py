@@ -39,11 +39,12 @@ _HARMONY_ROOT = "EvaluationInputData"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A fact of a channel that two images tell differently: the first value, another, and the image with that one."""
+    """A fact of a channel that is told in two ways: the value that counts, another, and where each stands."""
 
     first: str
     other: str
-    image_id: str
+    first_in: str
+    other_in: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +161,9 @@ class _ImageColumns:
                 continue
             known = facts.setdefault(tag, value)
             if known != value:
-                other = Conflict(first=known, other=value, image_id=image_id.strip())
-                self.conflicts.setdefault((channel, tag), other)
+                where = f"image {image_id.strip()}"
+                conflict = Conflict(first=known, other=value, first_in="its first image", other_in=where)
+                self.conflicts.setdefault((channel, tag), conflict)
 
 
 def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
@@ -204,10 +206,16 @@ def parse_index(data: bytes, name: str = "the index") -> HarmonyIndex:
             plates.append(_children(element))
         elif element.text and element.text.strip():
             header.setdefault(tag, element.text.strip())
+    for (channel, key), (known, other) in entries.conflicts.items():
+        images.conflicts[channel, key] = Conflict(
+            first=known, other=other, first_in="its first entry", other_in="another entry"
+        )
     for channel, facts in images.facts.items():
         merged = entries.channels.setdefault(channel, {})
         for key, value in facts.items():
-            merged.setdefault(key, value)
+            if (known := merged.setdefault(key, value)) != value:
+                conflict = Conflict(first=known, other=value, first_in="its entry", other_in="its images")
+                images.conflicts.setdefault((channel, key), conflict)
     entries.complete_channels(images.facts)
     entries.complete_images(images.columns)
     return HarmonyIndex(

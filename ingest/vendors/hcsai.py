@@ -90,6 +90,11 @@ class HcsAiReader:
         files = ExportFiles(root, skip=("autofocus",))
         warnings = list(left_out)
         experiments = _experiments(files, warnings)
+        if not experiments:
+            raise InvalidDataError(
+                f"{root}: its experiments are links to folders ({', '.join(files.links)}), which are not followed",
+                hint="Give the folder that they lie in.",
+            )
         protocol, protocol_file = _protocol(files, warnings)
         recorded = parts(experiments, protocol, warnings)
         tables = PlaneTables(str(files.root), files)

@@ -17,6 +17,7 @@ from typing import Self
 
 from ...errors import CytolakeError, InvalidDataError, NotAnExportError
 from ...schemas.identifiers import slug
+from ...wording import listed
 from ..export import PlateExport
 from ..planes import ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
@@ -296,9 +297,8 @@ class _Found:
             )
         said = [f"{file} describes a plate of which not one image is there; it is left out" for file in unused]
         if self._elsewhere:
-            shown = ", ".join(f"{n} in {folder or '.'}" for folder, n in list(self._elsewhere.items())[:_LIST_AT_MOST])
-            more = f" and {len(self._elsewhere) - _LIST_AT_MOST} more" if len(self._elsewhere) > _LIST_AT_MOST else ""
-            said.append(f"files named as MetaXpress names them lie in folders of no plate ({shown}{more}); not read")
+            shown = listed([f"{n} in {folder or '.'}" for folder, n in self._elsewhere.items()], _LIST_AT_MOST)
+            said.append(f"files named as MetaXpress names them lie in folders of no plate ({shown}); not read")
         return said
 
     def measurements(self) -> list[Measurement]:

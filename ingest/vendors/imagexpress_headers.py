@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import SourceFileError
+from ...wording import listed
 from .imagexpress_names import ImageName
 from .imagexpress_tiff import ImageHeader, read_header
 
@@ -25,7 +26,7 @@ class PlaneFacts:
 
     ``offset_um`` is the middle of the field relative to the middle of its well, ``stage_um`` where the stage was, both
     x to the right and y down. ``projection`` is the method where the image is a projection. ``identity`` is equal in
-    copies of one plane, ``None`` where the header cannot tell.
+    copies of one plane, ``None`` where the header cannot tell. ``has_more`` says that further images lie behind it.
     """
 
     shape: tuple[int, int]
@@ -36,6 +37,7 @@ class PlaneFacts:
     acquired_at: datetime | None
     projection: str | None
     identity: tuple[str, ...] | None
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def plane_facts(header: ImageHeader) -> PlaneFacts:
         acquired_at=header.acquired_at(),
         projection=projection,
         identity=identity if moment and (guid.strip("0-") or identity[2]) else None,
+        has_more=header.has_more,
     )
 
 
@@ -115,8 +118,12 @@ def read_headers(root: Path, images: Sequence[Image], warnings: list[str]) -> He
             if header is not None:
                 samples.setdefault((image.wave, plane.projection is not None), header)
     if bad:
-        more = f" and {len(bad) - _SAID_AT_MOST} more" if len(bad) > _SAID_AT_MOST else ""
-        warnings.append(f"{len(bad)} images have no readable header: {'; '.join(bad[:_SAID_AT_MOST])}{more}")
+        shown = listed(bad, _SAID_AT_MOST, between="; ")
+        warnings.append(f"{len(bad)} images have no readable header: {shown}")
+    several = [file for file, plane in facts.items() if plane.has_more]
+    if several:
+        shown = listed(several, _SAID_AT_MOST)
+        warnings.append(f"{len(several)} files hold several images, of which the first is read: {shown}")
     return Headers(facts=facts, samples=samples)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import InvalidDataError
+from ...wording import listed
 from .imagexpress_headers import Image
 from .imagexpress_htd import Htd
 from .imagexpress_names import image_name
@@ -152,13 +153,10 @@ def _wave_numbers(found: _Found, htd: Htd | None, warnings: list[str]) -> list[i
             warnings.append(f"wave {number} ({wave.name}) is listed in the HTD and has not one file")
     unlisted = sorted(found.waves - promised.keys())
     if unlisted:
-        warnings.append(f"there are files of waves that the HTD does not list as collected: {_listed(unlisted)}")
+        warnings.append(
+            f"there are files of waves that the HTD does not list as collected: {listed(unlisted, _LIST_AT_MOST)}"
+        )
     return sorted(found.waves | promised.keys())
-
-
-def _listed(things: Sequence[object]) -> str:
-    more = f" and {len(things) - _LIST_AT_MOST} more" if len(things) > _LIST_AT_MOST else ""
-    return ", ".join(map(str, things[:_LIST_AT_MOST])) + more
 
 
 def _has(z_mode: str, wave: int, found: _Found, htd: Htd | None) -> bool:

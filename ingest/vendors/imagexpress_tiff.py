@@ -26,6 +26,8 @@ from ..units import to_ms, to_um
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _WIDTH, _LENGTH, _DESCRIPTION, _UIC1 = 256, 257, 270, 33628
+#: Not a tag: where the next page begins.
+_NEXT = -1
 _MOST_TAGS, _LONGEST = 1_000, 4 << 20
 #: Free text, with a hundred character references in it: turned into characters when somebody asks.
 _FREE = "Description"
@@ -38,10 +40,14 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHeader:
-    """The header of one image. ``properties`` are MetaSeries's, or the same names told from older tags."""
+    """The header of one image. ``properties`` are MetaSeries's, or the same names told from older tags.
+
+    ``has_more`` says that the file holds further images behind the first.
+    """
 
     height: int
     width: int
+    has_more: bool = False
     properties: dict[str, str] = field(default_factory=dict)
 
     def number(self, name: str) -> float | None:
@@ -147,7 +153,8 @@ def read_header(file: BinaryIO, name: str) -> ImageHeader:
     if not (isinstance(width, int) and isinstance(length, int) and width > 0 and length > 0):
         raise SourceFileError(f"{name} is no image: its header gives no size")
     text = description if isinstance(description, bytes) else b""
-    return ImageHeader(height=length, width=width, properties=_properties(text, name))
+    has_more = bool(tags.get(_NEXT))
+    return ImageHeader(height=length, width=width, has_more=has_more, properties=_properties(text, name))
 
 
 def _properties(description: bytes, name: str) -> dict[str, str]:
@@ -166,10 +173,11 @@ def _tags(file: BinaryIO) -> dict[int, int | bytes] | None:
     if len(count_bytes) < 2:
         return None
     (count,) = struct.unpack(f"{order}H", count_bytes)
-    entries = file.read(12 * count) if count <= _MOST_TAGS else b""
+    entries = file.read(12 * count + 4) if count <= _MOST_TAGS else b""
     if len(entries) < 12 * count or not count:
         return None
-    found: dict[int, int | bytes] = {}
+    entries, following = entries[: 12 * count], entries[12 * count :]
+    found: dict[int, int | bytes] = {_NEXT: following.strip(b"\0")}
     for tag, kind, n, value in struct.iter_unpack(f"{order}HHI4s", entries):
         if tag in (_WIDTH, _LENGTH) and n == 1 and kind in (3, 4):
             found[tag] = struct.unpack(f"{order}H", value[:2])[0] if kind == 3 else struct.unpack(f"{order}I", value)[0]
@@ -191,9 +199,10 @@ def _by_tifffile(file: BinaryIO, name: str) -> ImageHeader:
         description = str(raw.value).encode() if raw is not None else b""
         stk = tiff.stk_metadata if tiff.is_stk else None
         properties = _properties(description, name) or (_stk_properties(stk, description) if stk else {})
+        has_more = len(tiff.pages) > 1 or bool(stk and int(stk.get("NumberPlanes", 1)) > 1)
     if height <= 0 or width <= 0:
         raise SourceFileError(f"{name} is no image: its header gives no size")
-    return ImageHeader(height=height, width=width, properties=properties)
+    return ImageHeader(height=height, width=width, has_more=has_more, properties=properties)
 
 
 def _stk_properties(stk: dict[str, object], description: bytes) -> dict[str, str]:

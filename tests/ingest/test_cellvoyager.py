@@ -573,6 +573,16 @@ def test_details_without_records_beside_a_measurement_are_told(tmp_path: Path) -
     assert told(export, f"{lost} has no MeasurementData.mlf; it is left out")
 
 
+def test_a_measurement_behind_a_link_is_told(tmp_path: Path) -> None:
+    usual().write(tmp_path / "all" / "a")
+    usual().write(tmp_path / "elsewhere")
+    link = tmp_path / "all" / "b"
+    link.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (export,) = CellVoyagerReader().read(tmp_path / "all")
+    assert told(export, f"{link} is a link to a folder, which is not followed")
+    assert CellVoyagerReader().read(link)[0].planes["size"].null_count == 0
+
+
 def test_measurements_of_one_plate_are_its_acquisitions(tmp_path: Path) -> None:
     later = replace(usual(), began="2024-05-02T09:00:00+02:00", title="Run #2")
     later.write(tmp_path / "a" / "Run #2")

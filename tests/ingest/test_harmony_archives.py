@@ -63,6 +63,19 @@ def test_v6_may_repeat_a_channel_in_its_images(tmp_path: Path) -> None:
     assert images.acquisitions == table.acquisitions
 
 
+def test_facts_of_a_channel_that_differ_are_told(tmp_path: Path) -> None:
+    def entries(text: str) -> str:
+        return text.replace("</Maps>", '<Map><Entry ChannelID="1"><ObjectiveNA>1.1</ObjectiveNA></Entry></Map></Maps>')
+
+    def images(text: str) -> str:
+        return text.replace("<ChannelID>1</ChannelID>", "<ChannelID>1</ChannelID><ChannelName>DAPI</ChannelName>")
+
+    export = read(Export(version="V6", images=grid(), tweak=lambda t: images(entries(t))).write(tmp_path / "M"))
+    assert export.channels[0].name == "HOECHST 33342"
+    assert any("ObjectiveNA '0.8' in its first entry, '1.1' in another entry" in w for w in export.warnings)
+    assert any("ChannelName 'HOECHST 33342' in its entry, 'DAPI' in its images" in w for w in export.warnings)
+
+
 def test_facts_of_no_channel_are_not_a_channel() -> None:
     xml = Export(version="V6", images=grid(), tweak=said_once).xml()
     assert sorted(parse_index(xml).channels) == ["1", "2"]
@@ -188,6 +201,12 @@ def test_other_peoples_thousands_of_folders_are_not_all_listed(tmp_path: Path, l
     Export(images=(Img(),)).write(tmp_path / "a measurement")
     assert HarmonyReader().detect(tmp_path) is not None
     assert len(listed) < 20
+
+
+def test_what_a_mac_writes_beside_files_is_no_index(tmp_path: Path) -> None:
+    own = archive(tmp_path, "a1")
+    (own / "index" / "._measurement.xml").write_bytes(b"\0\5\x16\7")
+    assert read(tmp_path).metadata_files == ("index/measurement.xml",)
 
 
 def test_an_index_folder_with_several_files_is_not_guessed_at(tmp_path: Path) -> None:

@@ -329,3 +329,11 @@ def test_an_acquisition_without_its_jdce_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotAnExportError, match=r"b has a protocol and no \.jdce file"):
         READER.read(lost)
     assert not warned(read(tmp_path / "a"), "left out")
+
+
+def test_an_experiment_behind_a_link(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "experiment").rename(tmp_path / "elsewhere")
+    (run / "experiment").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(InvalidDataError, match=r"its experiments are links to folders \(experiment\)"):
+        READER.read(run)

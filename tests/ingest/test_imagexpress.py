@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import tifffile
 from cytolake.errors import InvalidDataError, NotAnExportError, SourceFileError, StorageError
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
@@ -388,6 +389,19 @@ def test_half_a_pixel_size(tmp_path: Path) -> None:
     assert told(export, "a pixel is 1.25 µm wide and not how high; the same is taken")
     given = READER.with_options(ReaderOptions(pixel_size_um=0.5)).read(tmp_path / "p")[0]
     assert told(given, "--pixel-size 0.5 µm overrules the 1.25 µm of the images")
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_files_of_several_images_are_told(tmp_path: Path, byteorder: str) -> None:
+    folder = Plate().write(tmp_path / "p")
+    assert not told(read(folder), "several images")
+    image = folder / "TimePoint_1/plate1_B02_s1_w1.TIF"
+    tifffile.imwrite(
+        image, np.zeros((2, 6, 8), np.uint16), description=Plate().xml(Img()), metadata=None, byteorder=byteorder
+    )
+    assert told(
+        read(folder), "1 files hold several images, of which the first is read: TimePoint_1/plate1_B02_s1_w1.TIF"
+    )
 
 
 def test_units_of_the_header(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_what_is_told_of_a_plate_is_taken(
     assert "--plate-format" in str(raised.value.hint)
 
 
+def test_folders_that_are_links_are_told(tmp_path: Path) -> None:
+    for name in ("here/inner", "there"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.tif").touch()
+    (tmp_path / "here" / "inner" / "link").symlink_to(tmp_path / "there", target_is_directory=True)
+    tables = PlaneTables("x", ExportFiles(tmp_path / "here"))
+    tell(tables, file="inner/a.tif")
+    warnings: list[str] = []
+    tables.build((8, 12), warnings)
+    assert warnings == ["folders that are links are not followed: inner/link; give such a folder itself"]
+
+
 def test_a_file_that_the_disk_says_nothing_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.tif").touch()
 
