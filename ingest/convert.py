@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,20 +101,17 @@ def ingest_export(
         The lake cannot be written, for instance because the disk is full; nothing of the plate is visible then.
     """
     started = time.monotonic()
-    asked: dict[str, Any] = {
-        "study_id": study_id,
-        "plate_id": plate_id,
-        "existing": existing,
-        "by_reference": by_reference,
-    }
-    plan = make_plan(root, export, **asked)
+    decide = partial(
+        make_plan, root, export, study_id=study_id, plate_id=plate_id, existing=existing, by_reference=by_reference
+    )
+    plan = decide()
     if plan.action == "skip":
         return _report(plan, status="skipped")
     if dry_run:
         return _report(plan, status="ok", receipts=_promises(plan.export))
     with root.storage.lock(f"plate-{plan.study_id}-{plan.plate_id}"):
         # The plate may have come into the lake between the first look and the lock.
-        plan = make_plan(root, export, **asked)
+        plan = decide()
         if plan.action == "skip":
             return _report(plan, status="skipped")
         run = Run.start(

@@ -12,7 +12,6 @@ import math
 import os
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import CytolakeError, StorageError
+from ...errors import CytolakeError
 from ...store.images import engine
 from ...store.images.model import ArrayReference
 from .base import PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, read_bytes, refusal
@@ -71,11 +70,7 @@ def refer(
         array = engine.array_elsewhere(whole, "the field")
     except CytolakeError as error:
         raise refusal(str(folder), f"cannot be referred to: {error.message}", hint=_HINT) from error
-    is_sparse = False
-    for place in planes:
-        with suppress(StorageError):  # reading that plane says what is wrong with it
-            is_sparse |= not engine.is_stored(array[place])
-    return replace(whole, is_sparse=is_sparse)
+    return replace(whole, is_sparse=any(kept in ("some", "none") for _, kept in engine.stored(array, planes)))
 
 
 class ZarrSource:

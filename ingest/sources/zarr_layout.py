@@ -11,7 +11,6 @@ import math
 import os
 import re
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,16 +239,10 @@ def _empty_planes(folder: Path, layout: ZarrLayout) -> frozenset[int]:
         return frozenset()
     try:
         array = engine.array_of_others(os.fspath(folder), layout.zarr_format, fill=True)
-        if engine.is_stored(array):
-            return frozenset()
-    except (*engine.FAILURES, StorageError):
+    except engine.FAILURES:
         return frozenset()  # reading its planes says what is wrong
-    empty = set()
-    for number in range(layout.planes):
-        with suppress(StorageError):  # as above
-            if not engine.is_stored(array[layout.place(number)], at_all=True):
-                empty.add(number)
-    return frozenset(empty)
+    kept = engine.stored(array, map(layout.place, range(layout.planes)))
+    return frozenset(number for number, (_, what) in enumerate(kept) if what == "none")
 
 
 def chunk_count(layout: ZarrLayout) -> int:

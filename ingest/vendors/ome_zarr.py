@@ -8,6 +8,7 @@ acquisitions of their own. A plane is a page of the folder of its image's full-s
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +65,9 @@ class OmeZarrReader:
         documents = find_plates(path)
         if not documents:
             raise NotAnExportError(f"{path} holds no OME-Zarr plate", hint="Name the folder of the plate.")
-        return tuple(_Reading(document.absolute(), self._options).read() for document in documents)
+        # Links stay as the user named them.
+        absolute = (Path(os.path.abspath(document)) for document in documents)  # noqa: PTH100
+        return tuple(_Reading(document, self._options).read() for document in absolute)
 
 
 class _Arrays(ExportFiles):
@@ -73,6 +76,7 @@ class _Arrays(ExportFiles):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.sizes: dict[str, int] = {}
+        self.links: list[str] = []
 
     def find(self, path: str) -> tuple[str, int | None]:
         """Return an array and its bytes, None where it is not there."""

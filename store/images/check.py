@@ -230,14 +230,12 @@ def _chunks(field: Field, reference: ArrayReference, gone: frozenset[Plane]) -> 
     if reference.is_sparse:
         return
     where = f"{field.path}/{field.info.levels[0]}"
-    try:
-        array = engine.array_elsewhere(reference, str(field))
-        for plane in map(Plane._make, product(*(range(n) for n in reference.shape[:3]))):
-            if plane not in gone and not engine.is_stored(array[plane]):
-                message = f"pixels of time point {plane.t}, channel {plane.c}, z {plane.z} are not in {reference.path}"
-                yield Problem("plane-lost", where, message)
-    except StorageError as error:
-        yield Problem("reference-changed", where, error.message)
+    array = engine.array_elsewhere(reference, str(field))
+    planes = product(*(range(n) for n in reference.shape[:3]))
+    for (t, c, z), kept in engine.stored(array, (plane for plane in planes if plane not in gone)):
+        if kept != "all":
+            what = "damaged" if kept == "unknown" else "lost"
+            yield Problem("plane-lost", where, f"time point {t}, channel {c}, z {z} is {what} in {reference.path}")
 
 
 def _shards(storage: Storage, where: str, array: Mapping[str, Any], gone: frozenset[Plane]) -> Iterator[Problem]:

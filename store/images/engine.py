@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NotFoundError, StorageError
 from ..storage import storage_error, storage_errors
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 #: What tensorstore raises when the store below it fails; it has no exception class of its own.
 FAILURES = (ValueError, OSError, RuntimeError, NotImplementedError)
+
+#: An index along the first axes of an array, and what is stored there.
+Place = tuple[int, ...]
+Stored = Literal["all", "some", "none", "unknown"]
 
 _AS_IT_WAS = "put the plate that holds them back as it was"
 
@@ -135,7 +139,7 @@ def array_of_others(path: str, zarr_format: int, *, fill: bool, kept_bytes: int 
 
     spec = {
         "driver": "zarr3" if zarr_format == 3 else "zarr",
-        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "kvstore": {"driver": "file", "path": f"{os.path.abspath(path)}/"},  # noqa: PTH100  # keeps links, refuses ..
         "fill_missing_data_reads": fill,
     }
     cache = ts.Context({"cache_pool": {"total_bytes_limit": kept_bytes}}, context()) if kept_bytes else context()
@@ -183,20 +187,23 @@ def array_elsewhere(reference: ArrayReference, where: str) -> ts.TensorStore:
     return array
 
 
-def is_stored(part: ts.TensorStore, *, at_all: bool = False) -> bool:
-    """Whether every chunk of a part of an array was written, or any chunk ``at_all``.
+def stored(array: ts.TensorStore, places: Iterable[Place]) -> Iterator[tuple[Place, Stored]]:
+    """Say of each place, an index along the first axes, how many of its chunks were written; no chunk is read.
 
-    Raises
-    ------
-    StorageError
-        The store fails.
+    It is ``unknown`` where the index of a shard is damaged.
     """
+    # Each question may list the folder: most arrays are whole, and one is enough.
+    whole = _stored(array)
+    for place in places:
+        yield place, whole if whole == "all" else _stored(array[place])
+
+
+def _stored(part: ts.TensorStore) -> Stored:
     try:
-        if at_all:
-            return not part.storage_statistics(query_not_stored=True).result().not_stored
-        return bool(part.storage_statistics(query_fully_stored=True).result().fully_stored)
-    except FAILURES as error:
-        raise storage_error("looking which chunks are stored", error) from error
+        found = part.storage_statistics(query_fully_stored=True, query_not_stored=True).result()
+    except FAILURES:
+        return "unknown"
+    return "all" if found.fully_stored else "none" if found.not_stored else "some"
 
 
 def _open(storage: Storage, path: str, document: Mapping[str, Any], **options: bool) -> ts.TensorStore:

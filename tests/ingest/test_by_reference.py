@@ -301,11 +301,14 @@ def test_what_cannot_be_referred_to(
         lake.ingest(folder, study="s5", by_reference=True)
 
 
-def test_on_the_command_line(lake: Lake, tmp_path: Path) -> None:
+def test_on_the_command_line(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Plate(images=grid()).write(tmp_path / "p.zarr")
-    arguments = ["--lake", lake.url, "ingest", str(folder), "--study", "s", "--plate", "p", "--by-reference"]
+    monkeypatch.chdir(lake.url)
+    arguments = ["--lake", lake.url, "ingest", "../p.zarr", "--study", "s", "--plate", "p", "--by-reference"]
     assert main(arguments) == 0
-    assert lake.plate("s", "p").references == [str(folder)]
+    plate = lake.plate("s", "p")
+    assert plate.references == [str(folder)]
+    assert plate.field("A1", 0).info.reference.path == str(folder / "A/1/0/0")
 
 
 def test_the_run_remembers(lake: Lake, tmp_path: Path) -> None:
@@ -348,7 +351,7 @@ def test_shards_that_lack_chunks(lake: Lake, tmp_path: Path) -> None:
     # A shard that is cut off is a damaged one, and its planes are told.
     shard = next(f for f in (folder / "A/1/0/0/c").rglob("*") if f.is_file())
     shard.write_bytes(shard.read_bytes()[:-7])
-    assert "reference-changed" in {p["code"] for p in lake.validate()["errors"]}
+    assert {p["message"].partition(" in ")[0][-7:] for p in lake.validate()["errors"]} == {"damaged"}
     report = lake.ingest(folder, study="referred", plate="p", by_reference=True, existing="replace")
     assert report["plates"][0]["corrupt_planes"] == 6
     assert [k.well_id for k in lake.plate("referred", "p").fields()] == ["B03"]

@@ -499,3 +499,16 @@ def test_planes_that_were_never_written_into_a_shard(tmp_path: Path) -> None:
         read_plane(array, 5, out)
     read_plane(array, 1, out)
     np.testing.assert_array_equal(out, pixels[0, 0, 1])
+
+
+def test_a_path_with_dots_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = grid(names=["0"])
+    Plate(images=images).write(tmp_path / "p.zarr")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export = read(Path("../p.zarr"))
+    assert export.root == str(tmp_path / "p.zarr")
+    check_pixels(export, images)
+    out = np.empty((24, 32), np.uint16)
+    read_plane(Path("../p.zarr/A/1/0/0"), 0, out)
+    np.testing.assert_array_equal(out, images[0].pixels()[0, 0, 0])
