@@ -157,16 +157,18 @@ def file_contents(
         numbers = Numbers(planes, tags, document, own)
         sites: list[Site] = []
         for tile, (x_um, y_um, origin) in zip(tiles, positions, strict=True):
+            mine = [plane for _, plane, _ in tile.planes if plane.channel in own]
+            if not mine:
+                continue
+            if len({(plane.height, plane.width) for plane in mine}) > 1:
+                raise InvalidDataError(f"{path}: the planes of scene {tile.scene} differ in size within one field")
             found, lacking = numbers.site_planes(tile, len(planes) + absent, path)
             absent += lacking
-            first = tile.planes[0][1]
-            if any((p.height, p.width) != (first.height, first.width) for _, p, _ in tile.planes):
-                raise InvalidDataError(f"{path}: the planes of scene {tile.scene} differ in size within one field")
             site = Site(
-                well=wells[tile.scene], height=first.height, width=first.width,
+                well=wells[tile.scene], height=mine[0].height, width=mine[0].width, dtype=str(mine[0].dtype),
                 x_um=x_um, y_um=y_um, origin=origin, planes=found,
             )  # fmt: skip
-            sites += [site] if found else []
+            sites.append(site)
         of_kind.append(tuple(sites))
     if absent:
         warnings.append(f"{absent} planes are not in the file, amid others that are; they are recorded as damaged")

@@ -236,8 +236,8 @@ def _sites(start: int, image: LifImage, well: Well) -> list[Site]:
                     planes.append(SitePlane(t, c, z, page, image.height_um(z), moments.get((tile, t, c, z))))
         sites.append(
             Site(
-                well=well, height=image.count(Y), width=image.count(X), x_um=x_um, y_um=y_um, origin=STAGE,
-                planes=tuple(planes),
+                well=well, height=image.count(Y), width=image.count(X), dtype=f"uint{8 * image.item_bytes}",
+                x_um=x_um, y_um=y_um, origin=STAGE, planes=tuple(planes),
             )
         )  # fmt: skip
     return sites

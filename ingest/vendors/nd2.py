@@ -129,8 +129,8 @@ def file_content(path: Path, facts: Nd2Facts) -> FileContent:
         x_um, y_um = _place(point, facts.to_image)
         sites.append(
             Site(
-                well=well, height=facts.shape.height, width=facts.shape.width, x_um=x_um, y_um=y_um, origin=STAGE,
-                planes=tuple(planes[position]),
+                well=well, height=facts.shape.height, width=facts.shape.width, dtype=f"uint{facts.shape.bits}",
+                x_um=x_um, y_um=y_um, origin=STAGE, planes=tuple(planes[position]),
             )
         )  # fmt: skip
     if not sites:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import SourceFileError, StorageError
+from ...errors import CytolakeError, SourceFileError, StorageError
 from ..planes import ExportFiles
 from .pattern_names import Place
 from .tiff_header import TiffHeader, parse_tiff_header
@@ -136,7 +136,7 @@ def _header(root: Path, file: str) -> TiffHeader:
             return parse_tiff_header(opened, str(path))
     except FileNotFoundError as error:
         raise SourceFileError(f"{path} is not there") from error
-    except SourceFileError:
+    except CytolakeError:
         raise
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -49,6 +49,7 @@ class Site:
     well: Well
     height: int
     width: int
+    dtype: str
     x_um: float | None
     y_um: float | None
     origin: str
@@ -206,7 +207,7 @@ class _Plate:
                     )  # fmt: skip
         if len(self.acquisitions) > 1:
             self.warnings.append(
-                f"images differ in size, channels or depth; they are {len(self.acquisitions)} acquisitions"
+                f"images differ in size, type, channels or depth; they are {len(self.acquisitions)} acquisitions"
             )
         built = self.tables.build(self._plate_size(), self.warnings)
         channels, about_roles = self._roles()
@@ -244,9 +245,13 @@ class _Plate:
             sizes = (self.pixel_size_um, self.pixel_size_um)
         signature = tuple((c.name, c.excitation_nm, c.emission_nm) for c in content.channels)
         # Sizes of one optics differ by rounding from file to file.
-        key = (site.height, site.width, *(f"{size or 0:.4g}" for size in sizes), mode, signature)
+        key = (site.height, site.width, site.dtype, *(f"{size or 0:.4g}" for size in sizes), mode, signature)
         if key in self.acquisitions:
-            return self.acquisitions[key].acquisition_id
+            known = self.acquisitions[key]
+            earliest = _earliest(known.started_at, told.started_at)
+            if earliest != known.started_at:
+                self.acquisitions[key] = replace(known, started_at=earliest)
+            return known.acquisition_id
         if not used or not sizes[0] or not sizes[1]:
             raise InvalidDataError(
                 f"{self.files.root / content.file} does not say how large a pixel is at the sample",
@@ -256,6 +261,7 @@ class _Plate:
         self.acquisitions[key] = replace(
             told, acquisition_id=number, height=site.height, width=site.width, z_mode=mode,
             pixel_size_x_um=round(sizes[0], 9), pixel_size_y_um=round(sizes[1], 9),
+            started_at=_utc(told.started_at),
         )  # fmt: skip
         self.channels += [replace(channel, acquisition_id=number) for channel in content.channels]
         return number
@@ -326,11 +332,15 @@ class _Plate:
         step = built.z_step_um(number, self.warnings) if acquisition.z_mode == "stack" else None
         return replace(
             acquisition,
-            started_at=min((t for t in (_utc(acquisition.started_at), _utc(start)) if t is not None), default=None),
+            started_at=_earliest(acquisition.started_at, start),
             ended_at=_utc(end),
             time_interval_s=acquisition.time_interval_s if interval is None else interval,
             z_step_um=(acquisition.z_step_um if step is None else step) if acquisition.z_mode == "stack" else None,
         )
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((found for moment in moments if (found := _utc(moment)) is not None), default=None)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

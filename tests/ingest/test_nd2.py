@@ -263,6 +263,21 @@ def test_heights_that_are_not_told_are_none(tmp_path: Path) -> None:
     assert heights("WellB02", loop_z(3, step=0.0)) == [None, None, None]
 
 
+def test_files_of_another_type_are_another_acquisition_and_all_count_for_the_start(tmp_path: Path) -> None:
+    for well, dtype in (("B02", "uint16"), ("B03", "uint8"), ("B04", "uint16")):
+        write_nd2(tmp_path / f"P_Well{well}.nd2", [frame(0, dtype=dtype)])
+    path = tmp_path / "P_WellB04.nd2"
+    earlier = path.read_bytes().replace(b"2460742.5", b"2460741.5")
+    assert earlier != path.read_bytes()
+    path.write_bytes(earlier)
+    export = read_one(tmp_path)
+    assert export.planes["well_id"].to_pylist() == ["B02", "B02", "B04", "B04", "B03", "B03"]
+    assert [a.started_at for a in export.acquisitions] == [
+        datetime(2025, 3, 7, tzinfo=UTC),
+        datetime(2025, 3, 8, tzinfo=UTC),
+    ]
+
+
 def test_a_pixel_size_that_is_given_counts(tmp_path: Path) -> None:
     export = read_one(write_nd2(tmp_path / "WellB02.nd2", [frame(0)]), pixel_size_um=0.65)
     assert export.acquisitions[0].pixel_size_x_um == 0.65
