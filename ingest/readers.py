@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, NotAnExportError, NotFoundError, UsageE
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from ..wording import did_you_mean
 from .export import PlateExport
-from .planes import PLATE_FORMATS
+from .plate_formats import PLATE_FORMATS
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
 _BUILT_IN = {

@@ -19,7 +19,8 @@ from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
 from ..export import FIELDS_SCHEMA, PLANES_SCHEMA
 from ..moments import moment
-from ..planes import complete_plate_size, safe_path
+from ..planes import safe_path
+from ..plate_formats import complete_plate_size
 from ..units import to_ms, to_um
 from .harmony_files import Layout
 from .harmony_index import HarmonyIndex

@@ -22,7 +22,8 @@ from ...schemas.identifiers import parse_well as well_place
 from ...schemas.identifiers import row_letters, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
-from ..planes import PLATE_FORMATS, ExportFiles, PlaneTables
+from ..planes import ExportFiles, PlaneTables
+from ..plate_formats import PLATE_FORMATS
 from ..readers import Evidence, ReaderOptions
 from ..sources import PIXEL_TYPES, read_bytes
 from .ome_zarr_files import FoundImage, find_plates, walk_plate

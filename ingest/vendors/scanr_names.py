@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, format_well, well_or_none
-from ..planes import PLATE_FORMATS
+from ..plate_formats import PLATE_FORMATS
 
 _FILE = re.compile(
     r"(?:(.*?)--)?W(\d{1,6})--P(\d{1,6})--Z(\d{1,6})--T(\d{1,6})--(.+)\.tiff?", re.IGNORECASE | re.DOTALL
