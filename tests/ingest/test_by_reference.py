@@ -311,6 +311,19 @@ def test_on_the_command_line(lake: Lake, tmp_path: Path, monkeypatch: pytest.Mon
     assert plate.field("A1", 0).info.reference.path == str(folder / "A/1/0/0")
 
 
+def test_a_plate_of_another_lake(lake: Lake, tiny_export: Path, tmp_path: Path) -> None:
+    export = Path(shutil.copytree(tiny_export, tmp_path / "exports" / tiny_export.name))
+    next(export.rglob("*ch2*.tiff")).unlink()
+    others = cytolake.init_lake(tmp_path / "others")
+    path = others.ingest(export, study="s", plate="p")["plates"][0]["path"]
+    folder = Path(others.url) / path
+    before = files(folder)
+    plate = referred(lake, folder)
+    assert sum(len(plate.field(k.well_id, k.field_id).missing_planes) for k in plate.fields()) == 1
+    assert_equal(plate, others.plate("s", "p"))
+    assert files(folder) == before
+
+
 def test_the_run_remembers(lake: Lake, tmp_path: Path) -> None:
     folder = Plate(images=grid()).write(tmp_path / "p.zarr")
     report = lake.ingest(folder, study="s", plate="p", by_reference=True)
