@@ -38,7 +38,7 @@ def rows_of_plates(
     wanted = None if columns is None else list(dict.fromkeys(("plate_id", *columns)))
     found = root.tables.read("plates", columns=wanted, where={"study_id": study_id}).to_pylist()
     if not found:
-        known = sorted(set(root.tables.read("plates", columns=["study_id"])["study_id"].to_pylist()))
+        known: list[Any] = root.tables.read("plates", columns=["study_id"])["study_id"].unique().sort().to_pylist()
         raise NotFoundError(
             f"the lake has no plates of a study {study_id!r}{did_you_mean(study_id, known)}",
             hint=f"Studies with plates are {listed(known, _SHOWN)}." if known else "Ingest a plate first.",

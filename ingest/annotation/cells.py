@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InvalidDataError
 from ...schemas.identifiers import parse_well
 from ...schemas.ontology import enum_value, enum_values, find_term
-from ...schemas.units import Quantity, parse_number, parse_unit, split_quantity, to_hours
+from ...schemas.units import Quantity, parse_number, parse_quantity, parse_unit, split_quantity, to_hours
 from ...wording import did_you_mean
 from .columns import Column
 from .controls import CONTROLS, NEGATIVE, NEGATIVE_WORDS, NON_TARGETING, UNKNOWN_ROLES, VEHICLES, plain
@@ -188,14 +188,14 @@ def _quantity(text: str, unit: str | None) -> tuple[Quantity | None, CellFault |
     """Return number and unit, its own one or the one that stands elsewhere."""
     try:
         number, own_unit = split_quantity(text)
-        value = parse_number(number)
+        parse_number(number)
     except InvalidDataError as error:
         return None, CellFault("quantity", in_one_line(error))
     if not own_unit and unit is None:
         message = f"{text!r} has no unit. Write it behind the number (10 uM) or into the header [uM]"
         return None, CellFault("unit", message)
     try:
-        return Quantity(value, parse_unit(own_unit) if own_unit else unit or "", text), None
+        return parse_quantity(text, unit), None
     except InvalidDataError as error:
         return None, CellFault("unit", in_one_line(error))
 
