@@ -96,7 +96,10 @@ def list_folder(folder: Path) -> list[os.DirEntry[str]]:
     """
     try:
         with os.scandir(folder) as listing:
-            return sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+            found = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+        for entry in found:
+            entry.is_dir()  # kept by the entry; a link into a folder that may not be looked into raises here
+        return found
     except OSError as error:
         raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
 
@@ -108,7 +111,10 @@ def glance(folder: Path, most: int) -> list[os.DirEntry[str]]:
     """
     found: list[os.DirEntry[str]] = []
     with suppress(OSError), os.scandir(folder) as listing:
-        found += islice((entry for entry in listing if not entry.name.startswith(".")), most)
+        for entry in islice((entry for entry in listing if not entry.name.startswith(".")), most):
+            with suppress(OSError):  # a link into a folder that may not be looked into
+                entry.is_dir()
+                found.append(entry)
     return sorted(found, key=lambda entry: entry.name)
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import NotAnExportError, SourceFileError, StorageError
+from ...errors import CytolakeError, NotAnExportError, SourceFileError, StorageError
 from ..planes import ExportFiles
 from ..sources import glance, list_folder, open_source
 from .ome_model import OmeChannel, OmeImage, OmePlane, OmeTiffData
@@ -88,6 +88,17 @@ def _at_file(path: Path, quick: bool) -> Found | None:
 
 
 def _at_folder(folder: Path, quick: bool) -> Found | None:
+    try:
+        return _experiment_in(folder, quick)
+    except CytolakeError:
+        raise
+    except OSError as error:
+        if quick:
+            return None
+        raise StorageError(f"the folder {folder} cannot be looked into: {error.strerror}") from error
+
+
+def _experiment_in(folder: Path, quick: bool) -> Found | None:
     images = next((folder / n for n in (DATA, DATA.capitalize(), DATA.upper()) if (folder / n).is_dir()), folder)
     root = folder.parent if images == folder and folder.name.lower() == DATA else folder
     for index in (images / OME_NAME, folder / OME_NAME, *(p / d for p in (images, root) for d in DESCRIPTORS)):

@@ -294,6 +294,12 @@ def test_a_folder_that_cannot_be_listed_is_an_error_of_reading_only(
         InCellReader().read(tmp_path)
 
 
+def test_a_plate_that_is_told_by_half(tmp_path: Path) -> None:
+    export = written(tmp_path, Export(images=grid(), tweak=lambda text: text.replace('rows="8"', "")))
+    assert (export.n_rows, export.n_columns) == (8, 12)
+    assert any("12 columns and not how many rows" in w for w in export.warnings)
+
+
 def test_bytes_of_the_microscopes_own_code_page(tmp_path: Path) -> None:
     folder = Export(images=grid()).write(tmp_path / "P")
     index = folder / "Plate 7.xdce"

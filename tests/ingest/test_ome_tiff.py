@@ -428,6 +428,12 @@ def test_measured_and_planned_heights_are_never_mixed(tmp_path: Path) -> None:
     assert read(planned.write(tmp_path / "planned")).planes["z_um"].to_pylist() == [0.0, 2.0]
 
 
+def test_a_plate_that_is_told_by_half(tmp_path: Path) -> None:
+    export = written(tmp_path, rows=None, columns=24)
+    assert (export.n_rows, export.n_columns) == (16, 24)
+    assert any("24 columns and not how many rows" in w for w in export.warnings)
+
+
 def test_a_companion_that_is_not_there(tmp_path: Path) -> None:
     folder = Plate().write(tmp_path / "plate")
     (folder / "plate.companion.ome").unlink()

@@ -264,6 +264,21 @@ def test_a_folder_that_cannot_be_listed_is_an_error_of_reading_only(
         ScanrReader().read(tmp_path)
 
 
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Experiment().write(tmp_path / "run")
+    real = Path.is_dir
+
+    def refuse(path: Path) -> bool:
+        if path.name == "data":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert ScanrReader().detect(folder) is None
+    with pytest.raises(StorageError, match="cannot be looked into: Permission denied"):
+        ScanrReader().read(folder)
+
+
 def test_a_descriptor_beside_an_index_tells_the_plate(tmp_path: Path) -> None:
     folder = Experiment(fields=(Fld(well=None),)).write(tmp_path / "run")
     (folder / "experiment_descriptor.xml").write_bytes(Experiment(kind="descriptor").descriptor())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from cytolake.errors import SourceFileError, StorageError
-from cytolake.ingest.sources import PlaneSources, cache, open_source, tiff
+from cytolake.ingest.sources import PlaneSources, cache, glance, list_folder, open_source, tiff
 from cytolake.ingest.sources.base import OpenFile
 from vendor_exports import czi, lif
 
@@ -158,3 +158,16 @@ def test_a_disk_that_fails_is_not_a_file_without_pages(tmp_path: Path, monkeypat
     (tmp_path / "b.tif").write_bytes(b"no TIFF")
     with closing(open_source(tmp_path / "b.tif")) as source:
         assert source.count == 0
+
+
+def test_folders_are_listed_by_name_and_links_into_nowhere_are_told(tmp_path: Path) -> None:
+    for name in ("b", "a", ".DS_Store", "c"):
+        (tmp_path / name).write_bytes(b"")
+    assert [entry.name for entry in list_folder(tmp_path)] == ["a", "b", "c"]
+    assert len(glance(tmp_path, 2)) == 2
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert [entry.name for entry in glance(tmp_path, 9)] == ["a", "b", "c"]
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(StorageError, match="cannot be listed"):
+            list_folder(folder)
+    assert glance(tmp_path / "absent", 9) == []
