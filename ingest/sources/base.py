@@ -99,9 +99,9 @@ def list_folder(folder: Path) -> list[os.DirEntry[str]]:
             found = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
         for entry in found:
             entry.is_dir()  # kept by the entry; a link into a folder that may not be looked into raises here
-        return found
     except OSError as error:
         raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
+    return found
 
 
 def glance(folder: Path, most: int) -> list[os.DirEntry[str]]:
