@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AlreadyExistsError, ConfigurationError, InvalidDataError, NotFoundError, StorageError
+from ..wording import listed
 from . import migrations
 from .storage import STAGING, Storage, open_storage
 from .tables import Tables
@@ -99,7 +100,7 @@ def init_root(url: str | os.PathLike[str], *, name: str | None = None) -> LakeRo
     others = sorted(set(storage.children()) - _NOTHING)
     if others:
         raise ConfigurationError(
-            f"{storage.url} is not empty ({', '.join(others[:3])}{', …' if len(others) > 3 else ''}) and is no lake",
+            f"{storage.url} is not empty ({listed(others, 3)}) and is no lake",
             hint="name a folder that is empty or does not exist yet",
         )
     for check in storage.probe():

@@ -282,6 +282,13 @@ def _annotation(paths: list[Path], layout: Layout, n_rows: int, n_columns: int, 
         except (NotAnExportError, SourceFileError) as error:
             warnings.append(f"assay layout not used: {error.message}")
             continue
+        size = (found.rows or n_rows, found.columns or n_columns)
+        if size != (n_rows, n_columns):
+            warnings.append(
+                f"assay layout {where} not used: it is of a plate of {size[0]} × {size[1]} wells, this one has "
+                f"{n_rows} × {n_columns}"
+            )
+            continue
         outside = [v for v in found.values if not (1 <= v[1] <= n_rows and 1 <= v[2] <= n_columns)]
         if outside:
             warnings.append(

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...errors import InvalidDataError, NotAnExportError
 from ...schemas.identifiers import well_or_none
+from ...wording import listed
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..readers import Evidence, ReaderOptions
 from ..sources.lif import HEAD, LifContent, xml_length
@@ -138,9 +139,9 @@ def file_contents(
     from_name = not any(wells.values())
     reasons = [f"{image.name}: {why}" for image, why in flawed]
     if from_name and named is None:
+        names = listed([image.name for image in images], _LIST_AT_MOST, between="; ")
         raise NotAnExportError(
-            f"{path.name} is no plate: none of its {len(images)} images ({_some([i.name for i in images])}) is named "
-            "after a well",
+            f"{path.name} is no plate: none of its {len(images)} images ({names}) is named after a well",
             hint="Name wells in the tile scan (TileScan 1/A/1/R1), or the file after its well (image_WellB02.lif).",
         )
     warnings = [f"an image is left out: {reason}" for reason in reasons]
@@ -156,22 +157,18 @@ def file_contents(
             scans.setdefault(scan, []).append((start, image, told[1], number if told[2] is None else told[2]))
     if not scans:
         raise InvalidDataError(
-            f"{path} holds no image that can be a field: {_some(reasons)}",
+            f"{path} holds no image that can be a field: {listed(reasons, _LIST_AT_MOST, between='; ')}",
             hint="Export planes of x and y from LAS X; scans over wavelengths are no fields.",
         )
     several = len(scans) > 1
     if several:
-        warnings.append(f"the file holds {len(scans)} tile scans; each is a plate of its own: {_some(list(scans))}")
+        names = listed(list(scans), _LIST_AT_MOST, between="; ")
+        warnings.append(f"the file holds {len(scans)} tile scans; each is a plate of its own: {names}")
     contents: list[FileContent] = []
     for scan, members in scans.items():
         contents += _scan_contents(path, version, scan if several else None, members, from_name, named, warnings)
         warnings = []
     return tuple(contents)
-
-
-def _some(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _LIST_AT_MOST} more" if len(texts) > _LIST_AT_MOST else ""
-    return "; ".join(texts[:_LIST_AT_MOST]) + more
 
 
 def _scan_contents(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidDataError, NotAnExportError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well, slug
+from ...wording import listed
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
 from ..planes import BuiltPlanes, ExportFiles, PlaneTables
@@ -118,9 +119,8 @@ def read_files(
         except NotAnExportError as error:
             without.append(error)
     if not contents:
-        told = "; ".join(error.message for error in without[:_LIST_AT_MOST])
-        more = f"; and {len(without) - _LIST_AT_MOST} more" if len(without) > _LIST_AT_MOST else ""
-        raise NotAnExportError(f"{path} holds no plate: {told}{more}", hint=without[0].hint)
+        told = listed([error.message for error in without], _LIST_AT_MOST, between="; ")
+        raise NotAnExportError(f"{path} holds no plate: {told}", hint=without[0].hint)
     left_out = tuple(f"left out: {error.message}" for error in without)
     only = ExportFiles.only(root, [file.name for file in files])
     left_out += _wells_told_twice(contents)

@@ -318,6 +318,8 @@ def test_assay_layouts_are_annotation(tmp_path: Path, place: str) -> None:
         (LAYOUT[:-40], "cut off"),
         (LAYOUT.replace("AssayLayout", "Other"), "<Other>"),
         (LAYOUT.replace("<Row>2</Row>", "<Row>9</Row>"), "outside the plate"),
+        (LAYOUT.replace("<PlateCols>12", "<PlateCols>6"), "of a plate of 8 × 6 wells, this one has 8 × 12"),
+        (LAYOUT.replace("<PlateRows>8", "<PlateRows>16"), "of a plate of 16 × 12 wells, this one has 8 × 12"),
         (LAYOUT.replace("<Row>2</Row>", "<Row>b</Row>"), "whole number"),
         ("<!DOCTYPE x>" + LAYOUT.split("?>")[1], "declares a document type"),
     ],

@@ -38,7 +38,7 @@ def test_a_lake_is_not_made_twice(url: str) -> None:
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         (tmp_path / name).touch()
-    with pytest.raises(ConfigurationError, match=r"not empty \(a, b, c, …\)"):
+    with pytest.raises(ConfigurationError, match=r"not empty \(a, b, c and 1 more\)"):
         init_root(tmp_path)
     with pytest.raises(ConfigurationError, match="is a file"):
         init_root(tmp_path / "a")
