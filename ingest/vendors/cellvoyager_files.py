@@ -30,11 +30,10 @@ from .cellvoyager_index import (
 )
 
 _MLF, _MRF = "measurementdata.mlf", "measurementdetail.mrf"
-#: A measurement lies in the folder that was named or at most this far below.
-_DEEPEST = 3
 _COMPANIONS = (".mrf", ".mes", ".wpi", ".wpp")
-#: To tell whether there is a measurement, no more folders, and entries of one, are looked at.
+#: To tell whether there is a measurement, no more folders, no deeper ones, and no more entries of one are looked at.
 _MOST_FOLDERS = 200
+_DEEPEST = 3
 _MOST_ENTRIES = 10_000
 _DARK = re.compile(r"DC_.*CAM0*(\d+)\.tiff?", re.IGNORECASE)
 
@@ -58,15 +57,15 @@ class Found:
 
 
 def find_indexes(path: Path, *, bounded: bool = False) -> Found:
-    """Return the measurements at a path: itself, in it, or up to three folders below.
+    """Return the measurements at a path: itself, in it, or in folders below.
 
     Parameters
     ----------
     path
         A record list, a file beside it, or a folder.
     bounded
-        Look at the beginning of a folder's listing only, and into so many folders, to tell quickly whether there is
-        one; a folder that may not be looked into is none of ours then.
+        Look at the beginning of a folder's listing only, into so many folders and three of them deep, to tell quickly
+        whether there is one; a folder that may not be looked into is none of ours then.
 
     Raises
     ------
@@ -79,9 +78,10 @@ def find_indexes(path: Path, *, bounded: bool = False) -> Found:
             return Found(indexes=[path])
         # Other software opens a measurement by its plate file; the record list stands beside it.
         return Found(indexes=_look(path.parent, bounded=bounded)[0].indexes) if suffix in _COMPANIONS else Found()
-    level, looked = [path], 0
+    level, looked, depth = [path], 0, 0
     found = Found()
-    for _ in range(_DEEPEST + 1):
+    while level and not (bounded and depth > _DEEPEST):
+        depth += 1
         below: list[Path] = []
         for folder in level:
             looked += 1

@@ -98,19 +98,21 @@ class Folders:
             return self._named_index(above) or self._index_below(above, ("index",))
         return below
 
-    def find_measurements(self, path: Path) -> Iterator[Path]:
-        """Give the indexes of the measurement folders below ``path``, or in an archive there, by folder name."""
-        for below in self._below(path):
+    def find_measurements(self, path: Path, depth: int = 0) -> Iterator[Path]:
+        """Give the indexes of the measurement folders below ``path``, by folder name; of an archive those in it.
+
+        To tell whether there is one, other folders are not searched further; to read, all are, but links only where
+        they stand in the folder that was named (``depth`` 0).
+        """
+        entries = (e for e in self.entries(path) if e.is_dir(follow_symlinks=depth == 0))
+        for below in islice((path / e.name for e in entries), self._look_at):
             index = self.find_index(below)
             if index is not None:
                 yield index
-                continue
-            inner = self._below(below) if below.name.lower() in _ARCHIVE_FOLDERS else iter(())
-            found = None
-            for found in filter(None, map(self.find_index, inner)):
-                yield found
-            if found is None and self._has_images(below):
+            elif self._has_images(below):
                 self.doubts.append(f"{below} holds images of Harmony and no index; they are left out")
+            elif self._look_at is None or (depth == 0 and below.name.lower() in _ARCHIVE_FOLDERS):
+                yield from self.find_measurements(below, depth + 1)
 
     def _has_images(self, folder: Path) -> bool:
         places = (folder, *self.subfolders(folder, _PIXEL_FOLDERS))

@@ -72,15 +72,16 @@ class HcsAiReader:
         return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:
-        """Return the plates of one acquisition, or of the acquisitions directly below ``path``."""
+        """Return the plates of one acquisition, or of the acquisitions below ``path``."""
         runs, left_out = _runs(path)
         if not runs:
             said = "; ".join([f"{path} holds no acquisition of ImageXpress HCS.ai", *left_out])
             raise NotAnExportError(said, hint=_HINT)
         exports = [self._run(run, left_out) for run in runs]
         shared = Counter(export.plate_id for export in exports)
+        top = os.path.commonpath([export.root for export in exports])
         return tuple(
-            replace(export, plate_id=slug(f"{export.plate_id} {Path(export.root).name}"))
+            replace(export, plate_id=slug(f"{export.plate_id} {Path(export.root).relative_to(top).as_posix()}"))
             if shared[export.plate_id] > 1
             else export
             for export in exports
@@ -259,21 +260,35 @@ def _jdce_files(path: Path, *, bounded: bool = False) -> Iterator[Path]:
         if not path.name.lower().endswith(_PROTOCOL):
             return
         path = path.parent
-    yield from _jdce_of_run(path, listed)
-    below = [e.name for e in listed(path) if e.is_dir() and not e.name.lower().startswith(_EXPERIMENT)]
-    for name in below[: _MOST_RUNS if bounded else None]:
-        yield from _jdce_of_run(path / name, listed)
+
+    def walk(folder: Path, depth: int) -> Iterator[Path]:
+        here = listed(folder)
+        own = list(_jdce_of_run(folder, here, listed))
+        yield from own
+        if depth and (own or bounded):
+            return
+        # Links are followed in the folder that was named only: they may go round.
+        below = [e.name for e in here if e.is_dir(follow_symlinks=not depth) and not _is_experiment(e.name)]
+        for name in below[: _MOST_RUNS if bounded else None]:
+            yield from walk(folder / name, depth + 1)
+
+    yield from walk(path, 0)
 
 
-def _jdce_of_run(folder: Path, listed: Callable[[Path], list[os.DirEntry[str]]]) -> Iterator[Path]:
-    here = listed(folder)
+def _is_experiment(name: str) -> bool:
+    return name.lower().startswith(_EXPERIMENT)
+
+
+def _jdce_of_run(
+    folder: Path, here: Sequence[os.DirEntry[str]], listed: Callable[[Path], list[os.DirEntry[str]]]
+) -> Iterator[Path]:
     yield from _jdce_in(folder, here)
     for entry in here:
-        if entry.is_dir() and entry.name.lower().startswith(_EXPERIMENT):
+        if entry.is_dir() and _is_experiment(entry.name):
             yield from _jdce_in(folder / entry.name, listed(folder / entry.name))
 
 
-def _jdce_in(folder: Path, entries: list[os.DirEntry[str]]) -> list[Path]:
+def _jdce_in(folder: Path, entries: Sequence[os.DirEntry[str]]) -> list[Path]:
     return [folder / e.name for e in entries if e.name.lower().endswith(_JDCE) and not e.is_dir()]
 
 
@@ -282,7 +297,7 @@ def _runs(path: Path) -> tuple[list[Path], list[str]]:
     path = Path(os.path.abspath(path))  # noqa: PTH100  # links stay as the user named them
     found: dict[Path, None] = {}
     for jdce in _jdce_files(path):
-        is_inner = jdce.parent.name.lower().startswith(_EXPERIMENT)
+        is_inner = _is_experiment(jdce.parent.name)
         found[jdce.parent.parent if is_inner else jdce.parent] = None
     folders = [path, *(path / e.name for e in list_folder(path) if e.is_dir())] if path.is_dir() else []
     left_out = [

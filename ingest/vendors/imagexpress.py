@@ -34,8 +34,6 @@ _LARGEST_HTD = 16 << 20
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 #: What ``detect`` looks at, at most: folders, and entries of each.
 _FOLDERS, _ENTRIES = 24, 400
-#: A plate lies in the folder that was named or at most this far below.
-_DEEPEST = 4
 _LIST_AT_MOST = 3
 #: Its name, its path, the numbers of its time point and Z folder.
 _Image = tuple[ImageName, str, int | None, int | None]
@@ -109,7 +107,8 @@ class ImageXpressReader:
         left_out = found.left_out(named)
         measurements = found.measurements()
         if not measurements:
-            raise NotAnExportError(f"{path} holds no images named as MetaXpress names them", hint=_HINT)
+            links = f"; it links to {listed(found.files.links, _LIST_AT_MOST)}" if found.files.links else ""
+            raise NotAnExportError(f"{path} holds no images named as MetaXpress names them{links}", hint=_HINT)
         plates: dict[str, list[Measurement]] = {}
         for one in measurements:
             plates.setdefault(one.plate.casefold(), []).append(one)
@@ -168,10 +167,10 @@ class ImageXpressReader:
         return told or plate_size(measurements, warnings)
 
 
-def _list(folder: Path, most: int | None) -> list[tuple[str, bool]]:
+def _list(folder: Path, most: int | None, *, links: bool = True) -> list[tuple[str, bool]]:
     """Return the names in a folder and which are folders; of the first ``most`` entries, without an error, if given."""
     entries = list_folder(folder) if most is None else glance(folder, most)
-    return [(entry.name, entry.is_dir()) for entry in entries]
+    return [(entry.name, entry.is_dir(follow_symlinks=links)) for entry in entries]
 
 
 def _is_plate_folder(entries: Sequence[tuple[str, bool]]) -> bool:
@@ -192,13 +191,13 @@ def _plates_below(path: Path, most: int | None = None, depth: int = 0) -> Iterat
         To tell quickly whether there is a plate: look at so many entries of a folder, and below the first folder into
         those of the database layout only, ``<plate>/<date>/<id>``.
     depth
-        How far below the named folder this one is.
+        How far below the named folder this one is; links to folders are only followed in that one.
     """
-    here = _list(path, most)
+    here = _list(path, most, links=depth == 0)
     if _is_plate_folder(here):
         yield path
         return
-    for name, is_folder in here if depth < _DEEPEST else ():
+    for name, is_folder in here:
         is_layout = depth == 0 or _DATE.match(name) is not None or _DATE.match(path.name) is not None
         if is_folder and (most is None or is_layout):
             yield from _plates_below(path / name, most, depth + 1)

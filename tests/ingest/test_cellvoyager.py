@@ -573,6 +573,12 @@ def test_details_without_records_beside_a_measurement_are_told(tmp_path: Path) -
     assert told(export, f"{lost} has no MeasurementData.mlf; it is left out")
 
 
+def test_a_measurement_far_below_is_read_with_the_others(tmp_path: Path) -> None:
+    usual().write(tmp_path / "a")
+    replace(usual(), name="Deep").write(tmp_path / "b" / "c" / "d" / "e" / "f" / "g")
+    assert [export.name for export in CellVoyagerReader().read(tmp_path)] == ["Plate #1", "Deep"]
+
+
 def test_a_measurement_behind_a_link_is_told(tmp_path: Path) -> None:
     usual().write(tmp_path / "all" / "a")
     usual().write(tmp_path / "elsewhere")

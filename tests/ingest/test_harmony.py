@@ -273,6 +273,18 @@ def test_a_position_that_the_first_image_of_a_field_leaves_out(tmp_path: Path) -
     assert none.fields["x_um"].null_count == none.fields.num_rows
 
 
+def test_measurements_far_below_are_read_with_the_others(tmp_path: Path) -> None:
+    Export(images=grid()).write(tmp_path / "all" / "m1")
+    Export(images=grid(), plate_id="P2").write(tmp_path / "all" / "batch" / "week" / "m2")
+    Export(images=grid(), plate_id="P3").write(tmp_path / "elsewhere" / "m3")
+    (tmp_path / "all" / "m3").symlink_to(tmp_path / "elsewhere" / "m3", target_is_directory=True)
+    (tmp_path / "all" / "batch" / "round").symlink_to(tmp_path / "all", target_is_directory=True)
+    found = HarmonyReader().read(tmp_path / "all")
+    assert sorted((export.plate_id, export.planes["size"].null_count) for export in found) == [
+        ("P0001", 0), ("P2", 0), ("P3", 0),
+    ]  # fmt: skip
+
+
 def test_images_without_an_index_beside_a_measurement_are_told(tmp_path: Path) -> None:
     Export(images=grid()).write(tmp_path / "m1")
     lost = Export(images=grid()).write(tmp_path / "m2")

@@ -120,8 +120,9 @@ def test_folders_and_files_that_are_given(tmp_path: Path, inside: str) -> None:
 def test_several_acquisitions_of_one_name(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_run(tmp_path / name)
+    write_run(tmp_path / "again" / "one")
     exports = READER.read(tmp_path)
-    assert len({e.plate_id for e in exports}) == 2
+    assert len({e.plate_id for e in exports}) == 3
 
 
 def test_barcode(tmp_path: Path) -> None:
@@ -211,6 +212,13 @@ def test_a_folder_that_cannot_be_listed_is_no_loss_in_silence(
     assert READER.detect(tmp_path) is not None
     with pytest.raises(StorageError, match=f"{bad} cannot be listed: Permission denied"):
         READER.read(tmp_path)
+
+
+def test_acquisitions_far_below_are_read_with_the_others(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "batch" / "week" / "b")
+    (tmp_path / "batch" / "round").symlink_to(tmp_path, target_is_directory=True)
+    assert [Path(export.root).name for export in READER.read(tmp_path)] == ["a", "b"]
 
 
 def changed_jdce(run: Path, change: Callable[[dict[str, Any]], object]) -> Path:

@@ -364,8 +364,22 @@ def test_images_below_a_plate_that_are_not_its_own(tmp_path: Path) -> None:
 
 def test_plates_in_folders_of_folders(tmp_path: Path) -> None:
     Plate(name="a").write(tmp_path / "all" / "a")
-    Plate(name="b").write(tmp_path / "all" / "batch" / "week" / "b")
+    Plate(name="b").write(tmp_path / "all" / "batch" / "week" / "day" / "hour" / "b")
     assert [(e.name, e.planes.num_rows) for e in READER.read(tmp_path / "all")] == [("a", 8), ("b", 8)]
+
+
+def test_plates_behind_links(tmp_path: Path) -> None:
+    all_of = tmp_path / "all"
+    all_of.mkdir()
+    for name in ("a", "b"):
+        Plate(name=name).write(tmp_path / "elsewhere" / name)
+        (all_of / name).symlink_to(tmp_path / "elsewhere" / name, target_is_directory=True)
+    (all_of / "round").symlink_to(all_of, target_is_directory=True)
+    with pytest.raises(NotAnExportError, match="it links to a, b"):
+        READER.read(all_of)
+    assert read(all_of / "a").planes.num_rows == 8
+    Plate(name="c").write(all_of / "c")
+    assert told(read(all_of), "folders that are links are not followed: a, b")
 
 
 @pytest.mark.parametrize("bad", ["b", "b/TimePoint_1"])
