@@ -84,7 +84,8 @@ def _plate(export: PlateExport) -> dict[str, Any]:
 
 def _acquisition(export: PlateExport, acquisition: AcquisitionInfo) -> dict[str, Any]:
     number = acquisition.acquisition_id
-    planes, fields = (one.filter(pc.equal(one["acquisition_id"], number)) for one in (export.planes, export.fields))
+    own = pc.field("acquisition_id") == number
+    planes, fields = export.planes.filter(own), export.fields.filter(own)
     depth = _extent(planes, "z")
     return {
         "acquisition_id": number,
