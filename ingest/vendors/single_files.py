@@ -143,7 +143,7 @@ def _wells_told_twice(contents: Sequence[FileContent]) -> tuple[str, ...]:
     several = sorted(place[1] for place, names in files.items() if len(names) > 1)
     if not several:
         return ()
-    return (f"several files are about {_some_wells(several)}; the images of each are fields of their own",)
+    return (f"several files are about {_some_wells(several)}; the images of each stand by themselves",)
 
 
 def _some_wells(wells: Sequence[Well]) -> str:
