@@ -212,9 +212,9 @@ class Lake:
         pattern
             For a folder of TIFF files: a preset of file names, or a regular expression with named groups.
         pixel_size_um
-            Side of a pixel at the sample, where the files do not say it.
+            Side of a pixel at the sample; counts before what the files say, with a warning where they differ.
         plate_format
-            Wells of the plate (``96``) or its rows and columns (``"8x12"``), where the files do not say it.
+            Wells of the plate (``96``) or its rows and columns (``"8x12"``); counts before what the files say.
         progress
             Called with (fields done, fields in all).
 

@@ -54,10 +54,12 @@ def export_options(command: F) -> F:
                 "pixel_size_um",
                 metavar="UM",
                 type=float,
-                help="Side of a pixel at the sample in µm, where the files do not say it.",
+                help="Side of a pixel at the sample in µm; counts before what the files say.",
             ),
             click.option(
-                "--plate-format", metavar="96|384|8x12", help="Wells of the plate, where the files do not say them."
+                "--plate-format",
+                metavar="96|384|8x12",
+                help="Wells of the plate; counts before what the files say.",
             ),
         )
     ):
