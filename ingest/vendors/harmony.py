@@ -32,6 +32,7 @@ from .acapella import to_json as acapella_to_json
 from .harmony_channels import acquisition_info, channel_infos
 from .harmony_files import Folders, Layout
 from .harmony_index import (
+    COLUMBUS,
     HarmonyIndex,
     check_index_root,
     harmony_version,
@@ -48,7 +49,7 @@ _LOOKED_AT = 200
 
 
 class HarmonyReader:
-    """Reads ``Index.idx.xml``, ``Index.xml`` and ``Index.ref.xml`` of any Harmony namespace."""
+    """Reads ``Index.idx.xml``, ``Index.xml`` and ``Index.ref.xml`` of any Harmony namespace, and Columbus exports."""
 
     name = "harmony"
 
@@ -71,7 +72,9 @@ class HarmonyReader:
             return self._evidence(0.0, index, error.message)
         except OSError as error:
             return self._evidence(0.0, index, f"{index} cannot be read: {error.strerror}")
-        return self._evidence(1.0, index, f"{index.name}: {root}", f"Harmony {harmony_version(root)}")
+        version = harmony_version(root) or ""
+        said = version if version == COLUMBUS else f"Harmony {version}"
+        return self._evidence(1.0, index, f"{index.name}: {root}", said)
 
     def _evidence(self, confidence: float, index: Path, *facts: str) -> Evidence:
         return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
@@ -138,10 +141,13 @@ def _read_measurement(index_path: Path, folders: Folders, options: ReaderOptions
     channels, about_roles = guess_roles(channels)
     annotation = _annotation(layouts, layout, found.n_rows, found.n_columns, warnings)
     barcode = plate.get("PlateID")
+    version = harmony_version(index.root) or "V?"
+    if version == COLUMBUS:
+        warnings.append("a Columbus index does not say where y points; it is taken to point up, as in Harmony")
     return PlateExport(
         reader=HarmonyReader.name,
-        vendor="PerkinElmer Harmony",
-        format_version=harmony_version(index.root) or "V?",
+        vendor="PerkinElmer Columbus" if version == COLUMBUS else "PerkinElmer Harmony",
+        format_version=version,
         root=str(layout.root),
         plate_id=slug(barcode or plate.get("Name") or layout.root.name),
         barcode=barcode,

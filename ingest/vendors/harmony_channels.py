@@ -11,7 +11,7 @@ from ...errors import InvalidDataError
 from ..export import AcquisitionInfo, ChannelInfo
 from ..moments import moment
 from ..units import to_ms, to_um
-from .harmony_index import HarmonyIndex
+from .harmony_index import COLUMBUS, HarmonyIndex, harmony_version
 from .harmony_planes import DAMAGED, LARGEST, scale
 from .pixel_size import overruled
 
@@ -91,6 +91,7 @@ def channel_infos(
                 contrast_method=_CONTRAST.get(kind.replace(" ", "").lower(), "other") if kind else None,
                 acquisition_mode=facts.get("AcquisitionType"),
                 binning=int(binning) if binning and binning >= 1 else None,
+                color=_color(facts.get("ChannelColor")),
                 max_intensity=int(maximum) if maximum and maximum >= 1 else None,
                 flatfield=flatfields.get(channel_id),
                 z_offset_um=z_offsets_um.get(position),
@@ -107,6 +108,12 @@ def channel_infos(
         ids = ", ".join(c.vendor_id for c in found if c.name == shared)
         warnings.append(f"channels {ids} are all called {shared!r}; their ids tell them apart")
     return tuple(found)
+
+
+def _color(text: str | None) -> str | None:
+    """Return ``RRGGBB`` of the one number that Columbus makes of alpha, red, green and blue."""
+    value = int(text) if text is not None and text.isdecimal() and len(text) <= 10 else None
+    return f"{value & 0xFFFFFF:06X}" if value is not None and value < 1 << 32 else None
 
 
 def acquisition_info(
@@ -146,6 +153,7 @@ def acquisition_info(
     if not zoned:
         warnings.append("the start of the measurement names no time zone; it is taken as UTC")
     instrument = index.header.get("InstrumentType")
+    is_columbus = harmony_version(index.root) == COLUMBUS
     return AcquisitionInfo(
         acquisition_id=1,
         height=height,
@@ -159,9 +167,10 @@ def acquisition_info(
         ended_at=ended_at,
         time_interval_s=time_interval_s,
         operator=index.header.get("User"),
-        instrument_manufacturer="PerkinElmer",
+        # Columbus took in images of other makers too.
+        instrument_manufacturer=None if is_columbus else "PerkinElmer",
         instrument_model=_MODELS.get((instrument or "").lower(), instrument),
-        software="Harmony",
+        software=COLUMBUS if is_columbus else "Harmony",
         modality=_modality(facts),
         camera=common("CameraType"),
         magnification=common_number("ObjectiveMagnification"),

@@ -19,7 +19,7 @@ from ...errors import StorageError
 from ..planes import file_size
 
 #: In the order in which they are preferred when a folder holds several.
-INDEX_NAMES = ("index.idx.xml", "index.xml", "index.ref.xml")
+INDEX_NAMES = ("index.idx.xml", "index.xml", "index.ref.xml", "imageindex.columbusidx.xml")
 _IMAGE_FOLDERS = ("images", "image")
 #: Beside or below the index: ``flex`` holds images that were exported with their flat field.
 _PIXEL_FOLDERS = (*_IMAGE_FOLDERS, "flex")

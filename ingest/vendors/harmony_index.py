@@ -17,9 +17,9 @@ from ...errors import NotAnExportError, SourceFileError
 from .harmony_entries import Entries
 from .safe_xml import XmlRoot, drop, local_name, xml_elements, xml_root
 
-#: What an ``<Image>`` says about itself, in V5 as in V7.
+#: What an ``<Image>`` says about itself, in V5 as in V7; ``BufferNo`` is an attribute of its ``URL``.
 IMAGE_TAGS = (
-    "id", "State", "URL", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID",
+    "id", "State", "URL", "BufferNo", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID",
     "PositionX", "PositionY", "PositionZ", "MeasurementTimeOffset", "AbsTime",
 )  # fmt: skip
 #: What V5 says in every ``<Image>`` and later versions in the channel's ``<Entry>``.
@@ -27,7 +27,7 @@ CHANNEL_TAGS = (
     "ChannelName", "ImageType", "AcquisitionType", "IlluminationType", "ChannelType", "ImageResolutionX",
     "ImageResolutionY", "ImageSizeX", "ImageSizeY", "BinningX", "BinningY", "MaxIntensity", "CameraType",
     "MainExcitationWavelength", "MainEmissionWavelength", "ObjectiveMagnification", "ObjectiveNA", "ExposureTime",
-    "ExcitationPower",
+    "ExcitationPower", "ChannelColor",
 )  # fmt: skip
 #: Tags with a unit that is looked at.
 _MEASURED = frozenset((
@@ -35,6 +35,8 @@ _MEASURED = frozenset((
     "ExposureTime", "MainExcitationWavelength", "MainEmissionWavelength",
 ))  # fmt: skip
 _HARMONY_ROOT = "EvaluationInputData"
+#: What Columbus, which took in and exported the images of many microscopes, is called as a version.
+COLUMBUS = "Columbus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,10 @@ class HarmonyIndex:
     conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
     promised: int = 0
 
+    def label(self, position: int) -> str:
+        """Return what the index calls an image, by its position in the lists."""
+        return self.images["id"][position] or f"number {position + 1}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssayLayout:
@@ -89,9 +95,13 @@ def _children(element: etree._Element) -> dict[str, str]:
 
 
 def harmony_version(root: XmlRoot) -> str | None:
-    """Return ``V5``, ``V6``, ``V7`` …, or ``None`` when the document does not open as a Harmony index does."""
+    """Return ``V5``, ``V6``, ``V7`` … or ``Columbus``; ``None`` where the document does not open as an index does."""
+    if root.name != _HARMONY_ROOT:
+        return None
+    if "columbus" in root.namespace.lower():
+        return COLUMBUS
     found = re.search(r"Harmony\s*(V\d+(?:\.\d+)*)?", root.namespace, re.IGNORECASE)
-    if root.name != _HARMONY_ROOT or found is None:
+    if found is None:
         return None
     return (found.group(1) or "V?").upper()
 
@@ -136,6 +146,8 @@ class _ImageColumns:
                 local = names[tag] = local_name(child)
             if local in _MEASURED:
                 self.note_unit(local, child)
+            elif local == "URL":
+                values["BufferNo"] = child.get("BufferNo")
             values[local] = child.text
         get = values.get
         for tag, append in self._appends:

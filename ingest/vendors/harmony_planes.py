@@ -19,11 +19,11 @@ from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well
 from ..export import FIELDS_SCHEMA, PLANES_SCHEMA
 from ..moments import moment
-from ..planes import safe_path
 from ..plate_formats import complete_plate_size
 from ..units import to_ms, to_um
 from .harmony_files import Layout
 from .harmony_index import HarmonyIndex
+from .harmony_pages import locate_pages
 
 #: Arrays are made as long as the largest plane or time point: one far from all others, or starting beyond this, is a
 #: damaged number.
@@ -131,7 +131,7 @@ def read_planes(
     """
     images = _numbers_of(index, name)
     n_rows, n_columns = _plate_size(index, plate, images, name, warnings, plate_format)
-    files, sizes = _files(index, layout, name, warnings)
+    sources = locate_pages(index, layout, name, warnings)
     channels, channel_index = np.unique(images.channel, return_inverse=True)
     order = np.lexsort((images.plane, channel_index, images.timepoint, images.field, images.column, images.row))
     at, channel = images.taken(order), channel_index[order]
@@ -147,9 +147,9 @@ def read_planes(
         "timepoint": at.timepoint.astype(np.int32),
         "z": at.plane.astype(np.int32),
         "channel_index": channel.astype(np.int32),
-        "file": pa.array(files, pa.string()).take(order),
-        "page": np.zeros(n, np.int32),
-        "size": pa.array(sizes, pa.int64()).take(order),
+        "file": pa.array(sources.files, pa.string()).take(order),
+        "page": np.asarray(sources.pages, np.int32)[order],
+        "size": pa.array(sources.sizes, pa.int64()).take(order),
         "z_um": pa.array(z_um, from_pandas=True),
         "acquired_at": _times(index, warnings).take(order),
     }
@@ -177,10 +177,6 @@ def read_planes(
     )
 
 
-def _label(index: HarmonyIndex, position: int) -> str:
-    return index.images["id"][position] or f"number {position + 1}"
-
-
 def _column(index: HarmonyIndex, tag: str, kind: pa.DataType, name: str) -> npt.NDArray[Any] | None:
     """Return a column as numbers, floats with NaN where there is none; ``None`` when all are absent."""
     values = index.images[tag]
@@ -192,9 +188,9 @@ def _column(index: HarmonyIndex, tag: str, kind: pa.DataType, name: str) -> npt.
     except pa.ArrowInvalid as error:
         bad = next(i for i, value in enumerate(values) if value is not None and not _is(value, kind))
         what = "whole number" if pa.types.is_integer(kind) else "number"
-        raise InvalidDataError(f"{name}: {tag} of image {_label(index, bad)} is {values[bad]!r}, no {what}") from error
+        raise InvalidDataError(f"{name}: {tag} of image {index.label(bad)} is {values[bad]!r}, no {what}") from error
     if pa.types.is_integer(kind) and numbers.null_count:
-        raise InvalidDataError(f"{name}: image {_label(index, values.index(None))} has no {tag}")
+        raise InvalidDataError(f"{name}: image {index.label(values.index(None))} has no {tag}")
     result: npt.NDArray[Any] = numbers.to_numpy(zero_copy_only=False)
     return result
 
@@ -212,7 +208,7 @@ def _numbers_of(index: HarmonyIndex, name: str) -> _Images:
         column = _column(index, tag, pa.int32(), name)
         if column is None:
             if default is None:
-                raise InvalidDataError(f"{name}: image {_label(index, 0)} has no {tag}")
+                raise InvalidDataError(f"{name}: image {index.label(0)} has no {tag}")
             return np.full(len(index.images["id"]), default, np.int64)
         return column.astype(np.int64)
 
@@ -231,7 +227,7 @@ def _numbers_of(index: HarmonyIndex, name: str) -> _Images:
         if bad.any():
             at = int(np.argmax(bad))
             raise InvalidDataError(
-                f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, {why}", hint=DAMAGED
+                f"{name}: {tag} of image {index.label(at)} is {index.images[tag][at]}, {why}", hint=DAMAGED
             )
 
     fields = whole("FieldID")
@@ -281,7 +277,7 @@ def _plate_size(
     if outside.any():
         at = int(np.argmax(outside))
         raise InvalidDataError(
-            f"{name}: image {_label(index, at)} lies in row {images.row[at]}, column {images.column[at]}, outside its "
+            f"{name}: image {index.label(at)} lies in row {images.row[at]}, column {images.column[at]}, outside its "
             f"plate of {n_rows} × {n_columns} wells ({int(outside.sum())} such images)"
         )
     return n_rows, n_columns
@@ -325,7 +321,7 @@ def _lengths(index: HarmonyIndex, tag: str, name: str) -> _Floats:
     if far.any():
         at = int(np.argmax(far))
         raise InvalidDataError(
-            f"{name}: {tag} of image {_label(index, at)} is {index.images[tag][at]}, more than 10 m away", hint=DAMAGED
+            f"{name}: {tag} of image {index.label(at)} is {index.images[tag][at]}, more than 10 m away", hint=DAMAGED
         )
     return np.round(values * factor, 6)
 
@@ -378,31 +374,6 @@ def _time_interval(
     steps = np.diff(offset[order][starts])[follows]
     steps = steps[np.isfinite(steps) & (steps > 0)]
     return round(float(np.median(steps)), 6) if steps.size else None
-
-
-def _files(index: HarmonyIndex, layout: Layout, name: str, warnings: list[str]) -> tuple[list[str], list[int | None]]:
-    urls: list[str] = []
-    for position, url in enumerate(index.images["URL"]):
-        if not url:
-            raise InvalidDataError(f"{name}: image {_label(index, position)} has no URL")
-        urls.append(safe_path(url, f"{name}: image {_label(index, position)}"))
-    states = index.images["State"]
-    odd = [i for i, state in enumerate(states) if state is not None and state.lower() != "ok"]
-    if odd:
-        shown = ", ".join(f"{_label(index, i)} ({states[i]})" for i in odd[:_LIST_AT_MOST])
-        warnings.append(f"the microscope marks {len(odd)} images as not Ok: {shown}")
-    if index.promised > len(urls):
-        warnings.append(f"the index lists {index.promised} images in its wells and describes {len(urls)}")
-    files, sizes = layout.locate(urls)
-    first_with: dict[str, int] = {}
-    for position, file in enumerate(files):
-        first = first_with.setdefault(file, position)
-        if first != position:
-            raise InvalidDataError(
-                f"{name}: images {_label(index, first)} and {_label(index, position)} are one file, {file}",
-                hint="Files of one name in several folders were put into one; copy the export again with its folders.",
-            )
-    return files, sizes
 
 
 def _times(index: HarmonyIndex, warnings: list[str]) -> pa.Array[Any]:

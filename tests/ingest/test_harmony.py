@@ -548,9 +548,9 @@ BROKEN: dict[str, tuple[dict[str, Any], type[CytolakeError], str]] = {
         "image 0101K1F1P1R1 has no FieldID",
     ),
     "no URL": (
-        {"tweak": lambda t: re.sub(r"<URL>[^<]*</URL>", "<URL />", t, count=1)},
+        {"tweak": lambda t: re.sub(r"<URL>[^<]*</URL>", "<URL />", t)},
         InvalidDataError,
-        "image 0101K1F1P1R1 has no URL",
+        "no image has a URL",
     ),
     "an endless time": (
         {"tweak": lambda t: t.replace("<TimepointID>0<", "<TimepointID>2000000000<", 1)},
