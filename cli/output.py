@@ -14,8 +14,8 @@ Progress = Callable[[int, int], None]
 
 
 def as_json(value: Any) -> str:
-    """Return one JSON object for stdout."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    """Return one JSON object for stdout; names that are not UTF-8 with their odd bytes escaped."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str).encode(errors="backslashreplace").decode()
 
 
 def say(text: str) -> None:

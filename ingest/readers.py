@@ -7,6 +7,7 @@ A reader is a small object with a name and two methods; third parties add theirs
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -14,11 +15,12 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ..errors import ConfigurationError, NotAnExportError, NotFoundError, UsageError
+from ..errors import ConfigurationError, NotAnExportError, NotFoundError, StorageError, UsageError
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from ..wording import did_you_mean
 from .export import PlateExport
 from .plate_formats import PLATE_FORMATS
+from .sources.base import is_unicode
 
 #: Name -> where the class lives; imported when a folder is looked at, never before.
 _BUILT_IN = {
@@ -221,8 +223,19 @@ def _with_options(reader: Reader, options: ReaderOptions | None) -> Reader:
 
 def _existing(path: Path | str) -> Path:
     place = Path(path)
-    if not place.exists():
-        raise NotFoundError(f"there is nothing at {place}", hint="Name the folder of an export, or its index file.")
+    hint = "Name the folder of an export, or its index file."
+    if not is_unicode(str(place)):
+        raise UsageError(
+            f"the name {str(place)!r} is not UTF-8", hint="Rename it (`convmv -f latin1 -t utf8 --notest`)."
+        )
+    try:
+        mode = place.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise NotFoundError(f"there is nothing at {place}", hint=hint) from error
+    except OSError as error:
+        raise StorageError(f"{place} cannot be looked at: {error.strerror}", hint=hint) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise NotAnExportError(f"{place} is neither a file nor a folder", hint=hint)
     return place
 
 

@@ -7,8 +7,10 @@ checked here against the file before a decoder sees a byte.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -78,34 +80,72 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     StorageError
-        It cannot be read.
+        It cannot be read, or is no file: a pipe would be waited for.
     """
     try:
-        return path.read_bytes()
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        data = path.read_bytes() if is_file else b""
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_file:
+        raise StorageError(f"{path} cannot be read: it is no file", hint="Copy the export again, as files.")
+    return data
 
 
 def list_folder(folder: Path) -> list[os.DirEntry[str]]:
     """Return what a folder holds, by name, without hidden entries (``.DS_Store``, ``._A01.tif``).
+
+    Pipes, sockets and devices are left out as well: they hold no data, and reading them may never end.
 
     Raises
     ------
     StorageError
         It cannot be listed: what is in it would be lost in silence.
     """
+    name = ""
     try:
         with os.scandir(folder) as listing:
             found = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+        kept = []
         for entry in found:
-            entry.is_dir()  # kept by the entry; a link into a folder that may not be looked into raises here
+            name = f": {entry.name}"
+            if not is_unicode(entry.name):
+                raise StorageError(
+                    f"the folder {folder} cannot be listed: the name {entry.name!r} is not UTF-8",
+                    hint="Rename it (`convmv -f latin1 -t utf8 --notest` does so for whole folders).",
+                )
+            # What is_dir finds is kept by the entry; a link into a folder that may not be looked into raises here.
+            if entry.is_dir() or _holds_data(entry):
+                kept.append(entry)
+    except CytolakeError:
+        raise
     except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
-    return found
+        hint = "Remove that link, or mend it." if error.errno == errno.ELOOP else None
+        raise StorageError(f"the folder {folder} cannot be listed{name}: {error.strerror}", hint=hint) from error
+    return kept
 
 
-def glance(folder: Path, most: int) -> list[os.DirEntry[str]]:
-    """Return the first entries of a folder, however many it has; none where it may not be looked into.
+def is_unicode(name: str) -> bool:
+    """Whether the name of a file can be written down; what was copied from old systems may not be UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _holds_data(entry: os.DirEntry[str]) -> bool:
+    """Whether what is no folder may be read: a file, or a link to nowhere, of which whoever opens it tells."""
+    if entry.is_file():
+        return True
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def glance(folder: Path, most: int | None) -> list[os.DirEntry[str]]:
+    """Return the first ``most`` entries of a folder; none where it may not be looked into.
 
     For telling what a folder is, which is quick and never an error; who reads it asks :func:`list_folder`.
     """
@@ -113,8 +153,8 @@ def glance(folder: Path, most: int) -> list[os.DirEntry[str]]:
     with suppress(OSError), os.scandir(folder) as listing:
         for entry in islice((entry for entry in listing if not entry.name.startswith(".")), most):
             with suppress(OSError):  # a link into a folder that may not be looked into
-                entry.is_dir()
-                found.append(entry)
+                if is_unicode(entry.name) and (entry.is_dir() or _holds_data(entry)):
+                    found.append(entry)
     return sorted(found, key=lambda entry: entry.name)
 
 

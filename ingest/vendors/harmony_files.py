@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ...errors import StorageError
 from ..planes import file_size
+from ..sources import glance, list_folder
 
 #: In the order in which they are preferred when a folder holds several.
 INDEX_NAMES = ("index.idx.xml", "index.xml", "index.ref.xml", "imageindex.columbusidx.xml")
@@ -64,16 +65,15 @@ class Folders:
         """
         folder = _absolute(folder)
         if folder not in self._known:
-            try:
-                with os.scandir(folder) as listing:
-                    shown = (entry for entry in listing if not entry.name.startswith("."))
-                    self._known[folder] = sorted(shown, key=lambda entry: entry.name)
-            except (FileNotFoundError, NotADirectoryError):
-                self._known[folder] = []
-            except OSError as error:
-                if self._look_at is None:
-                    raise StorageError(f"the folder {folder} cannot be listed: {error.strerror}") from error
-                self._known[folder] = []
+            if self._look_at is not None:
+                self._known[folder] = glance(folder, None)
+            else:
+                try:
+                    self._known[folder] = list_folder(folder)
+                except StorageError as error:
+                    if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                        raise
+                    self._known[folder] = []
         return self._known[folder]
 
     def subfolders(self, folder: Path, names: tuple[str, ...]) -> list[Path]:

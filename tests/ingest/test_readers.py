@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from cytolake.errors import ConfigurationError, NotAnExportError, NotFoundError, UsageError
+from cytolake.errors import ConfigurationError, NotAnExportError, NotFoundError, StorageError, UsageError
 from cytolake.ingest import readers
 from cytolake.ingest.contract import ReaderContract
 from cytolake.ingest.export import PlateExport
@@ -82,6 +83,26 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         detect(tmp_path / "none")
     with pytest.raises(NotFoundError, match="nothing at"):
         read_export(tmp_path / "none", "harmony")
+
+
+def test_what_is_no_export_at_all(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "plate.xdce")
+    with pytest.raises(NotAnExportError, match="neither a file nor a folder"):
+        detect(tmp_path / "plate.xdce")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(StorageError, match="Too many levels"):
+        detect(tmp_path / "loop")
+    with pytest.raises(StorageError, match="too long"):
+        detect(tmp_path / ("p" * 5000))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        detect(tmp_path / os.fsdecode(b"Pl\xe4tte"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("plate.xdce", "plate.HTD", "experiment_descriptor.xml", "MeasurementData.mlf", "Index.xml"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(NotAnExportError):
+        detect(tmp_path)
 
 
 def test_unknown_reader_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from cytolake.errors import SourceFileError, StorageError
-from cytolake.ingest.sources import PlaneSources, cache, glance, list_folder, open_source, tiff
+from cytolake.ingest.sources import PlaneSources, cache, glance, list_folder, open_source, read_bytes, tiff
 from cytolake.ingest.sources.base import OpenFile
 from vendor_exports import czi, lif
 
@@ -170,4 +171,23 @@ def test_folders_are_listed_by_name_and_links_into_nowhere_are_told(tmp_path: Pa
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(StorageError, match="cannot be listed"):
             list_folder(folder)
+    with pytest.raises(StorageError, match=r"listed: loop: .*\n.*Remove that link"):
+        list_folder(tmp_path)
     assert glance(tmp_path / "absent", 9) == []
+
+
+def test_what_holds_no_data_is_not_listed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Index.xml")
+    (tmp_path / "zero.tif").symlink_to("/dev/zero")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    assert [entry.name for entry in list_folder(tmp_path)] == ["nowhere"]
+    assert [entry.name for entry in glance(tmp_path, None)] == ["nowhere"]
+    with pytest.raises(StorageError, match="it is no file"):
+        read_bytes(tmp_path / "Index.xml")
+
+
+def test_names_that_cannot_be_written_down(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"Pl\xe4tte_A01.tif")).touch()
+    with pytest.raises(StorageError, match=r"Pl.udce4tte_A01\.tif' is not UTF-8\n.*Rename it"):
+        list_folder(tmp_path)
+    assert glance(tmp_path, None) == []
