@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ from ..planes import ExportFiles, PlaneTables
 from ..readers import Evidence, ReaderOptions
 from ..sources import glance, list_folder, read_bytes
 from .imagexpress_channels import software
-from .imagexpress_headers import Image, read_headers
+from .imagexpress_headers import Headers, Image, read_headers
 from .imagexpress_htd import Htd, is_htd, parse_htd
 from .imagexpress_names import ImageName, is_inner_folder, parse_image_name, split_folders
 from .imagexpress_plate import Measurement, Recorded, acquisition, channels, labels, plate_size, record
@@ -109,17 +110,12 @@ class ImageXpressReader:
         if not measurements:
             links = f"; it links to {listed(found.files.links, _LIST_AT_MOST)}" if found.files.links else ""
             raise NotAnExportError(f"{path} holds no images named as MetaXpress names them{links}", hint=_HINT)
-        plates: dict[str, list[Measurement]] = {}
-        for one in measurements:
-            plates.setdefault(one.plate.casefold(), []).append(one)
+        plates = _by_plate([_Loaded.of(one, found.files.root) for one in measurements], found.files.root, left_out)
         return tuple(self._plate(found.files, plates[name], left_out) for name in sorted(plates))
 
-    def _plate(self, files: ExportFiles, measurements: Sequence[Measurement], left_out: Sequence[str]) -> PlateExport:
-        warnings = list(left_out)
-        read = []
-        for one in measurements:
-            headers = read_headers(files.root, one.images, warnings)
-            read.append((one.with_facts(headers), headers))
+    def _plate(self, files: ExportFiles, loaded: Sequence[_Loaded], left_out: Sequence[str]) -> PlateExport:
+        warnings = [*left_out, *(warning for one in loaded for warning in one.warnings)]
+        read = [(one.measurement, one.headers) for one in loaded]
         read.sort(key=lambda pair: (pair[0].started_at(), pair[0].folder))
         tables = PlaneTables(str(files.root), files)
         recorded: list[Recorded] = []
@@ -127,8 +123,9 @@ class ImageXpressReader:
             recorded += record(one, headers, tables, len(recorded) + 1, warnings)
         built = tables.build(self._plate_size([one for one, _ in read], warnings), warnings)
         sample = next((h for r in recorded for h in r.headers.values()), None)
-        barcode = (sample.told("Barcode") or sample.told("Plate Barcode")) if sample is not None else None
-        name = read[0][0].plate or (sample.told("Plate Name") if sample is not None else None) or files.root.name
+        barcode = next((one.barcode for one in loaded if one.barcode), None)
+        told = sample.told("Plate Name") if sample is not None else None
+        name = loaded[0].called or read[0][0].plate or told or files.root.name
         infos = tuple(
             acquisition(r, built, self._options.pixel_size_um, label, warnings)
             for r, label in zip(recorded, labels(recorded), strict=True)
@@ -165,6 +162,61 @@ class ImageXpressReader:
             )
         told = self._options.plate_format or (sizes.pop() if sizes else None)
         return told or plate_size(measurements, warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """A measurement with its headers and what is odd about them; ``called`` where its plate has the folder's name."""
+
+    measurement: Measurement
+    headers: Headers
+    warnings: tuple[str, ...]
+    called: str | None = None
+
+    @classmethod
+    def of(cls, measurement: Measurement, root: Path) -> _Loaded:
+        """Read the headers of a measurement."""
+        warnings: list[str] = []
+        headers = read_headers(root, measurement.images, warnings)
+        return cls(measurement=measurement.with_facts(headers), headers=headers, warnings=tuple(warnings))
+
+    @property
+    def barcode(self) -> str | None:
+        """What the headers call the plate's barcode."""
+        sample = next(iter(self.headers.samples.values()), None)
+        return (sample.told("Barcode") or sample.told("Plate Barcode")) if sample is not None else None
+
+    def is_of_its_name(self, root: Path) -> bool:
+        """Tell whether folders or an HTD show that the name of the images is that of the plate.
+
+        Some screens let MetaXpress call every plate ``HTS``, and only their folders differ.
+        """
+        one, name = self.measurement, self.measurement.plate.casefold()
+        folders = [folder.casefold() for folder in (root / one.folder).parts]
+        named = any(name and (f == name or f.startswith(f"{name}_plate_")) for f in folders)
+        return named or one.htd is not None or any(_DATE.match(folder) for folder in folders)
+
+
+def _by_plate(loaded: Sequence[_Loaded], root: Path, warnings: list[str]) -> dict[tuple[str, str], list[_Loaded]]:
+    """Return measurements by plate: those of one name and barcode, unless nothing but a name says that they are."""
+    named: dict[str, list[_Loaded]] = {}
+    for one in loaded:
+        named.setdefault(one.measurement.plate.casefold(), []).append(one)
+    plates: dict[tuple[str, str], list[_Loaded]] = {}
+    for name, group in named.items():
+        if len({one.barcode for one in group if one.barcode}) > 1:
+            for one in group:
+                plates.setdefault((name, one.barcode or ""), []).append(one)
+        elif len(group) == 1 or group[0].barcode or any(one.is_of_its_name(root) for one in group):
+            plates[name, ""] = group
+        else:
+            said = f"are all named {group[0].measurement.plate}" if name else "are named by their wells alone"
+            warnings.append(f"the images of {len(group)} folders {said}; each is a plate, called as its folder")
+            ends = [one.measurement.identifier for one in group]
+            for one, end in zip(group, ends, strict=True):
+                folder = one.measurement.folder
+                plates[name, folder] = [replace(one, called=end if ends.count(end) == 1 else folder)]
+    return plates
 
 
 def _list(folder: Path, most: int | None, *, links: bool = True) -> list[tuple[str, bool]]:

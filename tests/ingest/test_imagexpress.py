@@ -238,6 +238,34 @@ def test_measurements_of_one_plate_are_acquisitions(tmp_path: Path) -> None:
     assert READER.read(tmp_path / "x/2024-07-09/3")[0].acquisitions[0].measurement_id == "3"
 
 
+def test_plates_that_all_have_one_name_are_called_as_their_folders(tmp_path: Path) -> None:
+    """A screen whose images are all called ``HTS``: its plates are not measurements of one."""
+    for folder in ("A0001", "A0002"):
+        Plate(name="HTS", guids=True, timed=False).write(tmp_path / "batch 1" / folder, htd=False)
+    exports = READER.read(tmp_path / "batch 1")
+    assert [(e.plate_id, e.name, e.planes.num_rows, len(e.acquisitions)) for e in exports] == [
+        ("A0001", "A0001", 8, 1),
+        ("A0002", "A0002", 8, 1),
+    ]
+    assert told(exports[0], "the images of 2 folders are all named HTS; each is a plate, called as its folder")
+    assert READER.read(tmp_path / "batch 1/A0001")[0].plate_id == "HTS"
+
+
+def test_exports_of_one_plate_stay_its_acquisitions(tmp_path: Path) -> None:
+    for number in (12, 13):
+        Plate().write(tmp_path / f"plate1_Plate_{number}", htd=False)
+    (export,) = READER.read(tmp_path)
+    assert (export.plate_id, len(export.acquisitions)) == ("plate1", 2)
+
+
+def test_plates_of_two_barcodes_and_one_name(tmp_path: Path) -> None:
+    for barcode in ("BC1", "BC2"):
+        labelled = Plate(header=lambda text, b=barcode: text.replace("Binning:", f"Barcode: {b}&#13;&#10;Binning:"))
+        labelled.write(tmp_path / "plate1/2024-07-09" / barcode[2:], htd=False)
+    exports = READER.read(tmp_path)
+    assert [(e.plate_id, e.barcode) for e in exports] == [("BC1", "BC1"), ("BC2", "BC2")]
+
+
 def test_folders_that_are_given(tmp_path: Path) -> None:
     folder = mixed(exported=True).write(tmp_path / "exports" / "plate1_Plate_12")
     for path in (
