@@ -21,6 +21,7 @@ _TRUE = frozenset({"true", "yes", "y", "1", "x", "t"})
 _FALSE = frozenset({"false", "no", "n", "0", "f"})
 _COUNTED = re.compile(r"(?:replicates?|rep|r|passage|p|#)[ ._#-]*([0-9]{1,6})", re.IGNORECASE)
 _TAXON = re.compile(r"(?:NCBI[ _]?Taxon(?:omy)?[:_ ]*(?:ID[:_ ]*)?|txid|taxid[:_ ]*)?([1-9][0-9]{0,8})", re.IGNORECASE)
+_BOTH_NAMES = re.compile(r"(.+?)\s*\(([^()]+)\)")
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mär|mai|okt|dez)"
 _GENE_AS_DATE = re.compile(
     rf"[0-9]{{1,2}}[-./ ]{_MONTH}(?:[-./ ][0-9]{{2,4}})?|{_MONTH}-[0-9]{{1,4}}"
@@ -212,7 +213,10 @@ def read_taxon(text: str) -> str:
     """Return the NCBI taxonomy term of an organism's name or number."""
     if found := _TAXON.fullmatch(text.strip()):
         return f"NCBITaxon:{found[1]}"
-    term = find_term(text, "NCBITaxon")
+    # "African green monkey (Chlorocebus sabaeus)": either name will do.
+    both = _BOTH_NAMES.fullmatch(text.strip())
+    names = (text, *(both.groups() if both else ()))
+    term = next((term for name in names if (term := find_term(name, "NCBITaxon"))), None)
     if term is None:
         raise InvalidDataError(
             f"{text!r} is no organism that is known by name",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ...errors import InvalidDataError
 from ...schemas.units import parse_unit
 from ...wording import nearest
+from .groups import pool_of, treatment_of
 from .slots import ATTRIBUTES, BY_NAME, Slot, fold
 
 #: Units at the end of a folded header of a concentration, the longest first.
@@ -27,6 +28,10 @@ _UNIT_ENDINGS = {
 _WHOLE_DOSES = {"mmolesperliter": "mM", "mmoleperliter": "mM", "mgperml": "mg/mL"}
 _WITH_UNIT = re.compile(r"(.+?)\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|(%))\s*\Z")
 _NUMBERED = re.compile(r"(.+?)[ _.-]?([1-9])\Z")
+_NUMBERED_INSIDE = re.compile(r"(.+?)[ _.-]?([1-9])[ _.-]+(\D.*)")
+#: What stands in such brackets is the name; a comment is whatever its author wanted.
+_MARKED = re.compile(r"(?:characteristics|factor value|parameter value|experimental condition)\s*\[(.*)\]\s*", re.I)
+_COMMENT = re.compile(r"comment\s*\[.*\]\s*", re.IGNORECASE)
 _NEAR = 0.85
 #: Endings of words that make another word of a name: ``Gene Symbol Synonyms`` is no slip of ``Gene Symbol``.
 _OTHER_WORDS = ("comments", "synonyms", "ref", "accession", "build", "version", "url", "library", "comment", "short")
@@ -84,11 +89,18 @@ def match_columns(
     """
     columns: list[Column] = []
     faults: list[HeaderFault] = []
+    pool = pool_of(headers)
+    numbers = _numbers_of_treatments(headers)
     for position, header in enumerate(headers):
         if not header:
             faults.append(HeaderFault(header="", rule="no-header", message=f"column {position + 1} has no header"))
             continue
+        if position in pool.positions:
+            columns.append(_attribute(header, position))
+            continue
         column = None if header in as_attributes else known_column(header, position)
+        if column is not None and (named := treatment_of(header)) is not None:
+            column = replace(column, number=numbers[named[0]])
         if column is None:
             near = None if keep_unknown or header in as_attributes else _nearest(header)
             if near:
@@ -98,9 +110,9 @@ def match_columns(
         clash = next((c for c in columns if (c.slot.name, c.number) == (column.slot.name, column.number)), None)
         if clash is None or column.slot.target == "place":
             columns.append(column)
-        elif column.weak:
+        elif column.weak or (_same_in_units(column, clash) and not (_is_molar(column) and not _is_molar(clash))):
             columns.append(_attribute(header, position))
-        elif clash.weak:
+        elif clash.weak or _same_in_units(column, clash):
             columns[columns.index(clash)] = _attribute(clash.header, clash.position)
             columns.append(column)
         else:
@@ -111,7 +123,27 @@ def match_columns(
                     message=f"columns {clash.header!r} and {header!r} both say {column.slot.name}",
                 )
             )
+    if pool.kind is not None:
+        columns = [replace(c, implies=pool.kind) if c.slot.name in ("gene", "guide_id") else c for c in columns]
     return columns, faults
+
+
+def _numbers_of_treatments(headers: Sequence[str]) -> dict[str, int]:
+    """Return the number of each treatment that is named by what it does, after those that are numbered already."""
+    plain = (known_column(header) for header in headers if header and treatment_of(header) is None)
+    taken = {c.number for c in plain if c is not None and c.slot.target in ("perturbation", "dose")}
+    named = dict.fromkeys(found[0] for header in headers if header and (found := treatment_of(header)) is not None)
+    free = (number for number in range(1, len(headers) + len(taken) + 1) if number not in taken)
+    return dict(zip(named, free, strict=False))
+
+
+def _same_in_units(one: Column, other: Column) -> bool:
+    """Whether two columns say one dose in two units."""
+    return one.slot.kind == "quantity" and None not in (one.unit, other.unit) and one.unit != other.unit
+
+
+def _is_molar(column: Column) -> bool:
+    return (column.unit or "").endswith("mol/L")
 
 
 def _unknown(header: str, near: str) -> HeaderFault:
@@ -136,12 +168,16 @@ def known_column(header: str, position: int = 0) -> Column | None:
     if whole is not None and fold(header) not in _WHOLE_DOSES and "%" not in (unit or ""):
         slot, weak, implies = whole
         return Column(header=header, position=position, slot=slot, weak=weak, implies=implies)
+    if (named := treatment_of(header)) is not None:
+        own = known_column(named[1], position)
+        of_treatment = own is not None and own.slot.target in ("perturbation", "dose")
+        return replace(own, header=header) if own is not None and of_treatment else None
     for text, number in ((plain, 1), *_numbered(plain)):
         found = _named(fold(text), unit)
         if found is None:
             continue
         (slot, weak, implies), unit_text = found
-        if number > 1 and slot.target not in ("perturbation", "dose"):
+        if text != plain and slot.target not in ("perturbation", "dose"):
             continue
         column = Column(header=header, position=position, slot=slot, number=number, weak=weak, implies=implies)
         if unit_text is None:
@@ -180,14 +216,29 @@ def _named(folded: str, unit: str | None) -> tuple[tuple[Slot, bool, str | None]
 
 
 def _numbered(header: str) -> list[tuple[str, int]]:
+    """Return a header without the number of a treatment: at its end (``compound_2``), inside (``Compound 2 Name``)."""
     found = _NUMBERED.match(header)
-    return [(found.group(1), int(found.group(2)))] if found else []
+    inside = _NUMBERED_INSIDE.fullmatch(header)
+    at_end = [(found.group(1), int(found.group(2)))] if found else []
+    return at_end + ([(f"{inside[1]} {inside[3]}", int(inside[2]))] if inside else [])
 
 
 def _nearest(header: str) -> str | None:
     """Return the known name that a header is a slip of, as it is best written."""
-    texts = list(dict.fromkeys(fold(text) for text in (_split_unit(header)[0], header)))
+    if _COMMENT.fullmatch(header):
+        return None
+    if marked := _MARKED.fullmatch(header):
+        return _nearest(marked[1])
+    plain, bracket = _split_unit(header)
+    if any(fold(text) in BY_NAME for text, _ in _numbered(plain)):
+        return None  # the second organism of a well is no slip of the first
+    texts = list(dict.fromkeys((fold(plain), fold(header))))
     if any(text in ATTRIBUTES or len(text) < 4 or text.endswith(_OTHER_WORDS) for text in texts):
         return None
-    found = next((name for text in texts if (name := nearest(text, BY_NAME, cutoff=_NEAR))), None)
-    return BY_NAME[found][0].name if found else None
+    for text in texts:
+        found = nearest(text, BY_NAME, cutoff=_NEAR)
+        # A word in brackets that is no unit makes it another thing, unless the rest is a name as it stands.
+        other = bracket is not None and text == texts[0] and found != text
+        if found and not (other and _unit_of(bracket or "", BY_NAME[found][0]) is None):
+            return BY_NAME[found][0].name
+    return None

@@ -16,7 +16,7 @@ from .treatments import GENETIC
 NEGATIVE = "negative"
 NEGATIVE_WORDS = frozenset({
     "negative", "negative control", "neg", "neg control", "negcon", "neg ctrl", "negative ctrl", "nc", "negctrl",
-    "negative controls", "neg con",
+    "negative controls", "neg con", "neutral control",
 })  # fmt: skip
 #: Words for controls beyond those of the schema.
 CONTROLS = {
@@ -34,12 +34,18 @@ CONTROLS = {
     "scrambled control": "negative_non_targeting", "scramble control": "negative_non_targeting",
     "empty well": "empty", "no cell": "empty", "blank well": "empty", "unused": "empty", "not used": "empty",
     "medium only": "empty", "media only": "empty",
+    "no reagent": "untreated", "no sirna": "untreated", "no compound": "untreated", "no drug": "untreated",
+    "stimulator control": "positive", "inhibitor control": "positive", "activator control": "positive",
 }  # fmt: skip
 #: Words that say that a well is a control, and not which: its role stays open.
 UNKNOWN_ROLES = frozenset({"technical control", "other control", "assay control", "reference control"})
 
+#: Words that say more than the role that they stand for: kept as the name of the control.
+SAY_MORE = frozenset({"neutral control", "stimulator control", "inhibitor control", "activator control", "no reagent"})
+
 VEHICLES = frozenset({
-    "dmso", "vehicle", "dmso control", "vehicle control", "solvent", "veh", "vehicle ctrl", "dmso ctrl", "solvent ctrl",
+    "dmso", "dimethyl sulfoxide", "dimethylsulfoxide",
+    "vehicle", "dmso control", "vehicle control", "solvent", "veh", "vehicle ctrl", "dmso ctrl", "solvent ctrl",
 })  # fmt: skip
 NON_TARGETING = frozenset({
     "scramble", "scrambled", "scr", "non targeting", "nontargeting", "non targeting control", "ntc", "no guide",
@@ -53,6 +59,8 @@ NO_TREATMENT = {
     "jcp2022 999999": "empty",
     "none": "untreated", "untreated": "untreated", "no treatment": "untreated", "not treated": "untreated",
     "mock": "untreated", "no compound": "untreated", "no sirna": "untreated", "cells only": "untreated",
+    "no reagent": "untreated", "no drug": "untreated", "media": "untreated", "medium": "untreated",
+    "media ctr": "untreated", "media control": "untreated", "medium control": "untreated",
 }  # fmt: skip
 
 

@@ -78,10 +78,12 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
         joined.warnings.append(f"{file}: no row is about {listed(silent, _SHOWN)}, which the study has")
     by_map: dict[str, list[Sheet]] = {}
     sheets = []
+    by_themselves = set()  # maps of one plate, whose rows name it
     for sheet in joined.sheets:
         parts = _parts(sheet, {one.plate_map for one in barcodes})
         if parts is None:
             sheets.append(sheet)
+            by_themselves.add(sheet.stem)
             continue
         for name, part in parts.items():
             by_map.setdefault(name, []).append(part)
@@ -97,7 +99,7 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
     for one in barcodes:
         if one.barcode in mine:
             joined.maps |= dict.fromkeys(mine[one.barcode], one.plate_map)
-            if one.plate_map not in by_map:
+            if one.plate_map not in by_map and one.plate_map not in by_themselves:
                 near = did_you_mean(one.plate_map, by_map)
                 message = f"there is no plate map {one.plate_map!r} among the files{near}; name its file too"
                 joined.errors.append(one.place.error("unknown-map", one.plate_map, message))

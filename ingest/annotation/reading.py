@@ -24,7 +24,7 @@ from .result import (
     well_row,
 )
 from .rowreader import RowReader, RowValues, Told
-from .sheet import Place, Sheet, SheetRow
+from .sheet import Place, Sheet, SheetRow, without_wells
 
 #: Unknown plates of which a near one is looked for.
 _MOST_HINTS = 20
@@ -92,14 +92,14 @@ class Reading:
             self.spoilt.add(id(sheet))
         for error in (*sheet.faults, *sheet.uneven_errors()):
             self._tell(error)
+        placed = "well" in reader.place or {"row", "column"} <= reader.place.keys()
         for fault in reader.header_faults:
-            self.spoil(sheet, fault.header, fault.rule, fault.message)
+            if placed or fault.rule == "unknown-column":  # what is no plate map has no columns to complain of
+                self.spoil(sheet, fault.header, fault.rule, fault.message)
         if not sheet.rows and not sheet.uneven:
             self.spoil(sheet, "", "no-rows", "the sheet has a header and no rows")
-        if "well" not in reader.place and not {"row", "column"} <= reader.place.keys():
-            names = ", ".join(sheet.headers) or "none"
-            message = f"no column says the well; its columns are {names}; name one 'well', or two 'row' and 'column'"
-            self.spoil(sheet, "", "missing-column", message)
+        if not placed:
+            self.spoil(sheet, "", "missing-column", without_wells(sheet))
             return
         fixed = self._fixed_plates(sheet, reader)
         if fixed is None and "plate" not in reader.place:
@@ -107,6 +107,7 @@ class Reading:
         self._add_rows(sheet, reader, fixed)
         if reader.kept:
             self.warnings.append(f"{sheet.name}: columns kept as attributes of the well: {', '.join(reader.kept)}")
+        self.warnings += [f"{sheet.name}: {words}" for words in reader.notes]
         for words in reader.inferred:
             self.warnings.append(f"{sheet.name}: {words}; a column control_type that says it in full overrules")
         if reader.kindless:

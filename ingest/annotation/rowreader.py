@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ...schemas.identifiers import slug
 from .cells import CellFault, is_nothing, read_cell, read_quantity
 from .columns import Column, HeaderFault, match_columns
-from .controls import UNKNOWN_ROLES, plain, role_of_words, settle_control
+from .controls import SAY_MORE, UNKNOWN_ROLES, VEHICLES, plain, role_of_words, settle_control
 from .result import Treatment
 from .sheet import Sheet, SheetRow
 from .slots import fold
@@ -22,6 +22,8 @@ from .treatments import gene_slot, make_treatment, name_of
 #: Headers of which an empty cell says that no sample was put into the well, as JUMP and the Broad have it.
 _SAMPLES = frozenset({"broadsample", "jcp2022"})
 _NAMES = ("perturbation", "compound", "gene")
+#: Facts that are said of a treatment, and say nothing where there is none.
+_SAYS_NOTHING = frozenset({"concentration", "concentration_unit", "perturbation_type"})
 
 
 class Told(NamedTuple):
@@ -72,6 +74,8 @@ class RowReader:
         Headers whose values are kept as attributes.
     inferred
         What was inferred about controls, in words.
+    notes
+        What else somebody should know, in words.
     kindless
         The first perturbation of which nobody says what kind it is.
     """
@@ -100,10 +104,25 @@ class RowReader:
             self._attributes, self._biosample = [*self._attributes, *self._biosample], []
         self.kept = [c.header for c in self._attributes]
         self.inferred: dict[str, None] = {}
+        self.notes: dict[str, None] = {}
         self.kindless: str | None = None
         self._cells: dict[tuple[int, str], tuple[Any, CellFault | None]] = {}
         self._known: dict[tuple[str, ...], Treated] = {}
+        self._dosed = self._names_with_doses()
         self._positions = {(c.slot.name, c.number): c.position for c in reversed(self.columns)}
+
+    def _names_with_doses(self) -> set[str]:
+        """Return the treatments that have a dose in some row: what they are in one well they are in every other."""
+        doses = {c.number: c.position for c in self._treated if c.slot.name == "concentration"}
+        genes = {c.number: c.position for c in self._treated if c.slot.name == "gene"}
+        names = [c for c in self._treated if c.slot.name == "perturbation" and c.number in doses]
+        return {
+            row.cells[c.position]
+            for row in self.sheet.rows
+            for c in names
+            if not is_nothing(row.cells[doses[c.number]])
+            and (c.number not in genes or is_nothing(row.cells[genes[c.number]]))
+        }
 
     def position(self, slot: str, number: int = 1) -> int | None:
         """Return the position of the column that fills a slot."""
@@ -119,6 +138,9 @@ class RowReader:
         biosample = {c.slot.name: self._value(c, cells[c.position], faults) for c in self._biosample}
         # An attribute is kept as it stands: "null" may be a genotype.
         attributes = {c.header: text for c in self._attributes if (text := cells[c.position])}
+        for column in self._biosample if self.sheet.any_control else ():
+            if biosample[column.slot.name] is None and not is_nothing(text := cells[column.position]):
+                attributes[column.header] = text
         treated = None
         if self._treated:
             treated = self._treatments(tuple(cells[c.position] for c in self._treated))
@@ -155,6 +177,9 @@ class RowReader:
         if fault and fault.rule == "value" and column.slot.kind == "control" and self.sheet.any_control:
             self.inferred[f"the control {text!r} is kept as control_name, without a control_type"] = None
             return None, None
+        if fault and column.slot.kind == "taxon" and self.sheet.any_control:
+            self.notes[f"{fault.message.split('. ')[0]}, and kept as an attribute; write its NCBI taxonomy term"] = None
+            return None, None
         return value, fault
 
     def _settle(
@@ -187,7 +212,7 @@ class RowReader:
         """Whether the word for a control says more than its role, as ``poscon_cp`` does, or has no known role."""
         if is_nothing(written):
             return False
-        if role is not None and written[-1].isdigit():
+        if (role is not None and written[-1].isdigit()) or plain(written) in SAY_MORE:
             return True
         if role == "positive":
             return plain(written).startswith("poscon ")
@@ -220,14 +245,26 @@ class RowReader:
         for number, part in sorted(parts.items()):
             treatment = self._treatment(number, part, kinds.get(number), told)
             if treatment is None:
+                self._keep(number, texts, told)
                 continue
             name = treatment.perturbation["name"]
             if any(t.perturbation["perturbation_id"] == treatment.perturbation["perturbation_id"] for t in found):
+                if plain(name) in VEHICLES:  # each of two treatments has its own, and neither was given
+                    self._keep(number, texts, told, all_of_it=True)
+                    continue
                 told.faults.append(Told(None, name, "duplicate", f"{name} stands twice in the row"))
                 continue
             found.append(treatment)
         told.treatments = tuple(found)
         return told
+
+    def _keep(self, number: int, texts: tuple[str, ...], told: Treated, *, all_of_it: bool = False) -> None:
+        """Keep what is said of a treatment that is none as attributes of the well: a solvent, a lot, a species."""
+        for column, text in zip(self._treated, texts, strict=True):
+            if column.number != number or is_nothing(text) or column.header in told.attributes:
+                continue
+            if all_of_it or not (column.slot.name in _SAYS_NOTHING or role_of_words(text) is not None):
+                told.attributes[column.header] = text
 
     def _add_fact(self, column: Column, text: str, part: dict[str, Any], kinds: dict[int, str], told: Treated) -> None:
         """Put what a cell says into the facts of its treatment."""
@@ -244,6 +281,8 @@ class RowReader:
             found = gene_slot(text)
             if found is None:
                 told.attributes[column.header] = text
+                if (of := f"{column.header} (what is none of NCBI, Ensembl or HGNC)") not in self.kept:
+                    self.kept.append(of)
             else:
                 part.setdefault(*found)
             return
@@ -256,8 +295,12 @@ class RowReader:
 
     def _add_dose(self, column: Column, text: str, parts: Mapping[int, dict[str, Any]], told: Treated) -> None:
         """Read a concentration, now that the unit beside it is known."""
-        beside = parts[column.number].get("concentration_unit") or parts.get(1, {}).get("concentration_unit")
+        # One column of units serves all treatments; where each has its own, an empty one says nothing.
+        own = ("concentration_unit", column.number) in self._positions
+        beside = parts.get(column.number if own else 1, {}).get("concentration_unit")
         quantity, fault = read_quantity(text, column.unit or beside, written=column.unit_text)
+        if fault and fault.rule == "unit" and _is_zero(text) and self._is_untreated(parts[column.number]):
+            return  # none of the vehicle, in whatever unit
         if fault:
             told.faults.append(Told(column.position, text, fault.rule, fault.message))
         if quantity is not None:
@@ -271,7 +314,17 @@ class RowReader:
                 message = "a concentration, but nothing that it is a concentration of"
                 told.faults.append(Told(self.position("concentration", number), dose.text, "missing", message))
             return None
+        if part.get("perturbation") in self._dosed:
+            part.setdefault("concentration", None)
         treatment = make_treatment(name, part if kind is None else {"perturbation_type": kind} | part)
         if treatment.perturbation["type"] == "other" and "perturbation_type" not in part:
             told.kindless = told.kindless or name
         return treatment
+
+    def _is_untreated(self, part: Mapping[str, Any]) -> bool:
+        name = name_of(part)
+        return name is None or plain(name) in VEHICLES
+
+
+def _is_zero(text: str) -> bool:
+    return bool(text) and not text.strip("0.,")

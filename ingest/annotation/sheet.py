@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ...schemas.identifiers import row_letters
 from .result import RowError
 from .table import NOTHING_ODD, Oddity, RawTable, TableRow
 
@@ -27,6 +28,8 @@ class Place(NamedTuple):
         return RowError(file=self.file, row=self.row, column=self.column, value=value, rule=rule, message=message)
 
 
+#: Rows and columns of plates.
+_PLATES = frozenset({(4, 6), (6, 8), (8, 12), (16, 24), (32, 48)})
 HERE: Mapping[int, Place] = MappingProxyType({})
 
 
@@ -186,3 +189,18 @@ def select(sheet: Sheet, kept: list[int]) -> Sheet:
         for row in sheet.rows
     )
     return replace(sheet, headers=tuple(sheet.headers[position] for position in kept), rows=rows)
+
+
+def without_wells(sheet: Sheet) -> str:
+    """Say that no column names the wells, and what the sheet may be instead."""
+    shape = (len(sheet.rows) + 1, len(sheet.headers))
+    if shape in _PLATES:
+        return (
+            f"no column says the well; these are the {shape[0]} × {shape[1]} squares of a plate: write the column "
+            "numbers 1, 2, 3 … above them and the row letters A, B, C … before them, and into the corner what they show"
+        )
+    letters = [header for header in sheet.headers if header]
+    if len(letters) > 1 and letters == [row_letters(n) for n in range(1, len(letters) + 1)]:
+        return "no column says the well; in a drawing of a plate the letters stand down the side and the numbers above"
+    names = ", ".join(sheet.headers) or "none"
+    return f"no column says the well; its columns are {names}; name one 'well', or two 'row' and 'column'"

@@ -69,17 +69,18 @@ SLOTS: tuple[Slot, ...] = (
     )),
     Slot("biosample_id", "well", names=("biosample", "lineid", "line")),
     Slot("cell_line", "biosample", names=(
-        "cellline", "cell", "celllinename", "celllines", "characteristicscellline",
+        "cellline", "cell", "celllinename", "celllines", "characteristicscellline", "characteristicscellline1",
     )),
     Slot("cell_line_id", "biosample", names=("celllineid", "cellosaurus", "cellosaurusid", "rrid", "cvcl")),
     Slot("organism", "biosample", "taxon", (
-        "species", "characteristicsorganism", "biosampletaxon", "biosampleorganism", "ncbitaxon", "organismtaxon",
+        "species", "characteristicsorganism", "characteristicsorganism1",
+        "biosampletaxon", "biosampleorganism", "ncbitaxon", "organismtaxon",
     )),
     Slot("passage", "biosample", "count", ("passagenumber", "passageno", "celllinespassagenumber")),
     Slot("clone", "biosample", names=("clonenumber", "cloneid", "celllinesclonenumber", "characteristicsclone")),
     Slot("donor_id", "biosample", names=("donor", "patient", "patientid", "donorname")),
     Slot("differentiation_day", "biosample", "number", ("differentiationdays", "dayofdifferentiation")),
-    Slot("sample_id", "well", names=("sample", "samplename")),
+    Slot("sample_id", "well", names=("sample",), weak=("samplename",)),
     Slot("seeding_density", "well", "number", (
         "seeddensity", "platingdensity", "cellsperwell", "density", "celldensity", "cellsseeded", "seededcells",
         "seedingdensitycellsperwell", "cellswell",
@@ -99,7 +100,7 @@ SLOTS: tuple[Slot, ...] = (
         "pertname",
     ), weak=(
         "broadsample", "pertid", "compoundbroadidentifier", "brdid", "compoundid", "cmpdid", "drugid",
-        "reagent", "reagentid", "reagentname",
+        "reagent", "reagentid", "reagentname", "reagentidentifier",
     ),
        types=(("sirna", "sirna"), ("sirnaname", "sirna"), ("cytokine", "cytokine"), ("growthfactor", "cytokine"))),
     Slot("perturbation_type", "perturbation", "type", (
@@ -108,8 +109,7 @@ SLOTS: tuple[Slot, ...] = (
     )),
     Slot("compound", "perturbation", names=(
         "compoundname", "cmpd", "cmpdname", "substance", "substancename",
-        "drug", "drugname", "molecule", "pertiname", "moleculename", "chemical", "chemicalname",
-        "inhibitor", "smallmolecule",
+        "drug", "drugname", "molecule", "pertiname", "moleculename", "chemical", "chemicalname", "smallmolecule",
     )),
     Slot("inchikey", "perturbation", names=("compoundinchikey", "inchikeys")),
     Slot("inchi", "perturbation", names=("compoundinchi",)),

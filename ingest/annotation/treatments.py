@@ -27,15 +27,23 @@ _KNOWN_NAMES = (
     (re.compile(r"BRD-[AKMSU]\d{8}(-\d{3}-\d{2}-\d)?"), "compound"),
     (re.compile(r"DMSO", re.IGNORECASE), "compound"),
 )
+#: Identifiers that name what is named by nothing else, and what is written before a bare number.
+_IDENTIFIERS = (
+    ("inchikey", ""), ("chembl_id", ""), ("chebi_id", ""), ("pubchem_cid", "PubChem-"), ("catalogue_number", ""),
+    ("ensembl_id", ""), ("ncbi_gene_id", "NCBIGene-"), ("hgnc_id", ""), ("inchi", ""), ("smiles", ""),
+)  # fmt: skip
 _ENSEMBL = re.compile(r"ENS[A-Z]*G[0-9]{11}(\.[0-9]+)?")
 
 
 def name_of(facts: Mapping[str, Any]) -> str | None:
-    """Return what a treatment is called: the perturbation, the compound, the gene or the guide, whichever is said."""
+    """Return what a treatment is called: the perturbation, the compound, the gene or the guide, whichever is said.
+
+    One that has no name is called by its identifier in some database, or else by its structure.
+    """
     for slot in ("perturbation", "compound", "gene", "guide_id", "guide_sequence"):
         if facts.get(slot):
             return str(facts[slot])
-    return None
+    return next((f"{before}{facts[slot]}" for slot, before in _IDENTIFIERS if facts.get(slot)), None)
 
 
 def gene_slot(identifier: str) -> tuple[str, Any] | None:
@@ -64,7 +72,7 @@ def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
         chemical = any(slot in facts for slot in _CHEMICAL) or ("gene" not in facts and "concentration" in facts)
         kind = "compound" if chemical else "other"
     perturbation = {slot: value for slot, value in facts.items() if slot not in _NO_FACTS}
-    if kind == "compound":
+    if kind == "compound" and "perturbation" in facts:
         perturbation.setdefault("compound", name)
     identity = {"perturbation_id": _identifier(name, kind, facts), "name": name, "type": kind}
     return Treatment(perturbation=identity | perturbation, dose=_dose(facts))

@@ -25,6 +25,8 @@ _DEFAULT_TITLES = re.compile(
 _PLATE = re.compile(r"plate(?:[ _]?(?:id|name|barcode))?\s*[:=]\s*(\S.*)|barcode\s*[:=]\s*(\S.*)", re.IGNORECASE)
 _CORNERS = frozenset({"", "row", "rows", "well", "wells", "<>", "\\", "/", "row/col", "row\\col", "<>."})
 _SHOWN = 5
+#: Numbers beside an empty cell become fractions in many programs.
+_NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
 _ROW_NUMBERS = {row_letters(row): row for row in range(1, MAX_ROWS + 1)}
 
 
@@ -116,7 +118,7 @@ def _beside(row: SheetRow, other: SheetRow | None, width: int, more: int) -> She
 
 def _is_header(row: TableRow) -> bool:
     """Whether a row names columns: then a number in it is no column of a plate."""
-    return not any(cell.isdecimal() for cell in row.cells)
+    return not any(map(_NUMBER.fullmatch, row.cells))
 
 
 def _starts(rows: Sequence[TableRow]) -> Iterator[tuple[int, int]]:
@@ -125,7 +127,7 @@ def _starts(rows: Sequence[TableRow]) -> Iterator[tuple[int, int]]:
     for index, row in enumerate(rows):
         if index < end or index + 1 >= len(rows):
             continue
-        corner = next((i for i, cell in enumerate(row.cells) if cell.isdecimal()), 0) - 1
+        corner = next((i for i, cell in enumerate(row.cells) if _NUMBER.fullmatch(cell)), 0) - 1
         if corner < 0 or len(_numbers(row, corner)) < 2 or any(row.cells[:corner]):
             continue
         if _row_number(row.cells[corner]) is not None:
@@ -140,12 +142,13 @@ def _numbers(row: TableRow, corner: int) -> list[int]:
     """Return the column numbers behind a corner: they count up by one, from anywhere."""
     found: list[int] = []
     for cell in row.cells[corner + 1 :]:
-        number = int(cell) if cell.isdecimal() and len(cell) < 3 else 0
+        written = _NUMBER.fullmatch(cell)
+        number = int(written[1]) if written and len(written[1]) < 3 else 0
         if not 1 <= number <= MAX_COLUMNS or (found and number != found[-1] + 1):
             break
         found.append(number)
     rest = row.cells[corner + 1 + len(found) :]
-    return [] if any(cell.isdecimal() for cell in rest) else found
+    return [] if any(map(_NUMBER.fullmatch, rest)) else found
 
 
 def _length(rows: Sequence[TableRow], index: int, corner: int) -> int:

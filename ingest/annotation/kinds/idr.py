@@ -11,7 +11,9 @@ from ..table import RawTable
 from .base import Contribution, headed, header_row, slots_of
 
 _MARKS = re.compile(r"(characteristics\s*\[.*\]|term source \d+ (ref|accession)|experimental condition\s*\[.*\])", re.I)
-_TAXON = re.compile(r"NCBITaxon[_:](\d+)", re.IGNORECASE)
+_TAXON = re.compile(r"(?:NCBITaxon[_:])?(\d+)", re.IGNORECASE)
+#: Where several organisms are in a well, the first is that of the cells.
+_ORGANISM = ("characteristicsorganism", "characteristicsorganism1")
 
 
 class IdrLibrary:
@@ -41,18 +43,19 @@ class IdrLibrary:
 def _with_accessions(sheet: Sheet) -> Sheet:
     """Write NCBI's taxonomy term over the name of the organism, where the column behind it has one."""
     folded = [fold(header) for header in sheet.headers]
-    if "characteristicsorganism" not in folded:
+    at = next((folded.index(name) for name in _ORGANISM if name in folded), None)
+    if at is None:
         return sheet
-    at = folded.index("characteristicsorganism")
-    accession = next(
-        (i for i in range(at + 1, min(at + 3, len(folded))) if re.fullmatch(r"termsource\d+accession", folded[i])), None
-    )
+    behind = range(at + 1, min(at + 3, len(folded)))
+    accession = next((i for i in behind if re.fullmatch(r"termsource\d+accession", folded[i])), None)
+    source = next((i for i in behind if re.fullmatch(r"termsource\d+ref", folded[i])), None)
     if accession is None:
         return sheet
     rows = []
     for row in sheet.rows:
         found = _TAXON.fullmatch(row.cells[accession])
-        if found and row.cells[at]:
+        bare = row.cells[accession].isdecimal()
+        if found and row.cells[at] and not (bare and (source is None or fold(row.cells[source]) != "ncbitaxon")):
             row = replace(row, cells=(*row.cells[:at], f"NCBITaxon:{found[1]}", *row.cells[at + 1 :]))
         rows.append(row)
     return replace(sheet, rows=tuple(rows))
