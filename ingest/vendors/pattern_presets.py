@@ -24,9 +24,9 @@ _WELL_PADDED = rf"(?P<well>{_ROW}\d{{2}})"
 _TIF = r"\.tiff?$"
 _GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
 _BRACKETED_GUID = rf"(?:_?\[?{_GUID}\]?)"
-_GEN5_CHANNEL = r"(?P<channel>[^_\[\]]*[A-Za-z][^_\[\]]*(?:\[[^/]*\])?)"
+_GEN5_CHANNEL = r"(?P<channel>(?:Bright_Field|Phase_Contrast|[^_\[\]]*[A-Za-z][^_\[\]]*)(?:\[[^/]*\])?)"
 _INCUCYTE_TIME = r"(?:(?P<date>\d{4}y\d{2}m\d{2}d)_(?P<time>\d{2}h\d{2}m)|(?P<elapsed>\d{2,3}d\d{2}h\d{2}m(?:\d{2}s)?))"
-_INCUCYTE_CHANNEL = r"(?P<channel>Phase(?: ?Contrast)?|Ph|Bright ?Field|BF|Green|Red|Orange|Blue|NIR|C\d)"
+_INCUCYTE_CHANNEL = r"(?P<channel>Phase(?: ?Contrast)?|Ph|Bright ?Field|BF|Green|Red|Orange|Blue|NIR|C\d|[GPR])"
 _METAXPRESS = (
     r"(?i)(?:^|/)(?:TimePoint_(?P<time2>\d+)/)?(?:ZStep_(?:(?P<projection>0+)|(?P<z2>\d+))/)?"
     rf"(?:(?P<plate>[^/]+?)_)??(?:t(?P<time>\d+)_)?{_WELL_PADDED}"
@@ -110,6 +110,8 @@ PRESETS: Mapping[str, Preset] = {
                 "P24_1_Bright Field_1_001_02.tif",
                 "A1_1Z3_DAPI_1_001_.tif",
                 "A1_1_Stitched[AandB_Phase Contrast]_1_001_-1.tif",
+                "A1_-2_1_1_Tsf[Stitched[DAPI 377,447]]_001.tif",
+                "B1_04_1_2_Bright_Field_001.tif",
             ),
             expressions=(
                 # well, read step (negative: computed), number of the channel, field, name of the channel, time point
@@ -129,16 +131,20 @@ PRESETS: Mapping[str, Preset] = {
                 "EssenFiles/ScanData/2505/16/1124/1248/A1-1-C1.tif",
                 "VID1541_Phase_B2_1_2023y09m22d_22h30m.tif",
                 "A172_Phase_A7_1_00d04h00m.tif",
+                "1211_G_A1_1_04d00h00m.tif",
+                "Phase/A549_B10_6_00d00h00m.tif",
             ),
             expressions=(
                 rf"(?i)(?:^|/)(?P<date>\d{{4}}/\d{{2}})/(?P<time>\d{{4}})/(?P<plate>[^/]+)/{_WELL}[-_](?P<field>\d+)"
                 rf"[-_](?P<channel>[A-Z]+\d*){_TIF}",
                 rf"(?i)(?:^|/)(?:(?P<plate>[^/]+?)[-_ ])??{_INCUCYTE_CHANNEL}_{_WELL}(?:_(?P<field>\d+))?"
                 rf"_{_INCUCYTE_TIME}{_TIF}",
+                # Exported once for each channel, into folders that are called as these.
+                rf"(?i)(?:^|/){_INCUCYTE_CHANNEL}/(?:(?P<plate>[^/]+)_)?{_WELL}(?:_(?P<field>\d+))?_{_INCUCYTE_TIME}{_TIF}",
                 rf"(?i)(?:^|/)(?:(?P<plate>[^/]+)_)?{_WELL}(?:_(?P<field>\d+))?_{_INCUCYTE_TIME}{_TIF}",
             ),
             with_folders=True,
-            contrasts={"ph": "phase"},
+            contrasts={"ph": "phase", "p": "phase"},
             numbers_plates=True,
         ),
         Preset(
@@ -180,13 +186,14 @@ PRESETS: Mapping[str, Preset] = {
                 "AssayPlate_Greiner_#655090_C02_T0001F001L01A01Z01C01.tif",
                 "Projection/W0029F0001T0001Z000C1.tif",
                 "B-02_F0001_T0001_Z0001_C01.tif",
+                "A01_F0001_T0001_Z0004_C01.tif",
             ),
             expressions=(
                 rf"(?i)(?:^|/)(?P<plate>[^/]+)_{_WELL_PADDED}_T(?P<time>\d+)F(?P<field>\d+)L(?P<acquisition>\d+)A\d+"
                 rf"Z(?P<z>\d+)C(?P<channel>\d+){_TIF}",
                 r"(?i)(?:^|/)W(?P<wellnumber>\d+)F(?P<field>\d+)T(?P<time>\d+)(?:Z(?:(?P<projection>0+)|(?P<z>\d+)))?"
                 rf"C(?P<channel>\d+){_TIF}",
-                rf"(?i)(?:^|/)(?P<row>{_ROW})-(?P<column>\d{{1,2}})_F(?P<field>\d+)_T(?P<time>\d+)_Z(?P<z>\d+)"
+                rf"(?i)(?:^|/)(?P<row>{_ROW})-?(?P<column>\d{{1,2}})_F(?P<field>\d+)_T(?P<time>\d+)_Z(?P<z>\d+)"
                 rf"_C(?P<channel>\d+){_TIF}",
             ),
             with_folders=True,

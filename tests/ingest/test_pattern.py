@@ -234,6 +234,25 @@ def test_wells_that_are_only_numbers_need_the_format_of_the_plate(tmp_path: Path
 # --- choosing
 
 
+def test_channels_in_folders_of_their_own(tmp_path: Path) -> None:
+    """Incucyte exports one channel at a time, under the same names."""
+    for channel in ("Phase", "Green"):
+        for moment in ("00d00h00m", "00d06h00m"):
+            write_tiff(tmp_path / "exp" / channel / f"A549_B10_1_{moment}.tif")
+    export = read(tmp_path / "exp", pixel_size_um=1.0)
+    assert [(c.name, c.contrast_method) for c in export.channels] == [("Green", None), ("Phase", "phase")]
+    assert export.planes.num_rows == 4
+    assert export.plate_id == "A549"
+
+
+def test_channels_of_one_letter_are_no_plates(tmp_path: Path) -> None:
+    for channel in "GRP":
+        write_tiff(tmp_path / f"1211/A1/field_1/1211_{channel}_A1_1_04d00h00m.tif")
+    export = read(tmp_path, pixel_size_um=1.0)
+    assert [(c.name, c.contrast_method) for c in export.channels] == [("G", None), ("P", "phase"), ("R", None)]
+    assert export.plate_id == "1211"
+
+
 def test_two_presets_that_explain_as_much_are_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "p", [*cellomics(["A01"], [0], 1), "r01c01f01p01-ch1sk1fk1fl1.tiff"])
     with pytest.raises(UsageError, match="cellomics and harmony-names") as error:
