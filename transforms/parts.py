@@ -63,7 +63,8 @@ class Parts:
             for name, table in result.objects.items():
                 objects.setdefault(name, []).append(table)
         for name, tables in objects.items():
-            self._write_table(number, name, pa.concat_tables(tables))
+            # Fields of two acquisitions may have other stains, and so other columns.
+            self._write_table(number, name, pa.concat_tables(tables, promote_options="default"))
         self._write_table(number, "quality", _quality_table(results))
         note = BatchNote(
             number=number,

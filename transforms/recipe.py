@@ -134,8 +134,10 @@ class Recipe:
 
         Raises
         ------
+        LackingStainError
+            A stain that the recipe needs is on no channel.
         RecipeError
-            A stain that the recipe needs is on no channel, or on two.
+            A stain is on two channels.
         """
         where: dict[str, int] = {}
         for index, role in enumerate(roles):
@@ -180,6 +182,10 @@ class Recipe:
         wanted = one.channels[0] if len(one.channels) == 1 else "one of " + ", ".join(one.channels)
         what = f"{self.source}: [objects.{one.name}] needs a channel with the role {wanted}"
         raise _lacking(what, one.channels[0], roles, channel_names)
+
+
+class LackingStainError(RecipeError):
+    """A stain that the recipe needs is on no channel; on another acquisition of the plate it may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,13 +248,13 @@ def shipped_recipes() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
-def _lacking(what: str, role: str, roles: Sequence[str | None], channel_names: Sequence[str]) -> RecipeError:
+def _lacking(what: str, role: str, roles: Sequence[str | None], channel_names: Sequence[str]) -> LackingStainError:
     named = [f"{name!r} = {role}" for name, role in zip(channel_names, roles, strict=True) if role is not None]
     unnamed = [name for name, role in zip(channel_names, roles, strict=True) if role is None]
     has = f"the plate has {', '.join(named)}" if named else "no channel of the plate has a role"
     rest = f"; without a role: {', '.join(repr(name) for name in unnamed)}" if unnamed else ""
     example = unnamed[0] if unnamed else "CHANNEL"
-    return RecipeError(f"{what}, but {has}{rest}", hint=f'name it, for example --role "{example}={role}"')
+    return LackingStainError(f"{what}, but {has}{rest}", hint=f'name it, for example --role "{example}={role}"')
 
 
 def _canonical(value: object) -> str:

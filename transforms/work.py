@@ -20,7 +20,7 @@ from .features.dictionary import FeatureColumn, dictionary_rows
 from .features.families import columns_of
 from .field import OBJECT_IDENTITY, families_of
 from .parts import BATCH_FIELDS, BatchNote, feature_schema
-from .recipe import BoundRecipe, Recipe
+from .recipe import BoundRecipe, LackingStainError, Recipe
 
 if TYPE_CHECKING:
     from ..store.registry import FeatureSet
@@ -37,7 +37,8 @@ PLATE_IDENTITY = ("path", "fingerprint")
 class PlateWork:
     """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order.
 
-    ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel.
+    ``left_out`` says why of each acquisition that lacks what the recipe needs while another has it; its fields are in
+    no list. ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel.
     """
 
     plate: Mapping[str, Any]
@@ -45,6 +46,7 @@ class PlateWork:
     full_scale: Mapping[int, Sequence[float | None]]
     fields: Sequence[FieldName]
     without_image: Sequence[FieldName]
+    left_out: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -99,7 +101,7 @@ def plan_work(
     UsageError
         ``roles`` names a channel that a plate does not have.
     RecipeError
-        A plate lacks a stain.
+        No acquisition of a plate has the stains that the recipe needs, or one has a stain twice.
     InvalidDataError
         A plate has no image.
     """
@@ -140,12 +142,14 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
             hint="Run `cytolake validate`, then ingest the plate again.",
         )
     channels = _channels(root, plate)
+    bound, left_out = _bind(recipe, plate, channels, roles)
     return PlateWork(
         plate=plate,
-        bound=_bind(recipe, plate, channels, roles),
-        full_scale={number: [c["max_intensity"] for c in own] for number, own in channels.items()},
-        fields=sorted(names[True], key=order),
-        without_image=sorted(names[False], key=order),
+        bound=bound,
+        full_scale={number: [c["max_intensity"] for c in channels[number]] for number in bound},
+        fields=sorted((name for name in names[True] if name[0] in bound), key=order),
+        without_image=sorted((name for name in names[False] if name[0] in bound), key=order),
+        left_out=left_out,
     )
 
 
@@ -161,15 +165,15 @@ def _bind(
     plate: Mapping[str, Any],
     channels: Mapping[int, Sequence[Mapping[str, Any]]],
     roles: Mapping[str, str],
-) -> dict[int, BoundRecipe]:
-    """Find the recipe's stains among the channels of each acquisition of a plate.
+) -> tuple[dict[int, BoundRecipe], dict[int, str]]:
+    """Find the recipe's stains among the channels of each acquisition; say why of those that lack one.
 
     Raises
     ------
     UsageError
         A channel that ``roles`` names is on no acquisition.
     RecipeError
-        A stain is missing; the message names the plate.
+        A stain is missing in every acquisition, or there twice in one; the message names the plate.
     """
     names = sorted({channel["name"] for own in channels.values() for channel in own})
     for name in roles:
@@ -178,19 +182,26 @@ def _bind(
                 f"plate {plate['plate_id']} has no channel {name!r}{did_you_mean(name, names)}",
                 hint=f"Its channels: {', '.join(names)}.",
             )
-    bound = {}
+    bound: dict[int, BoundRecipe] = {}
+    lacking: dict[int, RecipeError] = {}
     for number, own in channels.items():
+        where = f"plate {plate['plate_id']}" + (f", acquisition {number}" if len(channels) > 1 else "")
         try:
             bound[number] = recipe.bind([roles.get(c["name"], c["role"]) for c in own], [c["name"] for c in own])
         except RecipeError as error:
-            raise RecipeError(f"plate {plate['plate_id']}: {error.message}", hint=error.hint) from error
-    return bound
+            named = RecipeError(f"{where}: {error.message}", hint=error.hint)
+            if not isinstance(error, LackingStainError):
+                raise named from error
+            lacking[number] = named
+    if not bound:
+        raise next(iter(lacking.values()))
+    return bound, {number: error.message for number, error in lacking.items()}
 
 
 def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
     """Say what somebody should know who only reads the report."""
     plate_id = work.plate["plate_id"]
-    warnings = []
+    warnings = [f"left out: {why}" for why in work.left_out.values()]
     skipped: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for note in notes:
         for well_id, field_id, object_set, reason in note.skipped:

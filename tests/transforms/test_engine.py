@@ -14,6 +14,7 @@ from cytolake.demo.synthetic import Truth
 from cytolake.errors import NotFoundError, RecipeError, UsageError
 from cytolake.lake import Lake
 from cytolake.store.registry import feature_sets
+from vendor_exports import imagexpress
 
 ROLES = {"Alexa 488": "ER", "Alexa 568": "AGP"}
 SETS = ("nuclei", "cells")
@@ -167,3 +168,27 @@ def test_wrong_names_are_met_with_the_right_ones(lake: Lake) -> None:
         lake.transform(study="pilot", roles={"HOECHST 3342": "DNA"})
     with pytest.raises(NotFoundError, match="nuclie"):
         lake.transform(study="pilot", recipe="nuclie")
+
+
+def test_acquisitions_with_other_stains_share_a_table(tmp_path: Path) -> None:
+    lake = cytolake.init_lake(tmp_path / "lake")
+    lake.ingest(imagexpress.mixed(exported=True).write(tmp_path / "plate"), study="pilot")
+
+    def measured(**roles: str) -> tuple[list[int], list[str]]:
+        told = {name.replace("_", " "): role for name, role in roles.items()}
+        report = lake.transform(study="pilot", recipe="nuclei", roles=told, workers=1)
+        rows = lake.root.tables.read("quality", columns=["acquisition_id"])
+        return sorted(set(rows["acquisition_id"].to_pylist())), report["warnings"]
+
+    # Acquisition 3 has Texas Red alone: it is left out, and told.
+    acquisitions, warnings = measured(DAPI="DNA", Texas_Red="ER")
+    assert acquisitions == [1, 2]
+    assert any("acquisition 3" in warning and "role DNA" in warning for warning in warnings)
+
+    # With a stain of its own for the nuclei it has other columns than the fields beside it in the batch.
+    acquisitions, warnings = measured(FITC="ER", DAPI="DNA", Texas_Red="DNA")
+    assert acquisitions == [1, 2, 3]
+    assert not any("left out" in warning for warning in warnings)
+
+    with pytest.raises(RecipeError, match=r"acquisition 1: .* needs a channel with the role DNA"):
+        measured(DAPI="ER", Texas_Red="ER")
