@@ -46,7 +46,7 @@ _BY_NAME: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("DNA", _words("hoechst", r"h ?-?33342", "dapi", r"draq ?-?5", "nucblue", "dna", r"nucle(?:us|i|ar)")),
     ("Phase", _words(r"(?:digital )?phase(?: contrast)?", "dpc")),
     ("DIC", _words("dic", "differential interference contrast")),
-    ("Brightfield", _words(r"bright[ -]?field", "bf", "transmitted(?: light)?")),
+    ("Brightfield", _words(r"bright[ _-]?field", "bf", "transmitted(?: light)?")),
 )  # fmt: skip
 
 #: Contrast that says it all, whatever the name.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +32,8 @@ _FIRST_BYTES = 1 << 16
 _TRIED_IMAGES = 5
 _LARGEST_SIDE = 65_536
 _KINDS = ("stack", "plane", "projection")
+#: How much later than its index was created the first image may be, and by how much clocks may differ.
+_LONGEST_START, _SAME_MOMENT = timedelta(minutes=50), timedelta(minutes=1)
 
 
 class InCellReader:
@@ -134,7 +137,7 @@ class _Plate:
         self._tell_shared_names(described)
         return PlateExport(
             reader=InCellReader.name,
-            vendor="IN Cell",
+            vendor="Molecular Devices MetaXpress" if _is_metaxpress(first.index) else "IN Cell",
             format_version=first.index.fact("Application", "name") or "xdce",
             root=str(self._root),
             plate_id=self._plate_id,
@@ -265,12 +268,16 @@ class _Plate:
             z_mode=kind.z_mode,
             measurement_id=f"{uuid}/{kind.z_mode}" if uuid and kind.is_part else uuid,
             name=f"{label} ({kind.z_mode})" if kind.is_part else label,
-            started_at=starts or first,
+            started_at=self._began(index, starts, first),
             ended_at=last,
             time_interval_s=built.time_interval_s(number_of),
             operator=index.fact("Operator", "login") or index.fact("Operator", "name"),
-            instrument_manufacturer="GE Healthcare" if (application or "").lower().startswith("in cell") else None,
-            instrument_model=application,
+            instrument_manufacturer="Molecular Devices"
+            if _is_metaxpress(index)
+            else "GE Healthcare"
+            if (application or "").lower().startswith("in cell")
+            else None,
+            instrument_model=None if _is_metaxpress(index) else application,
             software=" ".join(part for part in (application, version) if part) or None,
             camera=index.fact("Camera", "name"),
             magnification=number(index.fact("ObjectiveCalibration", "magnification"), f"{name}: magnification"),
@@ -278,6 +285,20 @@ class _Plate:
                 index.fact("ObjectiveCalibration", "numerical_aperture"), f"{name}: numerical_aperture"
             ),
         )
+
+    def _began(self, index: XdceIndex, told: datetime | None, first: datetime | None) -> datetime | None:
+        """Return when the measurement began: as told, unless images that know their moment say that this cannot be.
+
+        MetaXpress writes the local time of its clock and a time zone of 0, wherever it is.
+        """
+        if told is None or first is None or not any(i.timestamp_s is not None for i in index.images):
+            return told or first
+        if -_SAME_MOMENT <= first - told <= _LONGEST_START:
+            return told
+        self._warnings.append(
+            f"Creation says {told:%Y-%m-%d %H:%M} UTC and the images {first:%Y-%m-%d %H:%M} UTC; the images count"
+        )
+        return first.astimezone(UTC)
 
     def _size(self, kind: _Kind, built: BuiltPlanes) -> tuple[int, int]:
         """Return height and width: what an image has, else what the index says."""
@@ -348,6 +369,11 @@ class _Plate:
         for shared in dict.fromkeys(n for n in names if names.count(n) > 1):
             ids = ", ".join(c.vendor_id for c in described if (c.acquisition_id, c.name) == shared)
             self._warnings.append(f"channels {ids} are all called {shared[1]!r}; their ids tell them apart")
+
+
+def _is_metaxpress(index: XdceIndex) -> bool:
+    """Tell an index that MetaXpress wrote for IN Carta: no IN Cell Analyzer was there."""
+    return (index.fact("Application", "name") or "").lower().startswith("metaxpress")
 
 
 def _told_step(kind: _Kind, name: str) -> float | None:

@@ -67,6 +67,7 @@ def export(*stains: tuple[str, str]) -> PlateExport:
         ("anti-tubulin", "Tubulin"),
         ("LysoTracker Red", "Lysosome"),
         ("Brightfield High", "Brightfield"),
+        ("Bright_Field", "Brightfield"),
         ("Digital Phase Contrast", "Phase"),
         ("Alexa 488", None),
         ("Alexa 647", None),

@@ -202,9 +202,28 @@ def test_metaxpress_writes_it_for_in_carta(tmp_path: Path) -> None:
     plate = written(tmp_path, export)
     assert plate.barcode == plate.name == "cherry dynein"
     assert plate.acquisitions[0].started_at == datetime(2024, 5, 1, 8, 0, 0, 125000, tzinfo=UTC)
-    assert plate.acquisitions[0].instrument_manufacturer is None
+    assert (plate.vendor, plate.acquisitions[0].instrument_manufacturer) == (
+        "Molecular Devices MetaXpress",
+        "Molecular Devices",
+    )
+    assert plate.acquisitions[0].instrument_model is None
     assert plate.planes["acquired_at"].null_count == 0
     assert not any("time zone" in w for w in plate.warnings)
+
+
+@pytest.mark.parametrize("hour", [3, 15])
+def test_a_creation_in_another_time_zone_than_it_says(tmp_path: Path, hour: int) -> None:
+    """MetaXpress writes the local hour, and 0 for its zone; the images know theirs."""
+    export = Export(
+        images=grid(),
+        application="MetaXpress",
+        created=f'date="2024-05-01" time="{hour:02d}:00:00" timezoneoffset="0"',
+        tweak=lambda text: re.sub(r'acquisition_time_ms="(\d+)\.0"', 'timestamp_sec="1714550400.5"', text),
+    )
+    plate = written(tmp_path, export)
+    assert plate.acquisitions[0].started_at == datetime(2024, 5, 1, 8, 0, 0, 500000, tzinfo=UTC)
+    said = f"Creation says 2024-05-01 {hour:02d}:00 UTC and the images 2024-05-01 08:00 UTC; the images count"
+    assert said in plate.warnings
 
 
 def test_two_indexes_of_one_plate_are_its_acquisitions(tmp_path: Path) -> None:

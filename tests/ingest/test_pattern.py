@@ -247,10 +247,10 @@ def test_channels_in_folders_of_their_own(tmp_path: Path) -> None:
 
 def test_channels_of_one_letter_are_no_plates(tmp_path: Path) -> None:
     for channel in "GRP":
-        write_tiff(tmp_path / f"1211/A1/field_1/1211_{channel}_A1_1_04d00h00m.tif")
+        write_tiff(tmp_path / f"R1211/A1/field_1/R1211_{channel}_A1_1_04d00h00m.tif")
     export = read(tmp_path, pixel_size_um=1.0)
     assert [(c.name, c.contrast_method) for c in export.channels] == [("G", None), ("P", "phase"), ("R", None)]
-    assert export.plate_id == "1211"
+    assert export.plate_id == "R1211"
 
 
 def test_two_presets_that_explain_as_much_are_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

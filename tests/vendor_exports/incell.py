@@ -87,12 +87,12 @@ class Export:
         parts = [
             f'<?xml version="1.0" encoding="{self.encoding}" standalone="no"?>',
             f"<ImageStack{plate_id}>",
-            '<UUID value="7697b7dd-0fa1-426a-8aa7-3e0b9d5c198a"/>',
-            f'<Application name="{self.application}" software_version="3.0.0.5"/>',
+            '<UUID value="0b5c9a51-4e0d-4f57-9d38-1f2a6c3b7e90"/>',
+            f'<Application name="{self.application}" software_version="4.1.0.7"/>',
             f"<Creation {self.created}/>",
             '<Operator login="tester"/>',
             '<AutoLeadAcquisitionProtocol name="my protocol" version="99.9">',
-            '<ObjectiveCalibration id="12206" magnification="20.0" numerical_aperture="0.45" '
+            '<ObjectiveCalibration id="101" magnification="20.0" numerical_aperture="0.45" '
             f'objective_name="Nikon 20X/0.45" {self.pixel_size} refractive_index="1.0" unit="µm"/>',
             '<Camera name="CoolSNAP K4"><Binning value="1 X 1"/><Gain value="1"/>'
             f'<Size height="{self.height}" width="{self.width}"/></Camera>',
