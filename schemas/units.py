@@ -60,6 +60,13 @@ _WORDS = {
     "week": "wk",
     "weeks": "wk",
 }
+_WORDS |= {
+    f"{gram}{per}{volume}": f"{prefix}g/mL"
+    for prefix, word in (("", ""), ("m", "milli"), ("u", "micro"), ("n", "nano"), ("p", "pico"))
+    for gram in (f"{prefix}g", f"{word}gram", f"{word}grams")
+    for per in ("per", "/")
+    for volume in ("ml", "milliliter", "millilitre")
+}
 
 
 @dataclass(frozen=True, slots=True)

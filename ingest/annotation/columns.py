@@ -162,7 +162,10 @@ def _attribute(header: str, position: int) -> Column:
 
 def known_column(header: str, position: int = 0) -> Column | None:
     """Return the column of a header that is a name of a slot, with its unit and number; None for any other."""
-    plain, unit = _split_unit(header)
+    if (marked := _MARKED.fullmatch(_bare(header))) and fold(header) not in BY_NAME:
+        inner = known_column(marked[1], position)
+        return None if inner is None else replace(inner, header=header, weak=True)
+    plain, unit = _split_unit(_bare(header))
     whole = BY_NAME.get(fold(header))
     # Folding drops the sign of per cent, which is a unit like any other.
     if whole is not None and fold(header) not in _WHOLE_DOSES and "%" not in (unit or ""):
@@ -185,6 +188,11 @@ def known_column(header: str, position: int = 0) -> Column | None:
         if slot.kind in ("quantity", "hours") and (parsed := _unit_of(unit_text, slot)) is not None:
             return replace(column, unit=parsed, unit_text=unit_text)
     return None
+
+
+def _bare(header: str) -> str:
+    """Return a header without the address that the IDR writes behind it (``Gene Identifier %% url=…``)."""
+    return header.split("%%")[0].strip()
 
 
 def _split_unit(header: str) -> tuple[str, str | None]:
@@ -225,6 +233,7 @@ def _numbered(header: str) -> list[tuple[str, int]]:
 
 def _nearest(header: str) -> str | None:
     """Return the known name that a header is a slip of, as it is best written."""
+    header = _bare(header)
     if _COMMENT.fullmatch(header):
         return None
     if marked := _MARKED.fullmatch(header):

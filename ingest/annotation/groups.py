@@ -20,6 +20,7 @@ _DOES = re.compile(
 _OWN = frozenset({"", "name"})
 _NUMBERED = re.compile(r"(.+?)[ _.-]?([1-9])\Z")
 _SINGLE = frozenset({"guide_id", "guide_sequence"})
+_POOLS = frozenset({"sirnapoolidentifier", "sirnapoolid"})
 #: What may name the reagent that single guides make up.
 _NAMED_BY = frozenset({"gene", "gene_identifier", "ncbi_gene_id", "ensembl_id", "perturbation", "guide_id"})
 
@@ -45,8 +46,10 @@ def treatment_of(header: str) -> tuple[str, str] | None:
 def pool_of(headers: Sequence[str]) -> Pool:
     """Return the columns of the single guides of a pool; none where each of them has a target of its own."""
     single: dict[int, str] = {}
+    pooled = any(fold(header) in _POOLS for header in headers)
     kind: str | None = None
     numbers: set[str] = set()
+    members: set[int] = set()
     others: set[str] = set()
     named = False
     for position, header in enumerate(headers):
@@ -54,7 +57,9 @@ def pool_of(headers: Sequence[str]) -> Pool:
         slot, _, implied = BY_NAME.get(fold(numbered[1] if numbered else header), (None, False, None))
         if slot is None:
             continue
-        if numbered is None:
+        if numbered is None and pooled and slot.name in _SINGLE and fold(header) not in _POOLS:
+            members.add(position)
+        elif numbered is None:
             named |= slot.name in _NAMED_BY
         elif slot.name in _SINGLE:
             single[position] = numbered[2]
@@ -63,5 +68,5 @@ def pool_of(headers: Sequence[str]) -> Pool:
         elif slot.target == "perturbation":
             others.add(numbered[2])
     if not named or len(numbers) < 2 or others - {"1"}:
-        return Pool(frozenset(), None)
-    return Pool(frozenset(single), kind)
+        return Pool(frozenset(members), None)
+    return Pool(frozenset(single) | members, kind)

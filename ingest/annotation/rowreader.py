@@ -281,6 +281,7 @@ class RowReader:
             found = gene_slot(text)
             if found is None:
                 told.attributes[column.header] = text
+                part["identifier"] = text
                 if (of := f"{column.header} (what is none of NCBI, Ensembl or HGNC)") not in self.kept:
                     self.kept.append(of)
             else:
@@ -307,6 +308,9 @@ class RowReader:
             parts[column.number]["concentration"] = quantity
 
     def _treatment(self, number: int, part: dict[str, Any], kind: str | None, told: Treated) -> Treatment | None:
+        identifier = part.pop("identifier", None)
+        if identifier is not None and not part.get("none") and name_of(part) is None:
+            part["gene"] = identifier  # of a yeast: YLR106C has no other name
         name = None if part.pop("none", False) else name_of(part)
         dose = part.get("concentration")
         if part.get("perturbation_type") == "none" or name is None:

@@ -78,7 +78,7 @@ SLOTS: tuple[Slot, ...] = (
     )),
     Slot("passage", "biosample", "count", ("passagenumber", "passageno", "celllinespassagenumber")),
     Slot("clone", "biosample", names=("clonenumber", "cloneid", "celllinesclonenumber", "characteristicsclone")),
-    Slot("donor_id", "biosample", names=("donor", "patient", "patientid", "donorname")),
+    Slot("donor_id", "biosample", names=("donor", "donoridentifier", "patient", "patientid", "donorname")),
     Slot("differentiation_day", "biosample", "number", ("differentiationdays", "dayofdifferentiation")),
     Slot("sample_id", "well", names=("sample",), weak=("samplename",)),
     Slot("seeding_density", "well", "number", (
@@ -163,13 +163,13 @@ ATTRIBUTES = frozenset({
     "platemapname", "comment", "comments", "note", "notes", "genotype", "timepoint", "wellnumber", "platewell",
     "batch", "channels", "targetlist", "target", "targets", "moa", "celltype", "remarks", "time", "condition",
     "cells", "cellcount", "ncells", "nwells", "name", "concentrationlevel", "doselevel", "doseindex", "genes",
-    "geneannotation", "compoundmoa",
+    "geneannotation", "compoundmoa", "sirnasequences",
 })  # fmt: skip
 
 
 def fold(header: str) -> str:
     """Return a header without case, blanks, punctuation and CellProfiler's ``Metadata_`` and ``Image_Metadata_``."""
-    letters = header.replace("µ", "u").replace("μ", "u").lower()
+    letters = header.split("%%")[0].replace("µ", "u").replace("μ", "u").lower()
     return re.sub(r"[^a-z0-9]", "", letters.removeprefix("image_metadata_").removeprefix("metadata_"))
 
 

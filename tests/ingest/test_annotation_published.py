@@ -123,6 +123,15 @@ def test_the_guides_of_a_pool_are_one_reagent(tmp_path: Path) -> None:
     assert role(result, "A02") == "negative_non_targeting"
 
 
+def test_a_pool_goes_before_the_list_of_its_guides(tmp_path: Path) -> None:
+    headers = "siRNA Pool Identifier,siRNA Identifier,siRNA Sequences,Gene Identifier,Gene Symbol"
+    result = read(tmp_path, f"{IDR},{headers}\nP1,A1,{CELLS},M-1,D-1;D-2,GCAUG;GGAUG,55,KIF7\n")
+    assert treatments(result, "A01") == [("KIF7", "sirna", None, None)]
+    assert result.perturbations["guide_id"].to_pylist() == ["M-1"]
+    assert attributes(result, "A01")["siRNA Identifier"] == "D-1;D-2"
+    assert attributes(result, "A01")["siRNA Sequences"] == "GCAUG;GGAUG"
+
+
 def test_guides_without_a_pool_say_their_kind(tmp_path: Path) -> None:
     result = read(tmp_path, "well,gene,siRNA ID 1,siRNA ID 2\nA1,KIF7,s1,s2\n")
     assert treatments(result, "A01") == [("KIF7", "sirna", None, None)]
@@ -130,7 +139,7 @@ def test_guides_without_a_pool_say_their_kind(tmp_path: Path) -> None:
 
 
 def test_guides_of_several_genes_are_a_combination(tmp_path: Path) -> None:
-    text = "well,gene_1,guide_1,gene_2,guide_2,perturbation_type\nA1,KIF7,ACGTACGTACGTACGTACGT,PLK9,ACGAACGTACGTACGTACGT,\n"
+    text = "well,gene_1,guide_1,gene_2,guide_2\nA1,KIF7,ACGTACGTACGTACGTACGT,PLK9,ACGAACGTACGTACGTACGT\n"
     assert [name for name, *_ in treatments(read(tmp_path, text), "A01")] == ["KIF7", "PLK9"]
 
 
@@ -170,6 +179,12 @@ def test_gene_identifiers_of_others_are_kept_and_listed(tmp_path: Path) -> None:
     result = read(tmp_path, "well,gene,Gene Identifier\nA1,KIF7,NR_000001\nA2,PLK9,55\n")
     assert attributes(result, "A01") == {"Gene Identifier": "NR_000001"}
     assert any("Gene Identifier (what is none of" in warning for warning in result.warnings)
+
+
+def test_a_gene_may_have_no_name_but_its_systematic_one(tmp_path: Path) -> None:
+    result = read(tmp_path, "well,Gene Identifier,Gene Symbol\nA1,YAB123C,\nA2,YAB124W,KIN7\n")
+    assert [treatments(result, well)[0][0] for well in ("A01", "A02")] == ["YAB123C", "KIN7"]
+    assert attributes(result, "A02") == {"Gene Identifier": "YAB124W"}
 
 
 def test_none_of_the_vehicle_needs_no_unit(tmp_path: Path) -> None:
@@ -244,6 +259,24 @@ def test_the_first_organism_is_that_of_the_cells(tmp_path: Path) -> None:
     result = read(tmp_path, f"{headers}\nP1,A1,{CELLS},Virus exemplaris,X\n")
     assert result.biosamples["organism"].to_pylist() == ["NCBITaxon:9606"]
     assert attributes(result, "A01")["Characteristics [Organism 2]"] == "Virus exemplaris"
+
+
+def test_conditions_are_read_like_columns_and_give_way_to_them(tmp_path: Path) -> None:
+    headers = "Experimental Condition [Compound],Experimental Condition [Dose],Experimental Condition [Cell Line]"
+    result = read(tmp_path, f"{IDR},{headers}\nP1,A1,{CELLS},matrix A,5 microgram per milliliter,HeLa H7\n")
+    assert treatments(result, "A01") == [("matrix A", "compound", 5.0, "ug/mL")]
+    assert result.annotations[0].values["biosample_id"] == "HeLa"
+    assert attributes(result, "A01")["Experimental Condition [Cell Line]"] == "HeLa H7"
+
+
+def test_addresses_behind_headers(tmp_path: Path) -> None:
+    text = (
+        "Plate,Well,Compound Name %% url=https://example.org/%s,Compound Concentration (micromolar) %% url=x\n"
+        "P1,A1,X,2.5\nP7,A1,X,2.5\n"
+    )
+    result = read(tmp_path, text, "idr9999-screenA-annotation.csv")
+    assert treatments(result, "A01") == [("X", "compound", 2.5, "umol/L")]
+    assert any("plates that the study does not have: P7" in warning for warning in result.warnings)
 
 
 # --- drawings and maps of plates

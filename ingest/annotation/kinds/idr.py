@@ -11,6 +11,7 @@ from ..table import RawTable
 from .base import Contribution, headed, header_row, slots_of
 
 _MARKS = re.compile(r"(characteristics\s*\[.*\]|term source \d+ (ref|accession)|experimental condition\s*\[.*\])", re.I)
+_NAME = re.compile(r"idr\d{4}.*(?:library|annotation)", re.IGNORECASE)
 _TAXON = re.compile(r"(?:NCBITaxon[_:])?(\d+)", re.IGNORECASE)
 #: Where several organisms are in a well, the first is that of the cells.
 _ORGANISM = ("characteristicsorganism", "characteristicsorganism1")
@@ -22,9 +23,10 @@ class IdrLibrary:
     name = "idr"
 
     def claims(self, table: RawTable) -> bool:
-        """Whether plate and well stand beside the columns that only the IDR has."""
+        """Whether plate and well stand beside the columns that only the IDR has, or in a file of its name."""
         headers = table.rows[header_row(table)].cells if table.rows else ()
-        return {"plate", "well"} <= slots_of(headers) and any(_MARKS.fullmatch(header) for header in headers)
+        marked = any(_MARKS.fullmatch(header) or "%% url" in header for header in headers)
+        return {"plate", "well"} <= slots_of(headers) and (marked or _NAME.search(table.stem) is not None)
 
     def read(self, table: RawTable) -> Contribution:
         """Take the table as it is, with the accession of the organism in the place of its name."""
