@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import UsageError
+from .errors import CytolakeError, UsageError
 from .store.root import LakeRoot, init_root, open_root
+from .wording import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .catalog.query import Catalog
     from .catalog.result import Result
+    from .ingest.export import PlateExport
     from .store.images.plate import Plate
 
 Progress = Callable[[int, int], None]
@@ -221,7 +223,13 @@ class Lake:
         Returns
         -------
         dict
-            ``run_id``, ``status``, ``plates``, ``warnings``, as the command line documents them.
+            ``run_id``, ``status``, ``plates``, ``warnings``, ``errors``, as the command line documents them.
+
+        Raises
+        ------
+        CytolakeError
+            The plate cannot be brought in; of several plates, not one. Where some can, the others are in ``errors``,
+            each with its ``plate_id``, and ``status`` is ``partial``.
         """
         from .ingest.annotation.apply import annotate_export, check_annotation
         from .ingest.channels import apply_roles
@@ -239,8 +247,10 @@ class Lake:
         maps = _paths(plate_map)
         if maps:
             check_annotation(exports, maps, study_id=study, plate_id=plate)
-        reports = []
-        for one in exports:
+        reports: list[dict[str, Any]] = []
+        failures: dict[str, CytolakeError] = {}
+
+        def ingest_one(one: PlateExport) -> dict[str, Any]:
             report = ingest_export(
                 self.root,
                 one,
@@ -264,8 +274,15 @@ class Lake:
                 report["warnings"] += annotated["warnings"]
                 if report["status"] == "skipped" and annotated["run_id"]:
                     report |= {"status": "ok", "run_id": annotated["run_id"]}
-            reports.append(report)
-        return _together(reports)
+            return report
+
+        for one in exports:
+            try:
+                reports.append(ingest_one(one))
+            except CytolakeError as error:
+                # What is wrong with one plate says nothing of the others.
+                failures[one.plate_id] = error
+        return _together(reports, failures)
 
     def annotate(
         self,
@@ -457,13 +474,22 @@ def _paths(given: PathLike | Sequence[PathLike]) -> list[Path]:
     return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
 
 
-def _together(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _together(reports: Sequence[dict[str, Any]], failures: Mapping[str, CytolakeError]) -> dict[str, Any]:
     """Report several plates of one export as one: the worst status, everything else side by side."""
-    statuses = {report["status"] for report in reports}
+    if failures and not reports:
+        first, *others = failures
+        if others:
+            failures[first].message += f" ({listed(others, 5)} failed too)"
+        raise failures[first]
+    statuses = {"partial"} if failures else {report["status"] for report in reports}
     status = next((s for s in ("partial", "ok") if s in statuses), "skipped")
     return {
         "run_id": next((report["run_id"] for report in reports if report["run_id"]), None),
         "status": status,
         "plates": [plate for report in reports for plate in report["plates"]],
         "warnings": [warning for report in reports for warning in report["warnings"]],
+        "errors": [
+            {"plate_id": plate_id, "code": error.code, "message": error.message, "hint": error.hint}
+            for plate_id, error in failures.items()
+        ],
     }

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .options import common, export_options, lake_option, role_option, the_lake
-from .output import counted, exit_code, facts, progress_bar, report, say, size, table
+from .output import counted, exit_code, facts, progress_bar, report, say, say_error, size, table
 
 
 @click.command()
@@ -153,6 +153,9 @@ def ingest(
             **told,
         )
     report(result, json_=json_, readable=_ingested)
+    if not json_:
+        for error in result["errors"]:
+            say_error(f"plate {error['plate_id']} was not brought in: {error['message']}", error["hint"])
     return exit_code(result)
 
 

@@ -22,7 +22,14 @@ PLATE = {
 
 
 def ingested(status: str = "ok", **more: Any) -> dict[str, Any]:
-    return {"run_id": "20260102T030405000000-0a1b2c", "status": status, "plates": [PLATE], "warnings": [], **more}
+    return {
+        "run_id": "20260102T030405000000-0a1b2c",
+        "status": status,
+        "plates": [PLATE],
+        "warnings": [],
+        "errors": [],
+        **more,
+    }
 
 
 def test_init_makes_a_lake_once(run: Any, tmp_path: Path) -> None:
@@ -83,6 +90,15 @@ def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
         assert line in ran.out
     assert run("inspect", "export", "--json").json == INSPECTED
     assert run("inspect", "export", "--picture", "no/folder.png").code == 1
+
+
+def test_ingest_names_the_plates_that_it_could_not_bring_in(run: Any, noted: Any) -> None:
+    error = {"plate_id": "P2", "code": "source-file", "message": "not one image is there", "hint": "Copy them."}
+    noted.answers["ingest"] = ingested("partial", errors=[error])
+    ran = run("--lake", "lab", "ingest", "export", "--study", "pilot")
+    assert ran.code == 6
+    assert "error: plate P2 was not brought in: not one image is there" in ran.err
+    assert "hint: Copy them." in ran.err
 
 
 def test_inspect_shows_each_of_several_acquisitions(run: Any, noted: Any) -> None:

@@ -368,3 +368,24 @@ def test_two_first_ingests_at_once_give_one_plate(lake: Lake, export: Path) -> N
     assert outcomes in (["conflict", "ok"], ["already-exists", "ok"])
     assert len(rows(lake, "plates")) == 1
     assert lake.validate()["errors"] == []
+
+
+def test_of_several_plates_one_that_is_broken_keeps_none_of_the_others_out(lake: Lake, tmp_path: Path) -> None:
+    for name in ("P1", "P2", "P3"):
+        Export(images=grid(), plate_id=name).write(tmp_path / "exports" / f"{name}-Measurement 1")
+    for image in (tmp_path / "exports" / "P2-Measurement 1").rglob("*.tiff"):
+        image.unlink()
+    report = lake.ingest(tmp_path / "exports", study="pilot")
+    assert report["status"] == "partial"
+    assert [plate["plate_id"] for plate in report["plates"]] == ["P1", "P3"]
+    (error,) = report["errors"]
+    assert error["plate_id"] == "P2"
+    assert "P2" in error["message"]
+    assert sorted(row["plate_id"] for row in rows(lake, "plates")) == ["P1", "P3"]
+
+    again = lake.ingest(tmp_path / "exports", study="pilot", existing="skip")
+    assert [plate["action"] for plate in again["plates"]] == ["skip", "skip"]
+    assert [error["plate_id"] for error in again["errors"]] == ["P2"]
+
+    with pytest.raises(AlreadyExistsError, match=r"plate P1 .*\(P2, P3 failed too\)"):
+        lake.ingest(tmp_path / "exports", study="pilot")
