@@ -108,7 +108,9 @@ class ZarrSource:
         with self._lock:
             if self._sha256 is None:
                 digest = hashlib.sha256()
-                for name, _ in array_files(Path(self.path)):
+                for name, status in array_files(Path(self.path)):
+                    if status is None:
+                        continue
                     file = OpenFile(Path(self.path) / name)
                     try:
                         digest.update(f"{name}\0{file.sha256}\n".encode())
@@ -135,7 +137,8 @@ class ZarrSource:
         Raises
         ------
         SourceFileError
-            They are not of 8- or 16-bit unsigned integers, there is no such plane, or no chunk of it is stored.
+            They are not of 8- or 16-bit unsigned integers, there is no such plane, or no chunk of it is stored, or one
+            that was is no file any more.
         """
         if self.layout.dtype not in PIXEL_TYPES:
             raise refusal(
@@ -147,6 +150,13 @@ class ZarrSource:
             raise refusal(self.path, f"has no plane {number}, but {self.count}", hint=_HINT)
         if not self._stored.has(self.layout, number):
             raise refusal(self.path, f"stores nothing of plane {number}", hint=_HINT)
+        lost = self._stored.lost_chunk(self.layout, number)
+        if lost is not None:
+            raise refusal(
+                f"{self.path}/{lost}",
+                f"is no file (a link to nowhere?); plane {number} needs it",
+                hint="Fetch the files that the links of the plate stand for, then ingest again.",
+            )
         height, width = self.layout.shape[-2:]
         return (height, width), np.dtype(self.layout.dtype)
 

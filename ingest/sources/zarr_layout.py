@@ -6,11 +6,13 @@ rules. A *plane* of which no chunk was written is another matter: nobody measure
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,8 @@ class StoredChunks:
     """What is on the disk of an array: bytes and time of the last change of all its files, and its chunks.
 
     ``leading`` are the chunks' indices along the axes before the last two, ``count`` is the number of chunks. ``empty``
-    are the planes of which the shards, which may hold others, hold nothing.
+    are the planes of which the shards, which may hold others, hold nothing. ``lost`` says of ``leading`` indices which
+    chunk was written and is no file now: a link to nowhere, as of data that was never fetched.
     """
 
     size: int
@@ -77,12 +80,15 @@ class StoredChunks:
     leading: frozenset[tuple[int, ...]]
     count: int
     empty: frozenset[int]
+    lost: Mapping[tuple[int, ...], str]
 
     def has(self, layout: ZarrLayout, number: int) -> bool:
         """Whether any chunk of a plane is there."""
-        if number in self.empty:
-            return False
-        return tuple(i // n for i, n in zip(layout.place(number), layout.chunks[:-2], strict=True)) in self.leading
+        return number not in self.empty and _leading(layout, number) in self.leading
+
+    def lost_chunk(self, layout: ZarrLayout, number: int) -> str | None:
+        """Return a chunk of a plane that is no file, None where all that were written are."""
+        return self.lost.get(_leading(layout, number))
 
 
 def parse_array(data: bytes, name: str) -> ZarrLayout:
@@ -190,15 +196,22 @@ def find_document(folder: Path) -> Path | None:
     return next((folder / name for name in ARRAY_DOCUMENTS if is_there(folder / name)), None)
 
 
-def array_files(folder: Path) -> list[tuple[str, os.stat_result]]:
+def _leading(layout: ZarrLayout, number: int) -> tuple[int, ...]:
+    """Return the index of a plane's chunks along the axes before the last two."""
+    return tuple(i // n for i, n in zip(layout.place(number), layout.chunks[:-2], strict=True))
+
+
+def array_files(folder: Path) -> list[tuple[str, os.stat_result | None]]:
     """List the files of an array: their paths in it, with forward slashes, sorted. Linked folders are not followed.
+
+    What is no file (a link to nowhere, a pipe) has no status.
 
     Raises
     ------
     StorageError
         A folder cannot be listed.
     """
-    found: list[tuple[str, os.stat_result]] = []
+    found: list[tuple[str, os.stat_result | None]] = []
     top = os.fspath(folder)
     folders = [""]
     while folders:
@@ -208,29 +221,42 @@ def array_files(folder: Path) -> list[tuple[str, os.stat_result]]:
                 for entry in listing:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(f"{prefix}{entry.name}/")
-                    elif entry.is_file():
-                        found.append((f"{prefix}{entry.name}", entry.stat()))
+                    else:
+                        found.append((f"{prefix}{entry.name}", _status(entry)))
         except OSError as error:
             raise StorageError(f"the folder {top}/{prefix} cannot be listed: {error.strerror}") from error
     return sorted(found, key=lambda one: one[0])
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat() if entry.is_file() else None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
 
 
 def stored_chunks(folder: Path, layout: ZarrLayout) -> StoredChunks:
     """Look at the files of an array; raises as :func:`array_files`."""
     size, changed, count = 0, 0, 0
     leading = set()
+    lost: dict[tuple[int, ...], str] = {}
     axes = len(layout.shape)
     for name, status in array_files(folder):
-        size += status.st_size
-        changed = max(changed, status.st_mtime_ns)
+        if status is not None:
+            size += status.st_size
+            changed = max(changed, status.st_mtime_ns)
         chunk = _CHUNK_NAME.match(name)
         if chunk:
             index = tuple(int(part) for part in re.split("[./]", chunk.group(1)))
             if len(index) == axes:
                 leading.add(index[:-2])
                 count += 1
+                if status is None:
+                    lost.setdefault(index[:-2], name)
     empty = _empty_planes(folder, layout) if leading and layout.chunks != layout.decoded else frozenset()
-    return StoredChunks(size=size, changed_ns=changed, leading=frozenset(leading), count=count, empty=empty)
+    return StoredChunks(size=size, changed_ns=changed, leading=frozenset(leading), count=count, empty=empty, lost=lost)
 
 
 def _empty_planes(folder: Path, layout: ZarrLayout) -> frozenset[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -249,6 +250,24 @@ def test_planes_that_were_never_written(tmp_path: Path) -> None:
     assert any("1 chunks of planes are not stored" in w for w in export.warnings)
     with pytest.raises(SourceFileError, match="stores nothing of plane 5"):
         read_plane(folder / "A/1/0/0", 5, np.empty((24, 32), np.uint16))
+
+
+@pytest.mark.parametrize("kind", ["to nowhere", "to itself", "pipe"])
+def test_a_chunk_that_is_no_file_is_not_the_fill_value(tmp_path: Path, kind: str) -> None:
+    folder = Plate(images=[Image()]).write(tmp_path / "p.zarr")
+    chunk = folder / "A/1/0/0/0/1/0/0/0"
+    chunk.unlink()
+    if kind == "pipe":
+        os.mkfifo(chunk)
+    else:
+        chunk.symlink_to(chunk if kind == "to itself" else tmp_path / "never fetched")
+    export = read(folder)
+    assert export.planes["size"].null_count == 0
+    assert not any("fill value" in w for w in export.warnings)
+    out = np.empty((24, 32), np.uint16)
+    with pytest.raises(SourceFileError, match=r"0/1/0/0/0 is no file .*plane 1 needs it\n.*Fetch the files"):
+        read_plane(folder / "A/1/0/0", 1, out)
+    read_plane(folder / "A/1/0/0", 0, out)
 
 
 def test_a_damaged_chunk_is_no_plane(tmp_path: Path) -> None:
