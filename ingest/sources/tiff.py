@@ -50,6 +50,9 @@ _DECODERS: dict[int, _Decoder] = {
     50000: imagecodecs.zstd_decode,
 }
 _NO_PREDICTOR, _HORIZONTAL = 1, 2
+_COMPUTED = "Computed images (phase, for example) cannot stand among camera images; export the raw channels."
+#: Older ScanR wrote the counts of its camera so.
+_SIGNED = "Counts of a camera have no sign: save the images as unsigned integers, as Fiji does, and keep the original."
 # What tifffile finds odd is in our errors; without a handler of its own it would also be on the screen.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -179,7 +182,7 @@ class TiffSource:
             raise self._refuse(
                 f"page {number} holds {dtype.name if dtype is not None else 'unknown'} pixels ({kind}); planes are "
                 f"{' or '.join(PIXEL_TYPES)}",
-                hint="Computed images (phase, for example) cannot stand among camera images; export the raw channels.",
+                hint=_SIGNED if dtype is not None and dtype.kind == "i" else _COMPUTED,
             )
         if len(page.shape) != 2 or not all(isinstance(side, (int, np.integer)) for side in page.shape):
             raise self._refuse(f"page {number} has the shape {page.shape}; a plane is rows × columns")

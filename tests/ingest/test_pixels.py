@@ -74,6 +74,14 @@ def test_pages(tmp_path: Path) -> None:
         read_plane(tmp_path / "a.tif", 3, out)
 
 
+@pytest.mark.parametrize(("dtype", "said"), [("int16", "have no sign"), ("float32", "Computed images")])
+def test_what_else_than_counts_of_a_camera_is_refused(tmp_path: Path, dtype: str, said: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels().astype(dtype))
+    with pytest.raises(SourceFileError, match=f"holds {dtype} pixels") as raised:
+        read_plane(tmp_path / "a.tif", 0, np.zeros(SHAPE, np.uint16))
+    assert said in (raised.value.hint or "")
+
+
 def test_one_read_serves_pixels_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels())
     source = SourceFile(tmp_path / "a.tif")
