@@ -76,7 +76,7 @@ def read_cell(column: Column, text: str) -> tuple[Any, CellFault | None]:
             case "control":
                 return _control(text)
             case "type":
-                return _enum("PerturbationType", text)
+                return (None, None) if text.casefold() == "any" else _enum("PerturbationType", text)
             case "taxon":
                 return read_taxon(text), None
             case "gene":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS
+from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, slug
 from .columns import known_column
 from .files import is_sheet, open_file, split_sheet, stem_of
 from .gather import contributions
@@ -28,7 +28,10 @@ def check_sheet(path: Path | str) -> AnnotationResult:
     InvalidDataError
         It is no table. What is wrong inside a table is in ``errors`` of the result.
     """
-    formats = [PlateFormat(plate_id=name, n_rows=MAX_ROWS, n_columns=MAX_COLUMNS) for name in _plates_named(path)]
+    formats = [
+        PlateFormat(plate_id=slug(name), name=name, n_rows=MAX_ROWS, n_columns=MAX_COLUMNS)
+        for name in _plates_named(path)
+    ]
     return read_annotation([path], study_id="unknown", plates=formats, run_id="check")
 
 

@@ -85,7 +85,7 @@ def match_columns(
     -------
     columns, faults
         A column whose ``slot.target`` is ``attribute`` has the header as the slot's name. Several columns may say the
-        place of a row, and must then agree.
+        place of a row, and must then agree; several the dose of one treatment, each in a unit of its own.
     """
     columns: list[Column] = []
     faults: list[HeaderFault] = []
@@ -108,11 +108,11 @@ def match_columns(
                 continue
             column = _attribute(header, position)
         clash = next((c for c in columns if (c.slot.name, c.number) == (column.slot.name, column.number)), None)
-        if clash is None or column.slot.target == "place":
+        if clash is None or column.slot.target == "place" or _in_other_units(column, clash):
             columns.append(column)
-        elif column.weak or (_same_in_units(column, clash) and not (_is_molar(column) and not _is_molar(clash))):
+        elif column.weak:
             columns.append(_attribute(header, position))
-        elif clash.weak or _same_in_units(column, clash):
+        elif clash.weak:
             columns[columns.index(clash)] = _attribute(clash.header, clash.position)
             columns.append(column)
         else:
@@ -137,12 +137,13 @@ def _numbers_of_treatments(headers: Sequence[str]) -> dict[str, int]:
     return dict(zip(named, free, strict=False))
 
 
-def _same_in_units(one: Column, other: Column) -> bool:
+def _in_other_units(one: Column, other: Column) -> bool:
     """Whether two columns say one dose in two units."""
     return one.slot.kind == "quantity" and None not in (one.unit, other.unit) and one.unit != other.unit
 
 
-def _is_molar(column: Column) -> bool:
+def is_molar(column: Column) -> bool:
+    """Tell whether a column says how many molecules there are."""
     return (column.unit or "").endswith("mol/L")
 
 

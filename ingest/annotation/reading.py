@@ -136,7 +136,7 @@ class Reading:
                 about.add(plate.plate_id)
                 well_id = self._well_on(sheet, row, reader.place, at, plate)
                 if well_id is not None:
-                    self.found.append(_Found(_annotation(values, plate, well_id, sheet, row), reader, row))
+                    self.found.append(_Found(_annotation(values, plate, well_id, reader, row), reader, row))
         self._tell_unknown(sheet, reader, unknown, about)
         if others and self.plate_id is not None:
             self.warnings.append(f"{sheet.name}: {others} rows are about other plates than {self.plate_id}")
@@ -382,7 +382,9 @@ class Reading:
                     self.fault(one.reader.sheet, one.row, Told(position, value, problem.rule, problem.message))
 
 
-def _annotation(values: RowValues, plate: PlateFormat, well_id: str, sheet: Sheet, row: SheetRow) -> WellAnnotation:
+def _annotation(
+    values: RowValues, plate: PlateFormat, well_id: str, reader: RowReader, row: SheetRow
+) -> WellAnnotation:
     return WellAnnotation(
         plate_id=plate.plate_id,
         well_id=well_id,
@@ -390,6 +392,8 @@ def _annotation(values: RowValues, plate: PlateFormat, well_id: str, sheet: Shee
         attributes=values.attributes,
         treatments=values.treatments,
         biosample=values.biosample,
-        file=sheet.name,
+        file=reader.sheet.name,
         line=row.line,
+        role_inferred=values.role_inferred,
+        columns=reader.slots,
     )

@@ -56,7 +56,8 @@ class WellAnnotation:
     ``values`` holds the slots of ``wells`` that the sheet has a column for, ``None`` where the cell is empty;
     ``treatments`` is ``None`` where the sheet has no column about treatments, and empty where the well got none.
     ``biosample`` holds the slots of ``biosamples`` that it says of the sample in the well. ``file`` and ``line`` say
-    where all this stands.
+    where all this stands. ``role_inferred`` tells that the ``control_type`` follows from the treatment, and no column
+    says it in this row; ``columns`` are the slots that the sheet has columns for.
     """
 
     plate_id: str
@@ -67,6 +68,8 @@ class WellAnnotation:
     biosample: Mapping[str, Any]
     file: str
     line: int
+    role_inferred: bool = False
+    columns: frozenset[str] = frozenset()
 
     def slots(self) -> dict[str, Any]:
         """Return the slots of ``wells`` that this sets, those that follow from the treatments included."""
@@ -126,7 +129,8 @@ class AnnotationResult:
 
     ``annotations`` are the valid rows in the order of plate and well. Where there are ``errors`` they are not to be
     written, unless the user said that valid rows should be accepted. ``inputs`` are names of files and the SHA-256 of
-    their bytes, None where that is not known here; ``facts`` is what was said of the study as a whole.
+    their bytes, None where that is not known here; ``facts`` is what was said of the study as a whole. ``origin`` says
+    what the inputs are, where they are no sheets that somebody named.
     """
 
     study_id: str
@@ -136,6 +140,7 @@ class AnnotationResult:
     warnings: tuple[str, ...]
     inputs: tuple[tuple[str, str | None], ...] = field(default=())
     facts: StudyFacts = field(default_factory=lambda: StudyFacts())
+    origin: str | None = None
 
     @property
     def wells(self) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...schemas.identifiers import slug
 from .cells import CellFault, is_nothing, read_cell, read_quantity
-from .columns import Column, HeaderFault, match_columns
+from .columns import Column, HeaderFault, is_molar, match_columns
 from .controls import SAY_MORE, UNKNOWN_ROLES, VEHICLES, plain, role_of_words, settle_control
 from .result import Treatment
 from .sheet import Sheet, SheetRow
@@ -57,6 +57,7 @@ class RowValues:
     treatments: tuple[Treatment, ...] | None
     biosample: dict[str, Any]
     faults: list[Told]
+    role_inferred: bool
 
 
 class RowReader:
@@ -64,8 +65,8 @@ class RowReader:
 
     Attributes
     ----------
-    columns
-        Every column that is understood.
+    columns, slots
+        Every column that is understood, and the slots that they fill.
     place
         ``well``, ``row``, ``column`` and ``plate`` -> their columns; several may say the same.
     header_faults
@@ -103,6 +104,10 @@ class RowReader:
             # Facts of cells that nobody names belong to no sample.
             self._attributes, self._biosample = [*self._attributes, *self._biosample], []
         self.kept = [c.header for c in self._attributes]
+        # Of a dose in several units the molar one counts, the others are kept.
+        self._doses = sorted((c for c in self._treated if c.slot.kind == "quantity"), key=lambda c: not is_molar(c))
+        first = {c.number: c.position for c in reversed(self._doses)}
+        self.kept += [c.header for c in self._doses if first[c.number] != c.position]
         self.inferred: dict[str, None] = {}
         self.notes: dict[str, None] = {}
         self.kindless: str | None = None
@@ -110,6 +115,7 @@ class RowReader:
         self._known: dict[tuple[str, ...], Treated] = {}
         self._dosed = self._names_with_doses()
         self._positions = {(c.slot.name, c.number): c.position for c in reversed(self.columns)}
+        self.slots = frozenset(c.slot.name for c in self.columns if c.slot.target != "attribute")
 
     def _names_with_doses(self) -> set[str]:
         """Return the treatments that have a dose in some row: what they are in one well they are in every other."""
@@ -147,8 +153,8 @@ class RowReader:
             # A treatment whose name is not to be trusted is told once.
             faults += [told for told in treated.faults if not (faults and row.odd and told.rule == "missing")]
             attributes.update(treated.attributes)
-        self._settle(values, biosample, treated, cells)
-        return RowValues(values, attributes, treated.treatments if treated else None, biosample, faults)
+        inferred = self._settle(values, biosample, treated, cells)
+        return RowValues(values, attributes, treated.treatments if treated else None, biosample, faults, inferred)
 
     def _without_odd(self, row: SheetRow, faults: list[Told]) -> tuple[str, ...]:
         """Return the cells without those that are not to be trusted; a date may stand where nothing depends on it."""
@@ -184,13 +190,17 @@ class RowReader:
 
     def _settle(
         self, values: dict[str, Any], biosample: dict[str, Any], treated: Treated | None, cells: Sequence[str]
-    ) -> None:
-        """Fill in what follows from the rest of the row: the sample, and what the well is to be compared as."""
+    ) -> bool:
+        """Fill in what follows from the rest of the row: the sample, and what the well is to be compared as.
+
+        Whether that is inferred, where no cell of the row says it.
+        """
         line = biosample.get("cell_line")
         if values.get("biosample_id") is None and (line or biosample.get("organism")):
             values["biosample_id"] = slug(line) if line else slug(self._text("organism", cells))
         # "control" there says no more than that the well is some control: no fault.
         hint = self._value(self._hint, cells[self._hint.position], []) if self._hint else None
+        stated = values.get("control_type") or hint
         role, said = settle_control(
             values,
             treated.treatments if treated else None,
@@ -207,6 +217,7 @@ class RowReader:
         written = self._text("control_type", cells)
         if written and values.get("control_name") is None and self._is_class(written, role):
             values["control_name"] = written
+        return stated is None and role is not None
 
     def _is_class(self, written: str, role: str | None) -> bool:
         """Whether the word for a control says more than its role, as ``poscon_cp`` does, or has no known role."""
@@ -238,9 +249,15 @@ class RowReader:
             part = parts.setdefault(column.number, {})
             if column.slot.kind != "quantity":
                 self._add_fact(column, text, part, kinds, told)
-        for column, text in zip(self._treated, texts, strict=True):
-            if column.slot.kind == "quantity" and not is_nothing(text):
+        said = dict(zip((c.position for c in self._treated), texts, strict=True))
+        for column in self._doses:
+            text = said[column.position]
+            if is_nothing(text):
+                continue
+            if parts[column.number].get("concentration") is None:
                 self._add_dose(column, text, parts, told)
+            else:
+                told.attributes[column.header] = text
         found: list[Treatment] = []
         for number, part in sorted(parts.items()):
             treatment = self._treatment(number, part, kinds.get(number), told)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cytolake.ingest.annotation.check import check_sheet
 from cytolake.ingest.annotation.columns import match_columns
 from cytolake.ingest.annotation.platemap import read_annotation
 from cytolake.ingest.annotation.result import AnnotationResult, PlateFormat
@@ -75,8 +76,9 @@ def test_the_number_of_a_treatment_may_stand_inside() -> None:
 
 
 def test_one_dose_in_several_units_is_the_molar_one(tmp_path: Path) -> None:
-    text = "well,compound,Concentration_mg/mL,Concentration_mM,Concentration_uM\nA1,X,2.5,10,10000\n"
+    text = "well,compound,Concentration_mg/mL,Concentration_mM,Concentration_uM\nA1,X,2.5,10,10000\nA2,Y,1.5,,\n"
     result = read(tmp_path, text)
+    assert treatments(result, "A02") == [("Y", "compound", 1.5, "mg/mL")]
     assert treatments(result, "A01") == [("X", "compound", 10.0, "mmol/L")]
     assert attributes(result, "A01") == {"Concentration_mg/mL": "2.5", "Concentration_uM": "10000"}
 
@@ -100,6 +102,19 @@ def test_what_is_named_by_what_it_does_is_a_treatment(tmp_path: Path) -> None:
     assert [role(result, f"A0{n}") for n in (1, 2, 3, 4)] == [None, None, "negative_vehicle", "untreated"]
     kept = {"inducer1": "DMSO", "inducer1_concentration": "0.2", "inducer1_concentration_unit": "%"}
     assert attributes(result, "A03") == kept
+
+
+def test_controls_of_every_kind_in_one_table(tmp_path: Path) -> None:
+    wells = "Metadata_Well,Metadata_JCP2022\nA01,JCP2022_999999\nA02,JCP2022_915001\n"
+    (tmp_path / "wells.csv").write_text(wells, encoding="utf-8")
+    table = (
+        "Metadata_JCP2022,Metadata_pert_type,Metadata_modality\nJCP2022_999999,empty,any\nJCP2022_915001,negcon,orf\n"
+    )
+    (tmp_path / "controls.csv").write_text(table, encoding="utf-8")
+    files = [tmp_path / "wells.csv", tmp_path / "controls.csv"]
+    result = read_annotation(files, study_id="s", run_id="r", plates=[P1])
+    assert result.errors == ()
+    assert [role(result, well) for well in ("A01", "A02")] == ["empty", "negative_non_targeting"]
 
 
 def test_the_unit_of_one_treatment_is_not_that_of_another(tmp_path: Path) -> None:
@@ -277,6 +292,13 @@ def test_addresses_behind_headers(tmp_path: Path) -> None:
     result = read(tmp_path, text, "idr9999-screenA-annotation.csv")
     assert treatments(result, "A01") == [("X", "compound", 2.5, "umol/L")]
     assert any("plates that the study does not have: P7" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("plate", ["Screen 1/Meas_01", "12[3]_x", "drug p1", "P1"])
+def test_a_sheet_may_be_checked_whatever_its_plates_are_called(tmp_path: Path, plate: str) -> None:
+    (tmp_path / "map.csv").write_text(f"plate,well,compound\n{plate},A1,X\n", encoding="utf-8")
+    result = check_sheet(tmp_path / "map.csv")
+    assert (result.errors, len(result.annotations)) == ((), 1)
 
 
 # --- drawings and maps of plates
