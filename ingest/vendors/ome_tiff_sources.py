@@ -81,10 +81,22 @@ def _sources(files: ExportFiles, names: Sequence[str], named: OmeSource | None) 
                 continue
             source = OmeSource(document=document, name=str(path), path=name, is_tiff=not is_xml(name))
         found = True
-        told.update(
-            files.find(file_of(data, image, source))[0] for image in source.document.images for data in image.tiff_data
-        )
+        own = _named_files(files, source)
+        # A TIFF may repeat its companion, and hold one more image, of no well: a CQ1 writes such.
+        if source.is_tiff and own - {name} and own - {name} <= told:
+            continue
+        told.update(own)
         yield source
+
+
+def _named_files(files: ExportFiles, source: OmeSource) -> set[str]:
+    """Return the files that a document tells of; what names none in a companion is no file's."""
+    return {
+        files.find(file_of(data, image, source))[0]
+        for image in source.document.images
+        for data in image.tiff_data
+        if data.file or source.is_tiff
+    }
 
 
 def _is_of_scanr(document: OmeDocument) -> bool:

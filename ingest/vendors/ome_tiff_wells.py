@@ -136,14 +136,15 @@ def _samples(source: OmeSource, plate: OmePlate, numbers: dict[str, int], warnin
 
 def _numbered(samples: Sequence[_Sample], rest: int) -> list[PlacedImage]:
     """Give each sample its field: by the names of all images or of all files where these say, else from 1 in order."""
-    places = [(rest if one.run is None else one.run, one.row, one.column) for one in samples]
+    # Stacks and single planes of one run become acquisitions of their own, with the same fields.
+    places = [(rest if one.run is None else one.run, one.row, one.column, one.image.size_z > 1) for one in samples]
     by_image = fields_of_images([one.image.name for one in samples])
     by_file = [field_in(_first_file(one.image, one.source)) for one in samples]
     said: list[int | None] = [None] * len(samples)
     for told in (by_file, by_image):
         if None not in told and len(set(zip(places, told, strict=True))) == len(samples):
             said = told
-    counted: Counter[tuple[int, int, int]] = Counter()
+    counted: Counter[tuple[int, int, int, bool]] = Counter()
     placed = []
     for one, place, number in zip(samples, places, said, strict=True):
         counted[place] += 1
