@@ -73,11 +73,11 @@ def inspect(
         No reader knows it; the message says what was looked at.
     """
     from .ingest.inspect import summarize
-    from .ingest.readers import detect, read_export, reader_options
+    from .ingest.readers import reader_options, recognise
 
     options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
-    evidence = detect(export, reader, options)
-    return summarize(evidence, read_export(export, evidence.reader, options))
+    told = recognise(export, reader, options)
+    return summarize(told.evidence, told.exports, warnings=told.warnings)
 
 
 def inspect_picture(
@@ -85,6 +85,7 @@ def inspect_picture(
     *,
     reader: str | None = None,
     well: str | None = None,
+    acquisition: int | None = None,
     pattern: str | None = None,
     pixel_size_um: float | None = None,
     plate_format: PlateFormat | None = None,
@@ -92,20 +93,21 @@ def inspect_picture(
     """Draw the plates of an export, as PNG: wells with data, fields per well, missing planes; one well's fields.
 
     ``well`` is drawn with its fields where the stage took them, with pixels where their files are there; it is the
-    first well with the most fields when None. The other arguments are those of :func:`inspect`.
+    first well with the most fields when None, and so is the ``acquisition``. The other arguments are those of
+    :func:`inspect`.
 
     Raises
     ------
     NotAnExportError
         No reader knows it; the message says what was looked at.
     NotFoundError
-        The export has no image of that well.
+        The export has no image of that well, or of that acquisition.
     """
     from .ingest.picture import draw
     from .ingest.readers import read_export, reader_options
 
     options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
-    return draw(read_export(export, reader, options), well=well)
+    return draw(read_export(export, reader, options), well=well, acquisition=acquisition)
 
 
 def recipes() -> list[dict[str, Any]]:

@@ -8,23 +8,36 @@ from typing import Any
 
 import click
 
+from ..schemas.identifiers import well_blocks
+from ..wording import listed
 from .options import common, export_options, lake_option, role_option, the_lake
 from .output import counted, exit_code, facts, progress_bar, report, say, say_error, size, table
+
+#: Blocks of wells that one line shows.
+_MOST_BLOCKS = 8
 
 
 @click.command()
 @click.argument("export", type=click.Path())
 @export_options
-@click.option("--picture", metavar="FILE", type=click.Path(dir_okay=False), help="Draw the plate as PNG.")
+@click.option("--picture", metavar="FILE.png", type=click.Path(dir_okay=False), help="Draw the plate as PNG.")
 @click.option("--well", metavar="WELL", help="Whose fields to draw; else those of the well with the most.")
+@click.option("--acquisition", metavar="N", type=int, help="Which acquisition of that well; else that with the most.")
 @common
-def inspect(export: str, picture: str | None, well: str | None, json_: bool, **told: Any) -> None:
+def inspect(
+    export: str, picture: str | None, well: str | None, acquisition: int | None, json_: bool, **told: Any
+) -> None:
     """Say what a vendor export is, without reading pixels."""
     from .. import lake
 
+    if picture is None and (well is not None or acquisition is not None):
+        raise click.UsageError(f"{'--well' if well else '--acquisition'} says what to draw; add --picture FILE.png")
+    if picture is not None and Path(picture).suffix.lower() != ".png":
+        raise click.UsageError(f"--picture {picture}: the picture is a PNG; call it {Path(picture).stem}.png")
     result = lake.inspect(export, **told)
     if picture is not None:
-        drawn = lake.inspect_picture(export, well=well, **told | {"reader": result["reader"]})
+        told |= {"reader": result["reader"]}
+        drawn = lake.inspect_picture(export, well=well, acquisition=acquisition, **told)
         _write(Path(picture), drawn)
         say(f"wrote {picture}")
     report(result, json_=json_, readable=_inspected)
@@ -40,44 +53,70 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _inspected(result: Mapping[str, Any]) -> str:
+    plates = result["plates"]
+    #: What plates of one folder may differ in is said of each then.
+    differing = [
+        (name, key)
+        for name, key in (("vendor", "vendor"), ("format", "format_version"), ("folder", "path"))
+        if len({plate.get(key) for plate in plates}) > 1
+    ]
+    shared = {"vendor": result["vendor"], "format": result["format_version"]}
+    parts = [
+        facts(
+            {name: value for name, value in shared.items() if name not in dict(differing)}
+            | {"reader": result["reader"], "index": (result.get("evidence") or {}).get("index")}
+        )
+    ]
+    for plate in plates:
+        parts += _plate(plate, {"written in" if name == "format" else name: plate[key] for name, key in differing})
+    return "\n\n".join(parts)
+
+
+def _plate(plate: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Return the paragraphs about a plate; ``own`` is what it does not share with the others."""
+    pixel = plate["pixel_size_um"]
+    missing = plate["missing_planes"]
+    where = listed(well_blocks(plate.get("well_ids", ())), _MOST_BLOCKS)
     parts = [
         facts(
             {
-                "vendor": result["vendor"],
-                "format": result["format_version"],
-                "reader": result["reader"],
-                "index": (result.get("evidence") or {}).get("index"),
+                "plate": plate["plate"],
+                **own,
+                "barcode": plate["barcode"],
+                "format": f"{plate['rows']} × {plate['columns']}",
+                "wells": f"{plate['wells']}" + (f" ({where})" if where else ""),
+                "fields": plate["fields"],
+                "time points": plate["timepoints"],
+                "z planes": plate["z_planes"],
+                "pixel size": None if pixel is None else f"{pixel:.4g} µm",
+                "planes": f"{plate['planes']:,}" + (f" ({missing:,} missing)" if missing else ""),
+                "size": size(plate["bytes"]),
             }
         )
     ]
-    for plate in result["plates"]:
-        pixel = plate["pixel_size_um"]
-        missing = plate["missing_planes"]
-        parts.append(
-            facts(
-                {
-                    "plate": plate["plate"],
-                    "barcode": plate["barcode"],
-                    "format": f"{plate['rows']} × {plate['columns']}",
-                    "wells": plate["wells"],
-                    "fields": plate["fields"],
-                    "time points": plate["timepoints"],
-                    "z planes": plate["z_planes"],
-                    "pixel size": None if pixel is None else f"{pixel:.4g} µm",
-                    "planes": f"{plate['planes']:,}" + (f" ({missing:,} missing)" if missing else ""),
-                    "size": size(plate["bytes"]),
-                }
-            )
-        )
-        several = len(plate["acquisitions"]) > 1
-        if several:
-            parts.append(_acquisitions(plate["acquisitions"]))
-        channels = [
-            (one["name"], one["role"] or "not recognised", *((one["acquisition_id"],) if several else ()))
-            for one in plate["channels"]
-        ]
-        parts.append(table(channels, ("channel", "role", "acquisition") if several else ("channel", "role")))
-    return "\n\n".join(parts)
+    several = len(plate["acquisitions"]) > 1
+    if several:
+        parts.append(_acquisitions(plate["acquisitions"]))
+    channels = [
+        (one["name"], one["role"] or "not recognised", *((one["acquisition_id"],) if several else ()))
+        for one in plate["channels"]
+    ]
+    parts.append(table(channels, ("channel", "role", "acquisition") if several else ("channel", "role")))
+    if missing and plate.get("missing"):
+        parts.append(_missing(plate["missing"], missing, several=several))
+    return parts
+
+
+def _missing(missing: Mapping[str, Any], count: int, *, several: bool) -> str:
+    """Name the first planes that are not there, and the wells that lack the others."""
+    names = ("well_id", "field_id", "channel", "timepoint", "z", *(("acquisition_id",) if several else ()), "file")
+    header = ("missing", "field", "channel", "time", "z", *(("acquisition",) if several else ()), "file")
+    first = missing["first"]
+    shown = table([[one[name] for name in names] for one in first], header)
+    if count == len(first):
+        return shown
+    wells = [f"{well} ({planes:,})" for well, planes in missing["wells"].items()]
+    return f"{shown}\n... and {count - len(first):,} more; by well: {listed(wells, _MOST_BLOCKS)}"
 
 
 def _acquisitions(acquisitions: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,20 +13,38 @@ from ..schemas.identifiers import parse_well
 from .export import AcquisitionInfo, PlateExport
 from .readers import Evidence
 
+#: How many missing planes are named one by one.
+_NAMED_MISSING = 5
 
-def summarize(evidence: Evidence, exports: Sequence[PlateExport]) -> dict[str, Any]:
+
+def summarize(evidence: Evidence, exports: Sequence[PlateExport], *, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Describe an export.
+
+    Parameters
+    ----------
+    evidence
+        Why its reader was chosen.
+    exports
+        The plates.
+    warnings
+        What is said of all of them together; their own follow, with the name of the plate where there are several.
 
     Returns
     -------
     dict
         JSON types: ``reader``, ``evidence`` (``confidence``, ``index``, ``facts``), ``vendor``, ``format_version``,
-        ``path``, ``plates`` and ``warnings``. A plate counts its ``wells``, ``fields`` (of all wells and
-        acquisitions), ``planes`` that the index promises and ``missing_planes`` that are not there; ``bytes`` are
-        those on disk, ``pixel_size_um`` is along x. ``rows`` and ``columns`` are the format of the plate. Size and
-        pixel size of the images are those of the first acquisition; ``acquisitions`` has each one's own.
+        ``path`` (these three of the first plate; each has its own too), ``plates`` and ``warnings``. A plate counts its
+        ``wells``, ``fields`` (of all wells and acquisitions), ``planes`` that the index promises and
+        ``missing_planes`` that are not there; ``missing`` counts those by ``wells`` and ``channels`` and names the
+        ``first`` of them. ``bytes`` are those on disk, ``pixel_size_um`` is along x. ``rows`` and ``columns`` are the
+        format of the plate. Size and pixel size of the images are those of the first acquisition; ``acquisitions``
+        has each one's own.
     """
     first = exports[0]
+    told = list(warnings)
+    for export in exports:
+        of = f"plate {export.plate_id}: " if len(exports) > 1 else ""
+        told += [f"{of}{warning}" for warning in (*export.warnings, *_nothing_there(export))]
     return {
         "reader": evidence.reader,
         "evidence": {
@@ -37,15 +56,30 @@ def summarize(evidence: Evidence, exports: Sequence[PlateExport]) -> dict[str, A
         "format_version": first.format_version,
         "path": first.root,
         "plates": [_plate(export) for export in exports],
-        "warnings": [warning for export in exports for warning in export.warnings],
+        "warnings": told,
     }
+
+
+def _nothing_there(export: PlateExport) -> list[str]:
+    """Return the warning about a plate without any image file; a plate that lacks some says which in ``missing``."""
+    planes = export.planes
+    if not planes.num_rows or planes["size"].null_count < planes.num_rows:
+        return []
+    file = planes["file"][0].as_py()
+    return [
+        f"not one image file is there: all {planes.num_rows:,} planes are missing, the first of them {file} in "
+        f"{export.root}; copy the images beside the index to ingest them"
+    ]
 
 
 def _plate(export: PlateExport) -> dict[str, Any]:
     acquisition = export.acquisitions[0]
-    wells = sorted(set(export.planes["well_id"].to_pylist()), key=parse_well)
+    wells = sorted(export.planes["well_id"].unique().to_pylist(), key=parse_well)
     return {
         "plate": export.plate_id,
+        "vendor": export.vendor,
+        "format_version": export.format_version,
+        "path": export.root,
         "barcode": export.barcode,
         "name": export.name,
         "plate_type": export.plate_type,
@@ -77,8 +111,33 @@ def _plate(export: PlateExport) -> dict[str, Any]:
         "started_at": acquisition.started_at.isoformat() if acquisition.started_at else None,
         "planes": export.planes.num_rows,
         "missing_planes": export.planes["size"].null_count,
+        "missing": _missing(export),
         "bytes": _bytes(export.planes),
         "annotated_wells": len(set(export.annotation["well_id"].to_pylist())),
+    }
+
+
+def _missing(export: PlateExport) -> dict[str, Any]:
+    """Return which planes are not there: how many of each well and channel, and the first ones."""
+    planes = export.planes.filter(pc.is_null(export.planes["size"]))
+    names = {(one.acquisition_id, one.channel_index): one.name for one in export.channels}
+    counts = planes.group_by(["acquisition_id", "well_id", "channel_index"]).aggregate([([], "count_all")])
+    wells: Counter[str] = Counter()
+    channels: Counter[str] = Counter()
+    for one in counts.to_pylist():
+        wells[one["well_id"]] += one["count_all"]
+        channels[names[one["acquisition_id"], one["channel_index"]]] += one["count_all"]
+    return {
+        "wells": {well: wells[well] for well in sorted(wells, key=parse_well)},
+        "channels": dict(channels),
+        "first": [
+            {
+                **{name: one[name] for name in ("acquisition_id", "well_id", "field_id", "timepoint", "z")},
+                "channel": names[one["acquisition_id"], one["channel_index"]],
+                "file": one["file"],
+            }
+            for one in planes.slice(0, _NAMED_MISSING).to_pylist()
+        ],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import CytolakeError, NotFoundError
-from ..schemas.identifiers import format_well, parse_well
+from ..schemas.identifiers import format_well, parse_well, well_blocks
+from ..wording import listed
 from .export import AcquisitionInfo, PlateExport
 from .illumination import channel_profile
 from .sources import open_source
@@ -30,9 +31,11 @@ _MOST_PIXELS = 2**28
 _KEPT_SIDE = 640
 _PROFILE_SIDE = 96
 _LONGEST_NOTE = 160
+#: Wells that a hint names.
+_NEAR, _MOST_BLOCKS = 5, 8
 
 
-def draw(exports: Sequence[PlateExport], *, well: str | None = None) -> bytes:
+def draw(exports: Sequence[PlateExport], *, well: str | None = None, acquisition: int | None = None) -> bytes:
     """Draw the plates of an export: wells with data and fields per well, one well's fields by stage position.
 
     Parameters
@@ -41,6 +44,8 @@ def draw(exports: Sequence[PlateExport], *, well: str | None = None) -> bytes:
         The plates.
     well
         The well whose fields to show; the first of those with the most fields when None.
+    acquisition
+        The acquisition whose fields to show; that with the most of them when None.
 
     Returns
     -------
@@ -52,12 +57,38 @@ def draw(exports: Sequence[PlateExport], *, well: str | None = None) -> bytes:
     InvalidDataError
         ``well`` is no name of a well.
     NotFoundError
-        No plate has images of that well.
+        No plate has images of that well, or of that acquisition.
     """
     well_id = None if well is None else format_well(*parse_well(well))
-    if well_id is not None and not any(well_id in export.fields["well_id"].to_pylist() for export in exports):
-        raise NotFoundError(f"the export has no image of well {well_id}", hint="`cytolake inspect` lists its wells.")
-    return _below_one_another([picture for export in exports for picture in _pictures(export, well_id)])
+    visits = {visit for export in exports for visit in _fields_of_wells(export)}
+    _check_number(acquisition, {number for _, number in visits})
+    wells = {one for one, number in visits if acquisition in (None, number)}
+    if well_id is not None and well_id not in wells:
+        in_it = "" if acquisition is None else f" in acquisition {acquisition}"
+        raise NotFoundError(f"the export has no image of well {well_id}{in_it}", hint=_near(well_id, wells))
+    return _below_one_another([picture for export in exports for picture in _pictures(export, well_id, acquisition)])
+
+
+def _check_number(acquisition: int | None, known: Collection[int]) -> None:
+    if acquisition is not None and acquisition not in known:
+        numbers = ", ".join(str(one) for one in sorted(known))
+        raise NotFoundError(f"the export has no acquisition {acquisition}", hint=f"It has {numbers}.")
+
+
+def _near(well_id: str, wells: Collection[str]) -> str:
+    """Return which wells there are, those around the one that is not first."""
+    row, column = parse_well(well_id)
+
+    def distance(well: str) -> int:
+        return max(abs(parse_well(well)[0] - row), abs(parse_well(well)[1] - column))
+
+    near = sorted(wells, key=lambda well: (distance(well), parse_well(well)))[:_NEAR]
+    return f"The nearest are {', '.join(near)}; in all {listed(well_blocks(wells), _MOST_BLOCKS)}."
+
+
+def _fields_of_wells(export: PlateExport) -> Counter[tuple[str, int]]:
+    """Count the fields of each well in each acquisition."""
+    return Counter(zip(*(export.fields[name].to_pylist() for name in ("well_id", "acquisition_id")), strict=True))
 
 
 def _below_one_another(pictures: Sequence[bytes]) -> bytes:
@@ -74,7 +105,7 @@ def _below_one_another(pictures: Sequence[bytes]) -> bytes:
     return out.getvalue()
 
 
-def _pictures(export: PlateExport, well_id: str | None) -> list[bytes]:
+def _pictures(export: PlateExport, well_id: str | None, acquisition: int | None) -> list[bytes]:
     from ..store.images.picture import plate_picture
 
     missing = export.planes.filter(pc.is_null(export.planes["size"]))
@@ -85,8 +116,25 @@ def _pictures(export: PlateExport, well_id: str | None) -> list[bytes]:
         fields=_per_well(export.fields.group_by(["well_id", "field_id"]).aggregate([])),
         missing=_per_well(missing),
         title=f"{export.plate_id} ({export.vendor} {export.format_version})",
+        notes=_missing_by_acquisition(export, missing),
     )
-    return [plate, *_mosaic(export, well_id), *_light(export)]
+    return [plate, *_mosaic(export, well_id, acquisition), *_light(export)]
+
+
+def _missing_by_acquisition(export: PlateExport, missing: pa.Table) -> list[str]:
+    """Say which of several acquisitions lack planes, as one cross stands for all of them."""
+    if len(export.acquisitions) < 2:
+        return []
+    counts = missing.group_by("acquisition_id", use_threads=False).aggregate(
+        [("well_id", "count"), ("well_id", "count_distinct")]
+    )
+    return [
+        f"acquisition {number}: {planes:,} planes missing in {wells} well{'s' if wells > 1 else ''}"
+        for number, planes, wells in zip(
+            *(counts[name].to_pylist() for name in ("acquisition_id", "well_id_count", "well_id_count_distinct")),
+            strict=True,
+        )
+    ]
 
 
 def _per_well(table: pa.Table) -> Counter[str]:
@@ -94,12 +142,12 @@ def _per_well(table: pa.Table) -> Counter[str]:
     return Counter(wells)
 
 
-def _mosaic(export: PlateExport, well_id: str | None) -> list[bytes]:
-    """Draw the fields of one well in the acquisition that has the most of them."""
+def _mosaic(export: PlateExport, well_id: str | None, acquisition_id: int | None) -> list[bytes]:
+    """Draw the fields of one well in one acquisition, where None that with the most of them."""
     from ..store.images.mosaic import Tile, well_picture
 
-    counts = Counter(zip(*(export.fields[n].to_pylist() for n in ("well_id", "acquisition_id")), strict=True))
-    own = [key for key in counts if well_id in (None, key[0])]
+    counts = _fields_of_wells(export)
+    own = [key for key in counts if well_id in (None, key[0]) and acquisition_id in (None, key[1])]
     if not own:
         return []
     shown, number = min(own, key=lambda key: (-counts[key], parse_well(key[0]), key[1]))

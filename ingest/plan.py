@@ -81,7 +81,23 @@ def make_plan(
         The plate is there and ``existing`` forbids to go on, or came from other files where it should be the same.
     InvalidDataError
         The export promises no plane at all.
+    SourceFileError
+        Not one image file of what is to be brought in is there.
     """
+    plan = _decide(root, export, study_id=study_id, plate_id=plate_id, existing=existing, by_reference=by_reference)
+    planes = plan.export.planes
+    if plan.action != "skip" and planes["size"].null_count == planes.num_rows:
+        raise SourceFileError(
+            f"{export.root}: none of the {pc.count_distinct(planes['file']).as_py():,} image files of plate "
+            f"{plan.plate_id} is there, the first of them {planes['file'][0].as_py()}",
+            hint="Copy the image files beside the index as the microscope wrote them, then ingest again.",
+        )
+    return plan
+
+
+def _decide(
+    root: LakeRoot, export: PlateExport, *, study_id: str, plate_id: str | None, existing: Existing, by_reference: bool
+) -> IngestPlan:
     if existing not in get_args(Existing):
         raise UsageError(
             f"{existing!r} is no way to treat a plate that exists",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +20,7 @@ from ..errors import ConfigurationError, NotAnExportError, NotFoundError, Storag
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from ..wording import did_you_mean
 from .export import PlateExport
+from .overlooked import index_that_was_read, overlooked
 from .plate_formats import PLATE_FORMATS
 from .sources.base import is_unicode
 
@@ -48,14 +50,24 @@ class Evidence:
     """Why a reader thinks that a folder is its own.
 
     ``confidence`` is 1 for a file format recognised by content, less for names alone, and 0 for "there is a file of
-    the right name, but it is something else": ``facts`` then say what it is, and nobody reads it. ``index`` is the
-    file that was looked at.
+    the right name, but it is something else": ``facts`` then say what it is, nobody reads it, and ``hint`` may say what
+    to do. ``index`` is the file that was looked at.
     """
 
     reader: str
     confidence: float
     facts: tuple[str, ...]
     index: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What was made of a path: why the reader was chosen, the plates, and what ``warnings`` say of both together."""
+
+    evidence: Evidence
+    exports: tuple[PlateExport, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,11 +251,31 @@ def _existing(path: Path | str) -> Path:
     return place
 
 
-def _not_an_export(path: Path, looked: list[str], names: list[str]) -> NotAnExportError:
-    return NotAnExportError(
-        f"{path} is not an export that a reader knows: {'; '.join(looked)}",
-        hint=f"Name the measurement folder itself. Readers are {', '.join(names)}; --reader picks one.",
-    )
+def _not_an_export(path: Path, answers: Sequence[Evidence], reader: str | None) -> NotAnExportError:
+    """Return the error of a path that no reader knows, with what is known around it."""
+    looked = [f"{one.reader}: {', '.join(one.facts)}" for one in answers] or ["no file that any of them knows"]
+    hints = [one.hint for one in answers if one.hint]
+    if reader is not None:
+        hints.append(f"Only the reader {reader} was asked: leave --reader out to ask them all.")
+    elif path.is_file():
+        around = _sure(path.absolute().parent)
+        hints += [f"Name its folder, {path.parent}, which the reader {one.reader} reads." for one in around[:1]]
+    else:
+        below = overlooked(path, (), (), _sure).found
+        hints += [f"Name {folder}, which the reader {one.reader} recognises." for folder, one in below[:3]]
+    if not hints:
+        hints.append(f"Name the measurement folder itself. Readers are {', '.join(readers())}; --reader picks one.")
+    return NotAnExportError(f"{path} is not an export that a reader knows: {'; '.join(looked)}", hint=" ".join(hints))
+
+
+def _sure(place: Path) -> Sequence[Evidence]:
+    """Return the evidence of all readers that recognise something at a place, the surest first."""
+    answers = [one.detect(place) for one in readers().values()]
+    return _by_confidence(answers)
+
+
+def _by_confidence(answers: Iterable[Evidence | None]) -> list[Evidence]:
+    return sorted((one for one in answers if one is not None and one.confidence > 0), key=lambda one: -one.confidence)
 
 
 def detect(path: Path | str, reader: str | None = None, options: ReaderOptions | None = None) -> Evidence:
@@ -267,28 +299,33 @@ def detect(path: Path | str, reader: str | None = None, options: ReaderOptions |
     UsageError
         When two readers are equally sure.
     """
-    place = _existing(path)
+    return _detect(_existing(path), reader, options)[0]
+
+
+def _detect(place: Path, reader: str | None, options: ReaderOptions | None) -> list[Evidence]:
+    """Return the evidence of all readers that were asked and recognise something; that of the surest is the first."""
     if reader is None and options is not None and options.pattern is not None:
-        reader = "pattern"
-    asked = readers() if reader is None else {reader: get_reader(reader, options)}
-    answers = {name: one.detect(place) for name, one in asked.items()}
-    sure = sorted((e for e in answers.values() if e is not None and e.confidence > 0), key=lambda e: -e.confidence)
+        asked = {"pattern": get_reader("pattern", options)}
+    else:
+        asked = readers() if reader is None else {reader: get_reader(reader, options)}
+    answers = [one.detect(place) for one in asked.values()]
+    sure = _by_confidence(answers)
     if len(sure) > 1 and sure[0].confidence == sure[1].confidence:
         told = "; ".join(f"{e.reader}: {', '.join(e.facts)}" for e in sure if e.confidence == sure[0].confidence)
         raise UsageError(
             f"{place} may be read in more than one way ({told})",
             hint=f"Say which: --reader {sure[0].reader} or --reader {sure[1].reader}.",
         )
-    if sure:
-        return sure[0]
-    looked = [f"{name}: {', '.join(e.facts)}" for name, e in answers.items() if e is not None]
-    raise _not_an_export(place, looked or ["no file that any of them knows"], list(asked))
+    if not sure:
+        raise _not_an_export(place, [one for one in answers if one is not None], reader)
+    return sure
 
 
-def read_export(
-    path: Path | str, reader: str | None = None, options: ReaderOptions | None = None
-) -> tuple[PlateExport, ...]:
-    """Return the plates of an export, from metadata alone.
+def recognise(path: Path | str, reader: str | None = None, options: ReaderOptions | None = None) -> Recognised:
+    """Return the plates of an export, from metadata alone, and what else is there.
+
+    A reader that was chosen by content is not taken to read everything: what it leaves out and another would read is
+    among the warnings.
 
     Parameters
     ----------
@@ -309,5 +346,21 @@ def read_export(
         When the export is known and broken.
     """
     place = _existing(path)
-    name = reader or detect(place, options=options).reader
-    return get_reader(name, options).read(place)
+    evidence, *others = _detect(place, reader, options)
+    exports = get_reader(evidence.reader, options).read(place)
+    warnings: list[str] = []
+    if reader is None and (options is None or options.pattern is None):
+        warnings = overlooked(place, exports, others, _sure).told(place, evidence.reader)
+    index = index_that_was_read(evidence.index, exports)
+    return Recognised(evidence=replace(evidence, index=index), exports=exports, warnings=tuple(warnings))
+
+
+def read_export(
+    path: Path | str, reader: str | None = None, options: ReaderOptions | None = None
+) -> tuple[PlateExport, ...]:
+    """Return the plates of an export, as :func:`recognise` does; the first of them has what is told of all."""
+    if reader is not None:
+        return get_reader(reader, options).read(_existing(path))
+    told = recognise(path, None, options)
+    first, *rest = told.exports
+    return (replace(first, warnings=(*told.warnings, *first.warnings)), *rest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ..errors import InvalidDataError
@@ -91,6 +92,29 @@ def format_well(row: int, column: int) -> str:
             f"there is no well at row {row}, column {column}; rows are 1 to {MAX_ROWS}, columns 1 to {MAX_COLUMNS}"
         )
     return f"{row_letters(row)}{column:02d}"
+
+
+def well_blocks(well_ids: Iterable[str]) -> list[str]:
+    """Return wells as few rectangles and single wells, from the top: ``["A01:B12", "C05"]``."""
+    by_row: dict[int, list[int]] = {}
+    for row, column in sorted({parse_well(well) for well in well_ids}):
+        by_row.setdefault(row, []).append(column)
+    rows_of: dict[tuple[int, int], list[int]] = {}
+    for row, columns in by_row.items():
+        for span in _runs(columns):
+            rows_of.setdefault(span, []).append(row)
+    blocks = [(top, first, bottom, last) for (first, last), rows in rows_of.items() for top, bottom in _runs(rows)]
+    return [
+        format_well(top, first) + (f":{format_well(bottom, last)}" if (top, first) != (bottom, last) else "")
+        for top, first, bottom, last in sorted(blocks)
+    ]
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first and last of each run of following numbers."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return list(zip(starts, ends, strict=True))
 
 
 def row_letters(row: int) -> str:

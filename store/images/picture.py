@@ -33,6 +33,7 @@ _OUTLINES = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (25
 #: Knots of a perceptually even ramp from dark blue over green to yellow.
 _RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64)
 _MARGIN = 12
+_NOTE_HEIGHT = 18
 #: Letters of a title; it may come from a file, and pictures grow with it.
 LONGEST_TITLE = 120
 _PLAIN_LETTERS = str.maketrans({"μ": "u", "×": "x", "–": "-", "ß": "ss"})
@@ -47,6 +48,7 @@ def plate_picture(
     values: Mapping[str, float | None] | None = None,
     value_name: str = "",
     title: str = "",
+    notes: Sequence[str] = (),
 ) -> bytes:
     """Draw a plate: which wells have fields and how many, which lack planes, and optionally a value per well.
 
@@ -62,6 +64,10 @@ def plate_picture(
         One value per well, shown as colour with a legend; wells without one (None, NaN) stay white.
     value_name
         What the values are, with their unit.
+    title
+        Above it.
+    notes
+        Lines below it.
 
     Returns
     -------
@@ -81,8 +87,11 @@ def plate_picture(
     legend = 24 + max(72, round(small.getlength(plain_text(value_name)))) if values else 0
     title = title[:LONGEST_TITLE]
     named = 2 * _MARGIN + round(large.getlength(plain_text(title)))
-    wide = max(left + n_columns * cell + _MARGIN + legend, named, 360)
-    image = Image.new("RGB", (wide, top + n_rows * cell + 38), _PAPER)
+    notes = [plain_text(note[:LONGEST_TITLE]) for note in notes]
+    noted = 2 * _MARGIN + round(max((small.getlength(note) for note in notes), default=0))
+    wide = max(left + n_columns * cell + _MARGIN + legend, named, noted, 360)
+    bottom = top + n_rows * cell + 18
+    image = Image.new("RGB", (wide, bottom + 20 + _NOTE_HEIGHT * len(notes)), _PAPER)
     draw = ImageDraw.Draw(image)
     if title:
         draw.text((_MARGIN, _MARGIN), plain_text(title), fill=_INK, font=large)
@@ -110,12 +119,13 @@ def plate_picture(
         _legend(
             draw, left + n_columns * cell + _MARGIN + 8, top, min(n_rows * cell, 220), (low, high), value_name, small
         )
-    notes = ["number: fields", "small ring: no data"]
+    signs = ["number: fields", "small ring: no data"]
     if values and any(well not in known for well in fields):
-        notes.append("white: no value")
+        signs.append("white: no value")
     if any((missing or {}).values()):
-        notes.append("crossed: planes missing")
-    draw.text((_MARGIN, top + n_rows * cell + 18), " · ".join(notes), fill=_INK, font=small, anchor="lm")
+        signs.append("crossed: planes missing")
+    for line, text in enumerate((" · ".join(signs), *notes)):
+        draw.text((_MARGIN, bottom + _NOTE_HEIGHT * line), text, fill=_INK, font=small, anchor="lm")
     return to_png(image)
 
 

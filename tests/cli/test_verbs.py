@@ -92,6 +92,53 @@ def test_inspect(run: Any, noted: Any, tmp_path: Path) -> None:
     assert run("inspect", "export", "--picture", "no/folder.png").code == 1
 
 
+def test_inspect_refuses_to_draw_what_nobody_sees(run: Any, noted: Any) -> None:
+    ran = run("inspect", "export", "--well", "A1")
+    assert ran.code == 2
+    assert "--well says what to draw; add --picture FILE.png" in ran.err
+    assert "--acquisition says what to draw" in run("inspect", "export", "--acquisition", "2").err
+    ran = run("inspect", "export", "--picture", "plate.jpg")
+    assert ran.code == 2
+    assert "call it plate.png" in ran.err
+    assert noted.calls == []
+
+
+def test_inspect_names_wells_and_missing_planes(run: Any, noted: Any) -> None:
+    first = [
+        {
+            "acquisition_id": 1,
+            "well_id": "A02",
+            "field_id": 7,
+            "timepoint": 0,
+            "z": 3,
+            "channel": "DAPI",
+            "file": "a.tif",
+        }
+    ]
+    missing = {"wells": {"A02": 2}, "channels": {"DAPI": 2}, "first": first}
+    plate = INSPECTED["plates"][0] | {"well_ids": ["A01", "A02", "B01", "B02", "C07"], "missing": missing}
+    noted.answers["inspect"] = INSPECTED | {"plates": [plate]}
+    lines = [" ".join(line.split()) for line in run("inspect", "export").out.splitlines()]
+    assert "wells 3 (A01:B02, C07)" in lines
+    assert lines[-3:] == [
+        "missing field channel time z file",
+        "A02 7 DAPI 0 3 a.tif",
+        "... and 1 more; by well: A02 (2)",
+    ]
+
+
+def test_inspect_says_of_each_plate_what_they_do_not_share(run: Any, noted: Any) -> None:
+    one, other = (
+        INSPECTED["plates"][0] | {"vendor": "PerkinElmer Harmony", "format_version": version, "path": "/x"}
+        for version in ("V5", "V7")
+    )
+    noted.answers["inspect"] = INSPECTED | {"plates": [one, other]}
+    lines = [" ".join(line.split()) for line in run("inspect", "export").out.splitlines()]
+    assert "vendor PerkinElmer Harmony" in lines
+    assert [line for line in lines if line.startswith("written in")] == ["written in V5", "written in V7"]
+    assert not any(line.startswith(("format V", "folder")) for line in lines)
+
+
 def test_ingest_names_the_plates_that_it_could_not_bring_in(run: Any, noted: Any) -> None:
     error = {"plate_id": "P2", "code": "source-file", "message": "not one image is there", "hint": "Copy them."}
     noted.answers["ingest"] = ingested("partial", errors=[error])
@@ -148,7 +195,7 @@ def test_what_is_told_of_an_export_is_passed_on(run: Any, noted: Any) -> None:
     expected = {"pattern": r"(?P<well>A\d)", "pixel_size_um": 0.65, "plate_format": "8x12"}
     assert run("inspect", "export", *told, "--picture", "p.png").code == 0
     assert noted.calls[0][2] == {"reader": None, **expected}
-    assert noted.calls[1][2] == {"reader": "harmony", "well": None, **expected}
+    assert noted.calls[1][2] == {"reader": "harmony", "well": None, "acquisition": None, **expected}
     assert run("ingest", "export", "--study", "s", "--lake", "lab", *told).code == 0
     assert expected.items() <= noted.last[2].items()
 

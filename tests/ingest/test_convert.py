@@ -185,9 +185,12 @@ def test_a_damaged_plane_is_recorded_with_its_reason(lake: Lake, export: Path, d
 def test_an_export_without_a_readable_file_is_refused(lake: Lake, export: Path) -> None:
     for file in export.rglob("*.tiff"):
         file.unlink()
-    with pytest.raises(SourceFileError, match="none of the 12 image files"):
-        lake.ingest(export, study="pilot")
+    before = files_of(lake)
+    for dry_run in (True, False):
+        with pytest.raises(SourceFileError, match="none of the 12 image files"):
+            lake.ingest(export, study="pilot", dry_run=dry_run)
     assert rows(lake, "plates") == []
+    assert files_of(lake) == before, "work that nobody can go on with"
 
 
 def test_replace_keeps_annotation_and_drops_what_was_computed_from_the_old_pixels(lake: Lake, export: Path) -> None:

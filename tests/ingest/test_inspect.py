@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cytolake import inspect
 from cytolake.ingest.inspect import summarize
 from cytolake.ingest.readers import detect, read_export
 from harmony_xml import Export, changed, grid
@@ -33,6 +35,46 @@ def test_counts_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert plate["pixel_size_um"] == pytest.approx(0.25)
     assert [(c["name"], c["role"]) for c in plate["channels"]] == [("HOECHST 33342", "DNA"), ("Alexa 488", None)]
     assert any("Alexa 488" in w for w in summary["warnings"])
+
+
+def test_names_the_planes_that_are_missing(tmp_path: Path) -> None:
+    images = changed(changed(grid(planes=3, times=2), 5, write=False), 46, write=False)
+    (plate,) = inspect(Export(images=images).write(tmp_path / "M"))["plates"]
+    gone = [image for image in images if not image.write]
+    missing = plate["missing"]
+    assert missing["wells"] == {"A01": 1, "B03": 1}
+    assert sum(missing["channels"].values()) == plate["missing_planes"] == 2
+    assert [(one["well_id"], one["file"].rpartition("/")[2]) for one in missing["first"]] == [
+        (f"{'AB'[image.row - 1]}{image.col:02d}", image.name) for image in gone
+    ]
+    assert [(one["field_id"], one["z"], one["timepoint"]) for one in missing["first"]] == [
+        (image.field, image.plane - 1, image.t) for image in gone
+    ]
+
+
+def test_many_missing_planes_are_counted_and_some_named(tmp_path: Path) -> None:
+    folder = Export(images=tuple(replace(image, write=False) for image in grid(planes=3, times=2))).write(
+        tmp_path / "M"
+    )
+    summary = inspect(folder)
+    (plate,) = summary["plates"]
+    assert (plate["missing"]["wells"], len(plate["missing"]["first"])) == ({"A01": 24, "B03": 24}, 5)
+    assert any("not one image file is there: all 48 planes are missing" in w for w in summary["warnings"])
+
+
+def test_each_of_several_plates_says_its_own(tmp_path: Path) -> None:
+    Export(images=grid(), plate_id="P1").write(tmp_path / "E" / "M1")
+    Export(images=changed(grid(), 0, write=False), plate_id="P2", version="V7").write(tmp_path / "E" / "M2")
+    summary = inspect(tmp_path / "E")
+    assert [(p["plate"], p["format_version"], Path(p["path"]).name) for p in summary["plates"]] == [
+        ("P1", "V5", "M1"), ("P2", "V7", "M2"),
+    ]  # fmt: skip
+    assert summary["warnings"]
+    assert all(warning.startswith(("plate P1: ", "plate P2: ")) for warning in summary["warnings"])
+
+
+def test_the_index_is_one_that_was_read(shared_data: Path) -> None:
+    assert inspect(shared_data / "vendors" / "czi")["evidence"]["index"].endswith("WellD6_S1.czi")
 
 
 def test_tells_each_acquisition_apart(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import tifffile
 from cytolake import lake
@@ -18,6 +20,7 @@ from cytolake.ingest.readers import read_export
 from cytolake.ingest.sources import PlaneSource, open_source
 from harmony_xml import DAPI, Chan, Export, Img, changed, grid
 from PIL import Image
+from vendor_exports import imagexpress
 
 
 def image_of(png: bytes) -> Image.Image:
@@ -39,10 +42,41 @@ def test_shows_the_well_that_is_asked_for(tmp_path: Path) -> None:
     most, first = lake.inspect_picture(folder), lake.inspect_picture(folder, well="a1")
     assert most == lake.inspect_picture(folder, well="B3")
     assert most != first
-    with pytest.raises(NotFoundError, match="no image of well C04"):
+    with pytest.raises(NotFoundError, match="no image of well C04") as raised:
         lake.inspect_picture(folder, well="C04")
+    assert raised.value.hint == "The nearest are B03, A01; in all A01, B03."
     with pytest.raises(InvalidDataError):
         lake.inspect_picture(folder, well="somewhere")
+
+
+def test_shows_the_acquisition_that_is_asked_for(tmp_path: Path) -> None:
+    folder = imagexpress.mixed(exported=True).write(tmp_path / "plate")
+    drawn = {number: lake.inspect_picture(folder, acquisition=number) for number in (1, 2, 3)}
+    assert len(set(drawn.values())) == 3
+    with pytest.raises(NotFoundError, match="no acquisition 4") as raised:
+        lake.inspect_picture(folder, acquisition=4)
+    assert raised.value.hint == "It has 1, 2, 3."
+
+
+def test_says_which_acquisitions_lack_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cytolake.store.images import picture
+
+    told: list[list[str]] = []
+    real = picture.plate_picture
+
+    def spy(*size: int, **how: Any) -> bytes:
+        told.append(list(how["notes"]))
+        return real(*size, **how)
+
+    monkeypatch.setattr(picture, "plate_picture", spy)
+    (export,) = read_export(imagexpress.mixed(exported=True).write(tmp_path / "plate"))
+    sizes = [None if n == 2 else 100 for n in export.planes["acquisition_id"].to_pylist()]
+    place = export.planes.schema.get_field_index("size")
+    planes = export.planes.set_column(place, export.planes.schema.field("size"), pa.array(sizes, pa.int64()))
+    draw([replace(export, planes=planes)])
+    wells = planes.filter(pc.field("acquisition_id") == 2)["well_id"]
+    count = pc.count_distinct(wells).as_py()
+    assert told == [[f"acquisition 2: {len(wells)} planes missing in {count} well{'s' if count > 1 else ''}"]]
 
 
 def test_pixels_are_shown_where_they_are(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cytolake.schemas.identifiers import (
     is_id,
     parse_well,
     slug,
+    well_blocks,
     well_or_none,
 )
 from hypothesis import given
@@ -117,3 +118,17 @@ def test_identifiers_are_cheap_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("wells", "blocks"),
+    [
+        ([], []),
+        (["c7", "A01"], ["A01", "C07"]),
+        (["A01", "A02", "A3", "B01", "B02", "B03"], ["A01:B03"]),
+        (["A01", "A02", "B01", "C01", "C02"], ["A01:A02", "B01", "C01:C02"]),
+        (["A01", "A03", "B03", "B05"], ["A01", "A03:B03", "B05"]),
+    ],
+)
+def test_wells_as_blocks(wells: list[str], blocks: list[str]) -> None:
+    assert well_blocks(wells) == blocks

@@ -1,0 +1,88 @@
+"""What lies below a folder beside the export that is read: told, never left out in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cytolake import init_lake, inspect
+from cytolake.errors import NotAnExportError
+from cytolake.ingest import overlooked
+from harmony_xml import Export, grid
+from vendor_exports import czi, ome_zarr
+from vendor_exports.pattern import cellomics, write_folder
+
+
+def left_out(folder: Path) -> list[str]:
+    return [warning for warning in inspect(folder)["warnings"] if warning.startswith("left out: ")]
+
+
+@pytest.fixture
+def harmony(tmp_path: Path) -> Path:
+    return Export(images=grid()).write(tmp_path / "E" / "Measurement 1")
+
+
+def test_exports_of_others_are_named_with_their_place(harmony: Path) -> None:
+    place = harmony.parent
+    (place / "zeiss" / "deep").mkdir(parents=True)
+    czi.write_plate(place / "zeiss" / "deep" / "p.czi")
+    write_folder(place / "cellomics", cellomics())
+    write_folder(place / "more", cellomics())
+    assert left_out(place) == [
+        f"left out: pattern recognises {place}/cellomics, {place}/more, which harmony does not read from {place}; "
+        "name each by itself",
+        f"left out: czi recognises {place}/zeiss/deep (p.czi), which harmony does not read from {place}; "
+        "name it by itself",
+    ]
+    lake = init_lake(place.parent / "lake")
+    assert len([w for w in lake.ingest(place, study="s")["warnings"] if w.startswith("left out: ")]) == 2
+
+
+def test_what_was_asked_for_is_not_doubted(harmony: Path) -> None:
+    write_folder(harmony.parent / "cellomics", cellomics())
+    told = inspect(harmony.parent, reader="harmony")["warnings"]
+    assert not any(warning.startswith("left out") for warning in told)
+
+
+def test_an_export_by_itself_is_all_there_is(harmony: Path, tmp_path: Path) -> None:
+    """Its folders, empty ones among them, and its images, which have names that a preset knows, are no news."""
+    (harmony / "Evaluation1").mkdir()
+    (harmony / "Evaluation1" / "result.txt").touch()
+    assert left_out(harmony) == left_out(harmony.parent) == []
+    assert left_out(ome_zarr.Plate(images=ome_zarr.grid()).write(tmp_path / "zarr" / "plate.zarr")) == []
+    assert left_out(tmp_path / "zarr") == []
+
+
+def test_images_beside_those_of_another_reader(tmp_path: Path) -> None:
+    czi.write_plate(tmp_path / "p.czi")
+    assert left_out(tmp_path) == []
+    write_folder(tmp_path, cellomics())
+    assert left_out(tmp_path) == [
+        f"left out: pattern recognises {tmp_path}, which czi does not read from {tmp_path}; name it by itself"
+    ]
+
+
+def test_a_look_that_ended_early_is_told(harmony: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlooked, "_MOST_LISTED", 1)
+    assert any(
+        "too many folders to look into all of them" in warning for warning in inspect(harmony.parent)["warnings"]
+    )
+
+
+def test_what_nobody_knows_is_sent_to_what_is_known(harmony: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    for name in ("a", "b"):
+        (deep / name / "c").mkdir(parents=True)
+        czi.write_plate(deep / name / "c" / "p.czi")
+    with pytest.raises(NotAnExportError) as raised:
+        inspect(deep)
+    assert raised.value.hint == (
+        f"Name {deep}/a/c, which the reader czi recognises. Name {deep}/b/c, which the reader czi recognises."
+    )
+    image = next(harmony.rglob("*.tiff"))
+    with pytest.raises(NotAnExportError) as raised:
+        inspect(image)
+    assert raised.value.hint == f"Name its folder, {image.parent}, which the reader harmony reads."
+    with pytest.raises(NotAnExportError) as raised:
+        inspect(harmony, reader="czi")
+    assert raised.value.hint == "Only the reader czi was asked: leave --reader out to ask them all."
