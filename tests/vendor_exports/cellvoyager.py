@@ -248,4 +248,4 @@ def projections() -> Measurement:
         projection = Img(row=row, column=column, kind="3D", processing="Maximum", z_um=28.0)
         records.append(replace(projection, file=f"Projection\\{well}F0001T0001Z000C1.tif"))
     return Measurement(records=records, name="NoPlateID", title="20251201T134840_Test", mes="", wpi="", wpp="",
-                       system="-_9022B7794", bom=False)  # fmt: skip
+                       system="-_1234A5678", bom=False)  # fmt: skip

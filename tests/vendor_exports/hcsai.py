@@ -70,7 +70,7 @@ class Experiment:
             "Version": "1.1",
             "ImageStack": {
                 "PlateId": "run one 2026-03-02, 13:57:52",
-                "Uuid": "a7b149ec-0000-4074-ad7a-cf4302e7dcfd",
+                "Uuid": "5f0c2d8e-1b7a-4c39-8e64-2a90d7f3b651",
                 "Application": {"Name": "MetaXpress Acquire", "SoftwareLabel": "2025.2.0.5237"},
                 "Creation": {"Date": "2026-03-02", "Time": "13:57:52", "TimeZoneOffset": "0"},
                 "AutoLeadAcquisitionProtocol": {
@@ -104,7 +104,7 @@ class Experiment:
             x, y = -50.0 + 100 * (i.field % 2), 25.0 + 100 * (i.field // 2)
             well = f"{chr(64 + i.row)} - {i.column}"
             return (
-                f"952fe967-9cba-46f3-900d-bcd915e681cc,{well},{i.row},{i.column},{i.field},{i.wave},{i.time},{i.z},0,0,"
+                f"c04d7b12-66e5-4f0a-9d3b-7e18a5c2f940,{well},{i.row},{i.column},{i.field},{i.wave},{i.time},{i.z},0,0,"
                 f"{self.size[1]},{self.size[0]},timepoint{i.time},{self.file(i)},{seconds},10,{FILTERS[i.wave][0]},1,2,3,"
                 f"50027.3,30045.3,{18444.72 + 2 * i.z},{x},{y},23.0,0.0,,,20.0"
             )
