@@ -130,6 +130,8 @@ def ingest_export(
         receipts = _convert(root, plan, workplace, promised, workers=workers, progress=progress)
         path = workplace.publish()
         run.add_input("export", export.barcode or export.plate_id, sha256=plan.fingerprint)
+        if plan.old is not None:
+            run.add_previous(str(plan.old["run_id"]), {"plates": {plan.plate_id: None}})
         run.add_output("plate", path)
         for warning in _warnings(export, receipts):
             run.warn(warning)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .root import LakeRoot
 
 
+#: Rows that a run changes: table -> plate -> names of wells, None for all rows of the plate that the run changes.
+PreviousRows = dict[str, dict[str, list[str] | None]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """One run of a verb that writes, while it is under way.
@@ -77,6 +81,10 @@ class Run:
     ) -> None:
         """Note something that was read: an ``export``, a ``file``, a ``table`` with its version, a ``recipe``."""
         self.inputs.append({"kind": kind, "name": name, "sha256": sha256, "version": version, "detail": detail})
+
+    def add_previous(self, run_id: str, rows: PreviousRows) -> None:
+        """Note that rows which this run changes were made by another run, so that :func:`trace` finds both."""
+        self.add_input("run", run_id, detail=json.dumps(rows, sort_keys=True))
 
     def add_output(
         self,
@@ -209,14 +217,18 @@ def trace(
         fingerprint=plate["fingerprint"],
         barcode=plate["barcode"],
     )
-    _generated(graph, here, plate["run_id"])
+    history = _History(root, study_id)
+    for run_id in history.of(plate["run_id"], "plates", plate_id):
+        _generated(graph, here, run_id)
     if well_id is not None:
         where["well_id"] = well_id
         well = _rows(root, "wells", where)[0]
         facts = {name: well[name] for name in ("perturbation", "compound", "concentration_um", "control_type")}
         node = graph.node("well", f"{study_id}/{plate_id}/{well_id}", **facts)
         graph.edge(node, here, "part_of")
-        here = _generated(graph, node, well["run_id"])
+        for run_id in history.of(well["run_id"], "wells", plate_id, well_id):
+            _generated(graph, node, run_id)
+        here = node
     if field_id is not None:
         where["field_id"] = field_id
         here = _images(root, graph, where, here)
@@ -224,6 +236,29 @@ def trace(
         _objects(root, graph, where, here, object_set, object_id)
     _runs(root, graph)
     return graph.result()
+
+
+class _History:
+    """The runs of a study, with the ones before them that made the same rows."""
+
+    def __init__(self, root: LakeRoot, study_id: str) -> None:
+        runs = root.tables.read("runs", columns=["run_id", "inputs"], where={"study_id": study_id}).to_pylist()
+        self._before = {
+            run["run_id"]: [(i["name"], json.loads(i["detail"])) for i in run["inputs"] or () if i["kind"] == "run"]
+            for run in runs
+        }
+
+    def of(self, run_id: str, table: str, plate_id: str, well_id: str | None = None) -> list[str]:
+        """Return every run that made a row what it is, the last one first."""
+        found = {run_id: None}
+        todo = [run_id]
+        while todo:
+            for before, rows in self._before.get(todo.pop(), ()):
+                plates = rows.get(table, {})
+                if before not in found and plate_id in plates and well_id in (plates[plate_id] or [well_id]):
+                    found[before] = None
+                    todo.append(before)
+        return list(found)
 
 
 def _rows(root: LakeRoot, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -303,6 +338,8 @@ def _runs(root: LakeRoot, graph: _Graph) -> None:
             parameters=json.loads(row["parameters"]) if row["parameters"] else None,
         )
         for used in row["inputs"] or ():
+            if used["kind"] == "run":  # of one of its rows, and reached from that
+                continue
             facts = {name: used[name] for name in ("sha256", "version", "detail")}
             version = f"@{used['version']}" if used["version"] is not None else ""
             graph.edge(run, graph.node(used["kind"], f"{used['name']}{version}", **facts), "used")

@@ -93,6 +93,10 @@ def exclude_wells(
             plate_ids=(plate,),
             parameters={"wells": changed, "reason": text, "include": include},
         )
+        before = {row["well_id"]: row["run_id"] for row in rows}
+        for one in dict.fromkeys(before[well] for well in changed):
+            wells_of = [well for well in changed if before[well] == one]
+            run.add_previous(one, {"wells": {plate: None if len(wells_of) == len(changed) else wells_of}})
         for row in rows:
             if row["well_id"] in set(changed):
                 row |= {"excluded": not include, "exclusion_reason": text, "run_id": run.run_id}

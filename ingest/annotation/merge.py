@@ -115,9 +115,7 @@ def merge_wells(
     yielding
         Runs whose rows give way to a sheet, and are told: those of assay layouts, which nobody wrote for the lake.
     """
-    merge = _Merge(
-        study_id=study_id, run_id=run_id, replace=replace, perturbations=perturbations, yielding=yielding
-    )
+    merge = _Merge(study_id=study_id, run_id=run_id, replace=replace, perturbations=perturbations, yielding=yielding)
     rows = {row["well_id"]: dict(row) for row in wells}
     treated: dict[str, list[dict[str, Any]]] = {}
     for dose in doses:
@@ -126,8 +124,8 @@ def merge_wells(
     for annotation in annotations:
         well = annotation.well_id
         if well not in rows:
-            rows[well] = well_row(annotation, study_id, run_id)
             treated[well] = dose_rows([annotation], study_id, run_id)
+            rows[well] = well_row(annotation, study_id, run_id) | treatment_slots(merge.treatments(treated[well]))
             changed[well] = None
             continue
         updates, treated[well] = _merge_well(merge, annotation, rows[well], treated.get(well, []))
@@ -314,7 +312,7 @@ def merge_records(
             for slot, value in new.items()
             if slot != "run_id" and value is not None and old.get(slot) != value and not _invented(new, slot, old)
         }
-        if replace or old["run_id"] not in yielding:
+        if replace or old.get("run_id") not in yielding:
             found += [
                 f"{slot} of {new[key]} is {old[slot]}, the sheet says {value}"
                 for slot, value in different.items()
@@ -332,7 +330,7 @@ def _invented(row: Mapping[str, Any], slot: str, other: Mapping[str, Any]) -> bo
     """
     if "perturbation_id" not in row or other.get(slot) is None:
         return False
-    return (slot == "compound" and row[slot] == row["name"]) or (slot == "type" and row[slot] == "other")
+    return (slot == "compound" and row.get(slot) == row.get("name")) or (slot == "type" and row.get(slot) == "other")
 
 
 def fill_records(

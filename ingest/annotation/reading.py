@@ -12,6 +12,7 @@ from ...schemas.validation import Problem, validate_records
 from ...wording import listed
 from .cells import in_one_line, read_position, read_well
 from .columns import Column
+from .fit import misfits
 from .plates import PlateFinder
 from .result import (
     PlateFormat,
@@ -56,7 +57,7 @@ class Reading:
     told: set[RowError] = field(default_factory=set)
     #: (plate, well) -> the sheet and row that said it first.
     seen: dict[tuple[str, str], tuple[Sheet, SheetRow]] = field(default_factory=dict)
-    #: Sheets whose header spoils every row, and rows that have a fault of their own, by identity.
+    #: Sheets whose header spoils every row, and rows that have a fault or contradict another, by identity.
     spoilt: set[int] = field(default_factory=set)
     bad: set[int] = field(default_factory=set)
 
@@ -104,7 +105,11 @@ class Reading:
         fixed = self._fixed_plates(sheet, reader)
         if fixed is None and "plate" not in reader.place:
             return
+        before = len(self.found)
         self._add_rows(sheet, reader, fixed)
+        found = {f.annotation.well_id: f.annotation for f in self.found[before:]}  # of several plates, one for all
+        roles = [(well, a.values.get("control_type"), a.treatments or ()) for well, a in found.items()]
+        self.warnings += [f"{sheet.name}: {words}" for words in misfits(roles)]
         if reader.kept:
             self.warnings.append(f"{sheet.name}: columns kept as attributes of the well: {', '.join(reader.kept)}")
         self.warnings += [f"{sheet.name}: {words}" for words in reader.notes]
@@ -264,8 +269,12 @@ class Reading:
             return None
         other, first = self.seen.setdefault((plate.plate_id, well_id), (sheet, row))
         if first is not row:
+            self.bad.add(id(first))  # nobody can say which of them is meant
             where = f"row {first.line}" if other.name == sheet.name else f"row {first.line} of {other.name}"
-            message = f"{well_id} is there already, in {where}; combinations stand in one row, as compound_2 and so on"
+            message = (
+                f"{well_id} is there already, in {where}, and neither row is taken; combinations stand in one row, as "
+                "compound_2 and so on"
+            )
             self.fault(sheet, row, Told(column.position, text, "duplicate-well", message))
             return None
         return well_id

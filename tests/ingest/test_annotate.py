@@ -86,7 +86,7 @@ def test_a_plate_map_fills_the_wells(root: LakeRoot, tmp_path: Path) -> None:
     assert {w["compound"] for w in wells(root, "P2").values()} == {None}
     (run,) = root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
     assert (run["run_id"], run["status"], run["plate_ids"]) == (report["run_id"], "ok", ["P1"])
-    assert [(i["kind"], i["name"]) for i in run["inputs"]] == [("file", "map.csv")]
+    assert [(i["kind"], i["name"]) for i in run["inputs"]] == [("file", "map.csv"), ("run", "ingest-1")]
 
 
 def test_wells_without_a_row_keep_what_they_have(root: LakeRoot, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_sheets_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
 
 CONTRADICTIONS = {
     "another compound": ("well,compound\nA1,Ibuprofen\n", "A01 of P1 has Aspirin, row 2 of map.csv says Ibuprofen"),
-    "another dose": ("well,compound,dose_um\nA1,Aspirin,3\n", "A01 of P1 has Aspirin at another dose"),
+    "another dose": ("well,compound,dose_um\nA1,Aspirin,3\n", "A01 of P1 has Aspirin at 10 uM, row 2 of map.csv says 3 uM"),
     "a combination": (
         "well,compound,dose_um,compound_2\nA1,Aspirin,10,X\n",
         "has Aspirin, row 2 of map.csv says Aspirin + X",
@@ -315,9 +315,8 @@ def test_plates_know_the_map_that_they_were_made_from(root: LakeRoot, tmp_path: 
     report = annotate(root, study_id="pilot", files=[tmp_path])
     assert (report["status"], report["rows"]) == ("ok", 4)
     assert root.tables.read("plates")["plate_map_name"].to_pylist() == ["M1", "M1"]
-    assert [(i["name"]) for i in root.tables.read("runs", where={"verb": "annotate"}).to_pylist()[0]["inputs"]] == [
-        "barcode_platemap.csv", "M1.txt",
-    ]  # fmt: skip
+    (run,) = root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
+    assert [i["name"] for i in run["inputs"]] == ["barcode_platemap.csv", "M1.txt", "ingest-1"]
 
 
 def test_samples_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
