@@ -79,6 +79,10 @@ class SourceFileError(InvalidDataError, OSError):
     code = "source-file"
 
 
+class PixelSizeError(InvalidDataError):
+    """Use this when an export does not say how large a pixel is, and a user may: the rest of it can still be told."""
+
+
 class RecipeError(InvalidDataError):
     """Use this when a recipe names something that does not exist, or a plate lacks what it needs."""
 

@@ -72,12 +72,11 @@ def inspect(
     NotAnExportError
         No reader knows it; the message says what was looked at.
     """
-    from .ingest.inspect import summarize
-    from .ingest.readers import reader_options, recognise
+    from .ingest.inspect import inspect_export
+    from .ingest.readers import reader_options
 
     options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
-    told = recognise(export, reader, options)
-    return summarize(told.evidence, told.exports, warnings=told.warnings)
+    return inspect_export(export, reader, options)
 
 
 def inspect_picture(

@@ -4,17 +4,57 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..errors import CytolakeError, PixelSizeError
 from ..schemas.identifiers import parse_well
 from .export import AcquisitionInfo, PlateExport
-from .readers import Evidence
+from .readers import Evidence, ReaderOptions, recognise
+from .vendors.pixel_size import OVERRULES
 
 #: How many missing planes are named one by one.
 _NAMED_MISSING = 5
+
+
+#: Stands for a pixel size that nobody says, and is told to nobody.
+_STAND_IN_UM = 1.0
+
+
+def inspect_export(path: Path | str, reader: str | None, options: ReaderOptions) -> dict[str, Any]:
+    """Describe what lies at a path as :func:`summarize` does.
+
+    An export that does not say how large its pixels are is refused when it is brought in; everything else of it is
+    described, with ``pixel_size_um`` None and a warning.
+    """
+    try:
+        told = recognise(path, reader, options)
+    except PixelSizeError as error:
+        return _without_pixel_size(path, reader, options, error)
+    return summarize(told.evidence, told.exports, warnings=told.warnings)
+
+
+def _without_pixel_size(
+    path: Path | str, reader: str | None, options: ReaderOptions, error: PixelSizeError
+) -> dict[str, Any]:
+    try:
+        told = recognise(path, reader, replace(options, pixel_size_um=_STAND_IN_UM))
+    except CytolakeError:
+        raise error from None
+    exports = [
+        replace(one, warnings=tuple(text for text in one.warnings if not text.startswith(OVERRULES)))
+        for one in told.exports
+    ]
+    doubt = f"the size of a pixel is not known, and so the export cannot be ingested: {error.message}. {error.hint}"
+    summary = summarize(told.evidence, exports, warnings=(*told.warnings, doubt))
+    for plate in summary["plates"]:
+        for one in (plate, *plate["acquisitions"]):
+            one |= {"pixel_size_um": None, "pixel_size_y_um": None}
+    return summary
 
 
 def summarize(evidence: Evidence, exports: Sequence[PlateExport], *, warnings: Sequence[str] = ()) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def complete_plate_size(
     size = next(fitting, None)
     if not rows and not columns:
         size = size or PLATE_FORMATS[-1]
-        warnings.append(f"the export does not say the size of the plate; {size[0]} × {size[1]} holds its wells")
+        warnings.append(
+            f"the export does not say the size of the plate; {size[0]} × {size[1]} holds its wells (--plate-format "
+            "overrules)"
+        )
         return size
     half = f"{rows} rows and not how many columns" if rows else f"{columns} columns and not how many rows"
     if size is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, PixelSizeError
 from ..export import AcquisitionInfo, ChannelInfo
 from ..readers import ReaderOptions
 from .cellvoyager_index import MeasurementDetail, MeasurementSetting
@@ -92,7 +92,7 @@ def geometry_of(
         )
         x_um = y_um = side
     if x_um is None or y_um is None:
-        raise InvalidDataError(
+        raise PixelSizeError(
             f"{name} does not say how large a pixel of channel {channel} is (MeasurementDetail.mrf says it)",
             hint="Name the side of a pixel at the sample: --pixel-size UM.",
         )

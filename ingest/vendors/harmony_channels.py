@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, PixelSizeError
 from ..export import AcquisitionInfo, ChannelInfo
 from ..moments import moment
 from ..units import to_ms, to_um
@@ -214,9 +214,9 @@ def _pixel_sizes(
 ) -> tuple[float, float]:
     try:
         told = tuple(_pixel_size(index, facts, f"ImageResolution{axis}", name) for axis in "XY")
-    except InvalidDataError:
+    except InvalidDataError as error:
         if given is None:
-            raise
+            raise PixelSizeError(error.message, hint=error.hint) from error
         return given, given
     if given is None:
         return told[0], told[1]

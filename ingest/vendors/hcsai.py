@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from ...errors import CytolakeError, InvalidDataError, NotAnExportError, SourceFileError, StorageError
+from ...errors import CytolakeError, InvalidDataError, NotAnExportError, PixelSizeError, SourceFileError, StorageError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
@@ -156,7 +156,7 @@ class HcsAiReader:
                 warnings.append(doubt)
             size = (given, given)
         if size is None:
-            raise InvalidDataError(
+            raise PixelSizeError(
                 f"{where} does not say how large pixels are", hint="Give their side in µm: --pixel-size UM"
             )
         height, width = _image_size(part, number, built, files, warnings)

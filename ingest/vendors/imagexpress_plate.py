@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, PixelSizeError
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo
 from ..planes import BuiltPlanes, PlaneTables
@@ -266,7 +266,7 @@ def _pixel_size(
             _say(warnings, doubt)
         return given, given
     if not sizes:
-        raise InvalidDataError(
+        raise PixelSizeError(
             f"{where}: no image says how large its pixels are", hint="Give their side in µm: --pixel-size UM"
         )
     if len(sizes) > 1:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from ...errors import InvalidDataError, NotAnExportError, SourceFileError
+from ...errors import InvalidDataError, NotAnExportError, PixelSizeError, SourceFileError
 from ...schemas.identifiers import format_well, slug
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
@@ -337,7 +337,7 @@ class _Plate:
             return given, given
         width, height = width or height, height or width
         if not width or not height or not (0.01 < width < 100 and 0.01 < height < 100):
-            raise InvalidDataError(
+            raise PixelSizeError(
                 f"{name} says no pixel size that a microscope has ({width} × {height} µm)",
                 hint="Give it with --pixel-size UM.",
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, PixelSizeError
 from ...schemas.identifiers import format_well
 from ..channels import guess_roles
 from ..export import AcquisitionInfo, ChannelInfo
@@ -193,10 +193,10 @@ def _kind(one: PlacedImage, name: str, rules: Rules) -> _Kind:
     y = rules.pixel_size_um or image.pixel_size_y_um or x
     x = x or y
     if x is None or y is None:
-        raise InvalidDataError(f"{where} says no pixel size", hint="Give it with --pixel-size UM.")
+        raise PixelSizeError(f"{where} says no pixel size", hint="Give it with --pixel-size UM.")
     least, most = _PIXEL_SIZES_UM
     if not (least <= x <= most and least <= y <= most):
-        raise InvalidDataError(
+        raise PixelSizeError(
             f"{where} has pixels of {x:g} × {y:g} µm, no microscope's", hint="Give the size with --pixel-size UM."
         )
     return one.run, image.size_z > 1, image.size_y, image.size_x, round(x, 6), round(y, 6)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, PixelSizeError
 from ..sources.zarr_layout import MOST_PLANES, ZarrLayout, chunk_count
 from .ome_zarr_files import FoundImage
 from .ome_zarr_meta import ZarrAxis, ZarrImage
@@ -123,11 +123,11 @@ def _pixel_size(
     # One that is 1 may be a whole number by chance; both without a unit are a placeholder.
     unknown = y.step is None or x.step is None or (_known(y) is None and _known(x) is None)
     if unknown or y.step is None or x.step is None:
-        raise InvalidDataError(f"{where} does not say the size of its pixels", hint="Give it with --pixel-size UM.")
+        raise PixelSizeError(f"{where} does not say the size of its pixels", hint="Give it with --pixel-size UM.")
     if y.unit is None or x.unit is None:
         warnings.append("the size of a pixel has no unit; it is taken as µm")
     if not all(_PIXEL_SIZES_UM[0] <= step <= _PIXEL_SIZES_UM[1] for step in (y.step, x.step)):
-        raise InvalidDataError(
+        raise PixelSizeError(
             f"{where} says pixels of {y.step:g} × {x.step:g} µm, no microscope's", hint="Give it with --pixel-size UM."
         )
     return round(y.step, 9), round(x.step, 9)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InvalidDataError, UsageError
+from ...errors import InvalidDataError, PixelSizeError, UsageError
 from ...schemas.identifiers import format_well, slug
 from ..channels import guess_role, guess_roles
 from ..export import AcquisitionInfo, ChannelInfo, PlateExport
@@ -336,7 +336,7 @@ def _pixel_size(
         return told, told
     if found is None:
         resolution = next((header.resolution for header in headers if header.resolution), None)
-        raise InvalidDataError(
+        raise PixelSizeError(
             f"{about}: the files do not say the size of a pixel"
             + (f"; their resolution tag says {resolution}" if resolution else ""),
             hint="Say it with --pixel-size UM, the side of a pixel at the sample in µm.",

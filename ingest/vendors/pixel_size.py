@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: Sizes that differ by less are one, rounded.
 _SAME = 0.01
+#: What the warning begins with.
+OVERRULES = "--pixel-size "
 
 
 def overruled(given_um: float, told_um: tuple[float | None, float | None] | None, where: str) -> str | None:
@@ -22,4 +24,4 @@ def overruled(given_um: float, told_um: tuple[float | None, float | None] | None
     if not any(abs(side - given_um) > _SAME * given_um for side in told):
         return None
     sides = " × ".join(f"{side:g}" for side in told)
-    return f"--pixel-size {given_um:g} µm overrules the {sides} µm of {where}"
+    return f"{OVERRULES}{given_um:g} µm overrules the {sides} µm of {where}"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import InvalidDataError, NotAnExportError
+from ...errors import NotAnExportError, PixelSizeError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS, format_well, slug
 from ...wording import listed
 from ..channels import guess_roles
@@ -253,7 +253,7 @@ class _Plate:
                 self.acquisitions[key] = replace(known, started_at=earliest)
             return known.acquisition_id
         if not used or not sizes[0] or not sizes[1]:
-            raise InvalidDataError(
+            raise PixelSizeError(
                 f"{self.files.root / content.file} does not say how large a pixel is at the sample",
                 hint="Say it with --pixel-size UM.",
             )

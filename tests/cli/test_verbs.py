@@ -232,6 +232,12 @@ def test_a_folder_of_tiff_files_from_end_to_end(run: Any, tmp_path: Path) -> Non
     assert "no preset explains names such as B2_1_GFP.tif" in ran.err
     pattern = r"(?P<well>[A-P]\d+)_(?P<field>\d+)_(?P<channel>\w+)\.tif"
     ran = run("inspect", "scans", "--pattern", pattern)
+    assert ran.code == 0
+    assert "the size of a pixel is not known" in ran.err
+    assert "Say it with --pixel-size UM" in ran.err
+    assert "pixel size" not in ran.out
+    assert run("init", "other").code == 0
+    ran = run("--lake", "other", "ingest", "scans", "--study", "s", "--pattern", pattern, "--dry-run")
     assert ran.code == 4
     assert "hint: Say it with --pixel-size UM" in ran.err
     told = ("--pattern", pattern, "--pixel-size", "0.65", "--plate-format", "96")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from cytolake import inspect
+from cytolake.errors import InvalidDataError, PixelSizeError
 from cytolake.ingest.inspect import summarize
 from cytolake.ingest.readers import detect, read_export
 from harmony_xml import Export, changed, grid
 from vendor_exports import imagexpress
+from vendor_exports.pattern import cellomics, write_folder
 
 KEYS = {
     "plate", "barcode", "rows", "columns", "wells", "fields", "channels", "timepoints", "z_planes", "pixel_size_um",
@@ -75,6 +77,21 @@ def test_each_of_several_plates_says_its_own(tmp_path: Path) -> None:
 
 def test_the_index_is_one_that_was_read(shared_data: Path) -> None:
     assert inspect(shared_data / "vendors" / "czi")["evidence"]["index"].endswith("WellD6_S1.czi")
+
+
+def test_a_pixel_size_that_nobody_says_is_none(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "scans", cellomics(), resolution=(72, 72), resolutionunit="INCH")
+    summary = inspect(folder)
+    (plate,) = summary["plates"]
+    assert (plate["wells"], plate["fields"], plate["planes"], len(plate["channels"])) == (2, 4, 8, 2)
+    (acquisition,) = plate["acquisitions"]
+    assert {plate["pixel_size_um"], plate["pixel_size_y_um"], acquisition["pixel_size_um"]} == {None}
+    (told,) = (warning for warning in summary["warnings"] if "--pixel-size" in warning)
+    assert told.startswith("the size of a pixel is not known, and so the export cannot be ingested: ")
+    with pytest.raises(PixelSizeError):
+        read_export(folder)
+    with pytest.raises(InvalidDataError, match="number the wells"):
+        inspect(write_folder(tmp_path / "numbers", ["a_1.tif"], resolution=(72, 72)), pattern=r"(?P<well_number>\d+)")
 
 
 def test_tells_each_acquisition_apart(tmp_path: Path) -> None:
