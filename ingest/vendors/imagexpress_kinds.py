@@ -148,15 +148,21 @@ def _wave_numbers(found: _Found, htd: Htd | None, warnings: list[str]) -> list[i
     if htd is None:
         return sorted(found.waves)
     promised = {wave.number: wave for wave in htd.waves if wave.is_collected}
+    if not found.waves:
+        return sorted(promised)
+    # Whether such a wave was a stack, a plane or a projection nobody knows: no plane of it can be called missing.
     for number, wave in promised.items():
         if number not in found.waves:
-            warnings.append(f"wave {number} ({wave.name}) is listed in the HTD and has not one file")
+            warnings.append(
+                f"wave {number} ({wave.name}) is listed in the HTD and has not one file: it is left out, as if it had "
+                "not been exported"
+            )
     unlisted = sorted(found.waves - promised.keys())
     if unlisted:
         warnings.append(
             f"there are files of waves that the HTD does not list as collected: {listed(unlisted, _LIST_AT_MOST)}"
         )
-    return sorted(found.waves | promised.keys())
+    return sorted(found.waves)
 
 
 def _has(z_mode: str, wave: int, found: _Found, htd: Htd | None) -> bool:
