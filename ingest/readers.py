@@ -254,13 +254,13 @@ def _existing(path: Path | str) -> Path:
 def _not_an_export(path: Path, answers: Sequence[Evidence], reader: str | None) -> NotAnExportError:
     """Return the error of a path that no reader knows, with what is known around it."""
     looked = [f"{one.reader}: {', '.join(one.facts)}" for one in answers] or ["no file that any of them knows"]
-    hints = [one.hint for one in answers if one.hint]
+    hints = [one.hint for one in answers if one.hint][:1]
     if reader is not None:
         hints.append(f"Only the reader {reader} was asked: leave --reader out to ask them all.")
-    elif path.is_file():
+    elif path.is_file() and not hints:
         around = _sure(path.absolute().parent)
         hints += [f"Name its folder, {path.parent}, which the reader {one.reader} reads." for one in around[:1]]
-    else:
+    elif path.is_dir():
         below = overlooked(path, (), (), _sure).found
         hints += [f"Name {folder}, which the reader {one.reader} recognises." for folder, one in below[:3]]
     if not hints:

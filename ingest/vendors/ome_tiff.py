@@ -21,6 +21,7 @@ from ...schemas.identifiers import slug
 from ..export import PlateExport
 from ..planes import ExportFiles
 from ..readers import Evidence, ReaderOptions
+from ..sources import PIXEL_TYPES
 from .ome_planes import OmeSource, Rules, build_plate
 from .ome_tiff_files import candidates, check_whole, is_ome_tiff, is_ours, is_xml, may_hold_xml, ome_xml_of
 from .ome_tiff_names import well_of_file
@@ -34,6 +35,7 @@ _HINT = (
     "Put the well into the names of the files (A01_f1.ome.tif) or of their folders, or describe file names with "
     "--pattern."
 )
+_UNREAD_HINT = "Export the camera's own counts, as unsigned 8- or 16-bit images."
 #: How many files of a folder are opened to tell what it is, and how much of a companion is read for that.
 _OPENED, _READ, _READ_FOR_SIGNATURE = 5, 1 << 24, 1 << 16
 _NO_OPTIONS = ReaderOptions()
@@ -74,8 +76,8 @@ class OmeTiffReader:
         """Say what one file is; with ``several`` of them, the folder is the index of those that tell of themselves."""
         index = file
 
-        def evidence(confidence: float, *facts: str) -> Evidence:
-            return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index))
+        def evidence(confidence: float, *facts: str, hint: str | None = None) -> Evidence:
+            return Evidence(reader=self.name, confidence=confidence, facts=facts, index=str(index), hint=hint)
 
         try:
             xml = ome_xml_of(file, most=_READ)
@@ -100,9 +102,9 @@ class OmeTiffReader:
         except CytolakeError as error:
             return evidence(0.0, error.message)
         what = describe([OmeSource(document=document, name=str(file), path=file.name)])
-        return evidence(
-            0.0, f"{file.name}: OME-TIFF by {creator}: {what}; no <Plate>, no well in its name (as in A01_f1.ome.tif)"
-        )
+        told = f"{file.name}: OME-TIFF by {creator}: {what}; no <Plate>, no well in its name (as in A01_f1.ome.tif)"
+        unread = all(image.type not in PIXEL_TYPES for image in document.images)
+        return evidence(0.0, told, hint=_UNREAD_HINT if unread else _HINT)
 
     def read(self, path: Path) -> tuple[PlateExport, ...]:
         """Return the plates of a folder, or those that a file is part of."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ...errors import InvalidDataError
 from ...schemas.identifiers import MAX_COLUMNS, MAX_ROWS
+from ..sources import PIXEL_TYPES
 from .ome_channels import Run
 from .ome_model import OmeImage, OmePlate, OmeWellSample
 from .ome_planes import OmeSource, PlacedImage, file_of
@@ -227,7 +228,9 @@ def describe(sources: Sequence[OmeSource]) -> str:
     images = [image for source in sources for image in source.document.images]
     kinds = Counter((i.size_x, i.size_y, i.size_c, i.size_z, i.size_t, i.type) for i in images).most_common(1)
     shown = "".join(
-        f"{x} × {y} {kind} pixels, {c} channels, {z} depths, {t} time points" for (x, y, c, z, t, kind), _ in kinds
+        f"{x} × {y} {kind} pixels, {c} channels, {z} depths, {t} time points"
+        + ("" if kind in PIXEL_TYPES else f" (of pixels, only {' and '.join(PIXEL_TYPES)} are read)")
+        for (x, y, c, z, t, kind), _ in kinds
     )
     if len(images) == 1:
         return f"one image of {shown}"

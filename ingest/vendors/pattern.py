@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,11 +97,12 @@ class PatternReader:
             return self._evidence(_CONFIDENCE, path, f"names of {shown(tiffs)} by {self._preset.name}")
         best = _best(tiffs, path)
         if not best:
-            return self._evidence(0.0, path, f"no preset explains names such as {shown(tiffs)} (--pattern)", *refused)
+            fact = f"no preset explains names such as {shown(tiffs)}"
+            return replace(self._evidence(0.0, path, fact, *refused), hint=_HINT)
         if best[0].count < _NEARLY_ALL * len(tiffs):
             name, without = best[0].preset.name, shown(list(best[0].without))
-            fact = f"preset {name} explains {best[0].count} of {len(tiffs)} names, not {without} (--pattern {name})"
-            return self._evidence(0.0, path, fact)
+            fact = f"preset {name} explains {best[0].count} of {len(tiffs)} names, not {without}"
+            return replace(self._evidence(0.0, path, fact), hint=_leave_out(name))
         facts = [f"preset {one.preset.name} explains {one.count} of {len(tiffs)} names, as {tiffs[0]}" for one in best]
         return self._evidence(_CONFIDENCE, path, *facts)
 
@@ -186,9 +187,13 @@ def _choose(tiffs: Sequence[str], root: Path) -> Explained:
         raise NotAnExportError(
             f"{root}: the preset {one.preset.name} explains {one.count:,} of {len(tiffs):,} TIFF names, and not "
             f"{shown(list(one.without))}",
-            hint=f"Say --pattern {one.preset.name} to leave the others out, or give a regular expression.",
+            hint=_leave_out(one.preset.name),
         )
     return one
+
+
+def _leave_out(preset: str) -> str:
+    return f"Say --pattern {preset} to leave the others out, or give a regular expression."
 
 
 def _told(preset: Preset, tiffs: Sequence[str], root: Path) -> Explained:

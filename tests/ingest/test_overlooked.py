@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from cytolake import init_lake, inspect
 from cytolake.errors import NotAnExportError
 from cytolake.ingest import overlooked
 from harmony_xml import Export, grid
-from vendor_exports import czi, ome_zarr
+from vendor_exports import czi, ome, ome_zarr
 from vendor_exports.pattern import cellomics, write_folder
 
 
@@ -86,3 +87,31 @@ def test_what_nobody_knows_is_sent_to_what_is_known(harmony: Path, tmp_path: Pat
     with pytest.raises(NotAnExportError) as raised:
         inspect(harmony, reader="czi")
     assert raised.value.hint == "Only the reader czi was asked: leave --reader out to ask them all."
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"), [("uint16", "Put the well into the names"), ("int8", "unsigned 8- or 16-bit")]
+)
+def test_a_hint_says_the_remedy_of_an_ome_tiff(tmp_path: Path, kind: str, hint: str) -> None:
+    image = ome.Img(row=0, column=0, number=0, type=kind)
+    xml = re.sub("<Plate .*?</Plate>", "", ome.Plate(images=[image]).xml(only=[image]), flags=re.DOTALL)
+    ome.write_tiff(tmp_path / "cells.ome.tif", ome.pixels(0, image), xml)
+    for place in (tmp_path, tmp_path / "cells.ome.tif"):
+        with pytest.raises(NotAnExportError) as raised:
+            inspect(place)
+        assert hint in (raised.value.hint or "")
+        assert ("only uint8 and uint16 are read" in raised.value.message) == (kind == "int8")
+
+
+def test_names_of_several_kinds(tmp_path: Path) -> None:
+    """Those that the chosen preset does not explain are told, whether they are few or so many that none is chosen."""
+    folder = write_folder(tmp_path / "E", [f"a/{name}" for name in cellomics(wells=("A01", "A02", "A03"), channels=4)])
+    write_folder(folder, ["b/plate_B01_s1_w1.tif", "b/plate_B02_s1_w1.tif"])
+    assert any("b/plate_B01_s1_w1.tif" in warning and "left out" in warning for warning in inspect(folder)["warnings"])
+    write_folder(folder, [f"b/plate_{row}0{column}_s1_w1.tif" for row in "BCD" for column in (1, 2)])
+    with pytest.raises(NotAnExportError) as raised:
+        inspect(folder)
+    assert raised.value.hint == (
+        "Say --pattern cellomics to leave the others out, or give a regular expression. "
+        f"Name {folder}/a, which the reader pattern recognises. Name {folder}/b, which the reader pattern recognises."
+    )
