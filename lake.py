@@ -178,6 +178,8 @@ class Lake:
         study: str,
         plate: str | None = None,
         plate_map: PathLike | Sequence[PathLike] = (),
+        keep_unknown: bool = False,
+        accept_valid: bool = False,
         roles: Mapping[str, str] | None = None,
         existing: Existing = "error",
         by_reference: bool = False,
@@ -198,7 +200,10 @@ class Lake:
         study, plate
             Where it belongs; a plate is called as the export calls it when no name is given.
         plate_map
-            Annotation of the wells; checked whole before a pixel is converted.
+            Annotation of the wells, one file or several that complete each other; checked whole before a pixel is
+            converted.
+        keep_unknown, accept_valid
+            How plate maps are read, as in :meth:`annotate`.
         roles
             Channel name to role (``{"Alexa 488": "ER"}``), over what was recognised, and over what the lake says of
             a plate that is there.
@@ -224,7 +229,8 @@ class Lake:
         Returns
         -------
         dict
-            ``run_id``, ``status``, ``plates``, ``warnings``, ``errors``, as the command line documents them.
+            ``run_id``, ``status``, ``plates``, ``warnings``, ``errors``, as the command line documents them; with plate
+            maps, or in a dry run, ``annotation`` with the ``rows`` that change and the ``errors`` of rows left out.
 
         Raises
         ------
@@ -246,8 +252,10 @@ class Lake:
                 hint="Leave the plate name out; each is called as the export calls it.",
             )
         maps = _paths(plate_map)
-        if maps:
-            check_annotation(exports, maps, study_id=study, plate_id=plate)
+        how = {"keep_unknown": keep_unknown, "accept_valid": accept_valid}
+        checked: dict[str, Any] | None = None
+        if maps or dry_run:
+            checked = check_annotation(self.root, exports, maps, study_id=study, plate_id=plate, **how)
         reports: list[dict[str, Any]] = []
         failures: dict[str, CytolakeError] = {}
 
@@ -271,7 +279,7 @@ class Lake:
                 if report["status"] == "skipped" and renamed["run_id"]:
                     report |= {"status": "ok", "run_id": renamed["run_id"]}
             if not dry_run:
-                annotated = annotate_export(self.root, one, maps, study_id=study, plate_id=name)
+                annotated = annotate_export(self.root, one, maps, study_id=study, plate_id=name, **how)
                 report["warnings"] += annotated["warnings"]
                 if report["status"] == "skipped" and annotated["run_id"]:
                     report |= {"status": "ok", "run_id": annotated["run_id"]}
@@ -283,7 +291,13 @@ class Lake:
             except CytolakeError as error:
                 # What is wrong with one plate says nothing of the others.
                 failures[one.plate_id] = error
-        return _together(reports, failures)
+        report = _together(reports, failures)
+        if checked is not None:
+            report["annotation"] = {"rows": checked["rows"], "errors": checked["errors"]}
+            report["warnings"] += checked["warnings"] if dry_run else []
+            if checked["errors"]:
+                report["status"] = "partial"
+        return report
 
     def annotate(
         self,
@@ -294,11 +308,13 @@ class Lake:
         replace: bool = False,
         keep_unknown: bool = False,
         accept_valid: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         """Say what is in the wells: plate maps and sample sheets to validated rows, all of them or none.
 
         ``files`` are CSV, TSV (both perhaps compressed) and XLSX; ``FILE.xlsx#Sheet`` is one sheet of a workbook, a
-        folder is the ``barcode_platemap.csv`` in it. ``replace`` lets them overrule what the lake holds.
+        folder is the ``barcode_platemap.csv`` in it. ``replace`` lets them overrule what the lake holds. ``dry_run``
+        says what would happen, with all ``contradictions``, and writes nothing.
         """
         from .ingest.annotation.apply import annotate
 
@@ -310,6 +326,7 @@ class Lake:
             replace=replace,
             keep_unknown=keep_unknown,
             accept_valid=accept_valid,
+            dry_run=dry_run,
         )
 
     def exclude(
@@ -343,7 +360,8 @@ class Lake:
     ) -> dict[str, Any]:
         """Remove a plate, or a study with all its plates: from every table in one commit.
 
-        History keeps the rows, and the images stay on the disk, until the lake is vacuumed.
+        History keeps the rows, and the images stay on the disk: nothing takes them away but somebody who deletes the
+        folders in ``kept``.
         """
         from .ingest.removal import remove
 

@@ -15,6 +15,7 @@ from .output import counted, exit_code, facts, progress_bar, report, say, say_er
 
 #: Blocks of wells that one line shows.
 _MOST_BLOCKS = 8
+_MOST_FAULTS = 1000
 
 
 @click.command()
@@ -144,7 +145,11 @@ def _acquisitions(acquisitions: Sequence[Mapping[str, Any]]) -> str:
 @click.argument("export", type=click.Path())
 @click.option("--study", required=True, metavar="STUDY", help="The study that the plate belongs to.")
 @click.option("--plate", metavar="PLATE", help="Name of the plate; else the export's own.")
-@click.option("--plate-map", "plate_maps", metavar="FILE", multiple=True, help="Sheet of what is in the wells.")
+@click.option(
+    "--plate-map", "plate_maps", metavar="FILE", multiple=True, help="Sheet of what is in the wells; repeatable."
+)
+@click.option("--keep-unknown", is_flag=True, help="Keep columns of it that look like a slip of a known one.")
+@click.option("--accept-valid", is_flag=True, help="Take its valid rows although others are not.")
 @role_option
 @click.option(
     "--existing",
@@ -215,7 +220,9 @@ def _ingested(result: Mapping[str, Any]) -> str:
     ]
     header = ("plate", "wells", "fields", "planes", "missing", "corrupt", "read", "seconds", "path")
     run = f"  run {result['run_id']}" if result["run_id"] else ""
-    return "\n".join([table(rows, header), "", f"{result['status']}{run}"])
+    annotation = result.get("annotation") or {"rows": 0, "errors": ()}
+    annotated = f"  annotation of {counted(annotation['rows'], 'well')}" if annotation["rows"] else ""
+    return "\n".join([table(rows, header), "", *_faults(annotation["errors"]), f"{result['status']}{run}{annotated}"])
 
 
 @click.command()
@@ -225,6 +232,7 @@ def _ingested(result: Mapping[str, Any]) -> str:
 @click.option("--replace", is_flag=True, help="Replace the annotation that wells have already.")
 @click.option("--keep-unknown", is_flag=True, help="Keep columns that look like a slip of a known one.")
 @click.option("--accept-valid", is_flag=True, help="Write the valid rows although others are not.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @lake_option
 @common
 @click.pass_context
@@ -236,6 +244,7 @@ def annotate(
     replace: bool,
     keep_unknown: bool,
     accept_valid: bool,
+    dry_run: bool,
     json_: bool,
 ) -> int:
     """Say what is in the wells: plate maps and sample sheets, checked row by row.
@@ -250,19 +259,36 @@ def annotate(
         replace=replace,
         keep_unknown=keep_unknown,
         accept_valid=accept_valid,
+        dry_run=dry_run,
     )
+    if dry_run:
+        say("dry run: nothing is written")
     report(result, json_=json_, readable=_annotated)
     # Nothing was written where rows are wrong, unless the valid ones were asked for: then it is partly done.
-    return exit_code(result) or (4 if result["errors"] else 0)
+    return exit_code(result) or (4 if result["status"] == "failed" else 0)
 
 
 def _annotated(result: Mapping[str, Any]) -> str:
-    parts = []
-    if result["errors"]:
-        header = ("file", "row", "column", "value", "rule", "message")
-        parts.append(table([[error.get(name) for name in header] for error in result["errors"]], header))
-        parts.append("")
-        parts.append(counted(len(result["errors"]), "error"))
+    parts = _faults(result["errors"])
+    contradictions = result.get("contradictions") or []
+    if contradictions:
+        parts += [*contradictions[:_MOST_FAULTS], *_left_out(contradictions), ""]
+        parts.append(f"{counted(len(contradictions), 'contradiction')} of what the lake holds")
     rows = result["rows"]
-    parts.append(f"{result['status']}  {counted(rows, 'row')} written" if isinstance(rows, int) else result["status"])
+    wrote = "would be written" if "contradictions" in result else "written"
+    parts.append(f"{result['status']}  {counted(rows, 'row')} {wrote}" if isinstance(rows, int) else result["status"])
     return "\n".join(parts)
+
+
+def _faults(errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Show the faults of plate maps."""
+    if not errors:
+        return []
+    header = ("file", "row", "column", "value", "rule", "message")
+    shown = table([[error.get(name) for name in header] for error in errors[:_MOST_FAULTS]], header)
+    return [shown, *_left_out(errors), "", counted(len(errors), "error")]
+
+
+def _left_out(found: Sequence[Any]) -> list[str]:
+    left = len(found) - _MOST_FAULTS
+    return [f"... and {left:,} more, which --json lists"] if left > 0 else []

@@ -123,8 +123,8 @@ class PlateExport:
     """One plate as one export holds it: identity, geometry, channels and where each plane's pixels are.
 
     ``planes`` follows :data:`PLANES_SCHEMA`, ``fields`` :data:`FIELDS_SCHEMA`, ``annotation``
-    :data:`ANNOTATION_SCHEMA`. ``metadata_files`` (relative to ``root``) are hashed with the pixels, so that a changed
-    index is a changed export. ``plate_id`` is a suggestion that a user may overrule. ``arrays`` are the files that are
+    :data:`ANNOTATION_SCHEMA`, and came from ``annotation_files``. ``metadata_files`` (relative to ``root``, as those)
+    are hashed with the pixels, so that a changed index is a changed export. ``plate_id`` is a suggestion that a user may overrule. ``arrays`` are the files that are
     Zarr arrays of one whole field each, with the names of their axes: these can be referred to where they lie.
     """
 
@@ -143,6 +143,7 @@ class PlateExport:
     planes: pa.Table
     fields: pa.Table
     annotation: pa.Table = field(default_factory=lambda: ANNOTATION_SCHEMA.empty_table())
+    annotation_files: tuple[str, ...] = ()
     metadata_files: tuple[str, ...] = ()
     arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 
 from ...schemas.identifiers import parse_well
 from ..export import PlateExport
 from .platemap import check_sheets
-from .result import AnnotationResult, PlateFormat
+from .result import LAYOUT, AnnotationResult, PlateFormat
 from .sheet import Sheet, sheet_of
-
-#: Files of the export, whose receipts know them; read before, by its reader.
-_INPUTS = (("assay layout", None),)
 
 
 def read_layout(export: PlateExport, place: PlateFormat, *, study_id: str, run_id: str) -> AnnotationResult:
@@ -21,7 +20,7 @@ def read_layout(export: PlateExport, place: PlateFormat, *, study_id: str, run_i
     sheet = _layout_sheet(export.annotation)
     result = check_sheets([sheet], study_id=study_id, plates=[place], plate_id=place.plate_id, run_id=run_id)
     if not result.errors:
-        return replace(result, inputs=_INPUTS)
+        return replace(result, inputs=_inputs(export), origin=LAYOUT)
     bad = {e.column for e in result.errors} & set(sheet.headers)
     plain = check_sheets(
         [sheet],
@@ -38,8 +37,21 @@ def read_layout(export: PlateExport, place: PlateFormat, *, study_id: str, run_i
         annotations=plain.annotations,
         errors=(),
         warnings=(*plain.warnings, *(f"assay layout: {reason}" for reason in reasons)),
-        inputs=_INPUTS,
+        inputs=_inputs(export),
+        origin=LAYOUT,
     )
+
+
+def _inputs(export: PlateExport) -> tuple[tuple[str, str | None], ...]:
+    """Return the files that say it, relative to the export, with the SHA-256 of their bytes."""
+
+    def sha256(name: str) -> str | None:
+        try:
+            return hashlib.sha256((Path(export.root) / name).read_bytes()).hexdigest()
+        except OSError:  # gone since it was read
+            return None
+
+    return tuple((name, sha256(name)) for name in export.annotation_files) or ((LAYOUT, None),)
 
 
 def _layout_sheet(annotation: pa.Table) -> Sheet:
@@ -51,4 +63,4 @@ def _layout_sheet(annotation: pa.Table) -> Sheet:
         wells.setdefault(row["well_id"], {})[row["layer"]] = row["value"]
     ordered = sorted(wells.items(), key=lambda item: parse_well(item[0]))
     cells = ((well, *(values.get(layer, "") for layer in layers)) for well, values in ordered)
-    return sheet_of("assay layout", ("well", *layers), cells)
+    return sheet_of(LAYOUT, ("well", *layers), cells)

@@ -11,8 +11,8 @@ from ...schemas.identifiers import parse_well
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Slots of a well that follow from its treatments, and are written as one.
-TREATMENT_SLOTS = ("perturbation", "compound", "concentration_um", "gene", "n_perturbations")
+#: What inputs are that came with an export: their rows give way to a sheet, which somebody wrote for the lake.
+LAYOUT = "assay layout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,15 @@ from ...store.lineage import PreviousRows, Run
 from ...store.plates import locked
 from ...wording import listed
 from .merge import MergedWells, fill_records, merge_records, merge_wells
-from .result import AnnotationResult, biosample_rows, perturbation_rows
+from .result import LAYOUT, AnnotationResult, biosample_rows, perturbation_rows
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
 
 _MOST_NAMED = 20  # plates that the name of a commit lists
-_SHOWN = 1000
+#: Faults and contradictions that a message lists.
+MOST_SHOWN = 1000
 _LINE = "\n  "
-#: What a run calls its inputs that are assay layouts of the microscope: its rows give way to a sheet.
-LAYOUT = "assay layout"
 
 
 def report(run_id: str | None, status: str, rows: int, result: AnnotationResult) -> dict[str, Any]:
@@ -70,7 +69,7 @@ def write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool) 
             run.add_previous(before, rows_of)
         for warning in (*result.warnings, *changes.warnings):
             run.warn(warning)
-        run.add_output("table", "wells", rows=changes.wells)
+        run.add_output("table", "wells", rows=len(changes.wells))
         named = "+".join(plates) if len(plates) <= _MOST_NAMED else f"{len(plates)} plates"
         with Commit(root, run_id=run.run_id, app_id=f"annotate/{result.study_id}/{named}") as commit:
             for plate, merged in changes.plates.items():
@@ -82,20 +81,18 @@ def write(root: LakeRoot, run: Run, result: AnnotationResult, *, replace: bool) 
                     commit.upsert(table, _table(table, rows), on=_KEYS[table])
             commit.append("runs", run.record(status))
             commit.commit()
-    return _told(report(run.run_id, status, changes.wells, result), changes)
+    return _told(report(run.run_id, status, len(changes.wells), result), changes)
 
 
-def preview(
-    root: LakeRoot, result: AnnotationResult, *, replace: bool, accept_valid: bool, onto: Changes | None = None
-) -> dict[str, Any]:
-    """Return the report that :func:`write` would give, with all ``contradictions``, and write nothing.
+def preview(result: AnnotationResult, changes: Changes, *, accept_valid: bool) -> dict[str, Any]:
+    """Return the report that :func:`write` would give of changes, with all ``contradictions``.
 
-    With ``replace`` the contradictions are what the sheets would overrule. ``onto`` is what is written before.
+    With ``replace`` the contradictions are what the sheets would overrule.
     """
-    changes = changes_of(root, result, result.run_id, replace=replace, onto=onto)
-    refused = (result.errors and not (accept_valid and result.annotations)) or (changes.contradictions and not replace)
+    wrong = result.errors and not (accept_valid and result.annotations)
+    refused = wrong or (changes.contradictions and not changes.replace)
     status = "failed" if refused else "partial" if result.errors else "ok" if changes else "skipped"
-    told = _told(report(None, status, 0 if refused else changes.wells, result), changes)
+    told = _told(report(None, status, len(changes.wells), result), changes)
     return told | {"contradictions": changes.contradictions}
 
 
@@ -138,20 +135,20 @@ class Changes:
     replace: bool
 
     @property
-    def wells(self) -> int:
-        """How many wells change."""
-        return sum(len(merged.changed) for merged in self.plates.values())
+    def wells(self) -> set[tuple[str, str]]:
+        """The wells that change, with their plates."""
+        return {(plate, well) for plate, merged in self.plates.items() for well in merged.changed}
 
     def __bool__(self) -> bool:
         return bool(self.plates or any(self.records.values()))
 
-    def refuse_contradictions(self) -> None:
+    def refuse_contradictions(self, hint: str = "Run annotate with --replace to let the sheet overrule.") -> None:
         """Raise ``AlreadyExistsError`` where the sheets contradict the lake and may not overrule it."""
         if self.contradictions and not self.replace:
             raise AlreadyExistsError(
                 f"the sheet contradicts what the lake holds, and nothing was written:\n  "
-                f"{listed(self.contradictions, _SHOWN, between=_LINE)}",
-                hint="Run annotate with --replace to let the sheet overrule.",
+                f"{listed(self.contradictions, MOST_SHOWN, between=_LINE)}",
+                hint=hint,
             )
 
 

@@ -139,7 +139,7 @@ def _read_measurement(index_path: Path, folders: Folders, options: ReaderOptions
         pixel_size_um=options.pixel_size_um,
     )
     channels, about_roles = guess_roles(channels)
-    annotation = _annotation(layouts, layout, found.n_rows, found.n_columns, warnings)
+    annotation, annotated_by = _annotation(layouts, layout, found.n_rows, found.n_columns, warnings)
     barcode = plate.get("PlateID")
     version = harmony_version(index.root) or "V?"
     if version == COLUMBUS:
@@ -160,6 +160,7 @@ def _read_measurement(index_path: Path, folders: Folders, options: ReaderOptions
         planes=found.planes,
         fields=found.fields,
         annotation=annotation,
+        annotation_files=annotated_by,
         metadata_files=tuple(layout.relative(p) for p in (layout.index, *layouts, *profiles)),
         warnings=(*warnings, *about_roles),
     )
@@ -222,6 +223,7 @@ def _combine(measurements: Sequence[PlateExport], root: Path) -> PlateExport:
         planes=pa.concat_tables([below(m.planes, n, p) for n, (m, p) in numbered]),
         fields=pa.concat_tables([below(m.fields, n, p) for n, (m, p) in numbered]),
         annotation=annotation,
+        annotation_files=tuple(f"{p}/{f}" for _, (m, p) in numbered for f in m.annotation_files),
         metadata_files=tuple(f"{p}/{f}" for _, (m, p) in numbered for f in m.metadata_files),
         warnings=(*(f"{p}: {w}" for _, (m, p) in numbered for w in m.warnings), *copies, *differing),
     )
@@ -278,9 +280,12 @@ def _flatfields(
     return found
 
 
-def _annotation(paths: list[Path], layout: Layout, n_rows: int, n_columns: int, warnings: list[str]) -> pa.Table:
-    """Return the values of the assay layouts; one that is broken or of another plate is left out with a warning."""
+def _annotation(
+    paths: list[Path], layout: Layout, n_rows: int, n_columns: int, warnings: list[str]
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the values of the assay layouts, and which were used; a broken one, or of another plate, is told."""
     values: dict[tuple[str, str], str] = {}
+    used = []
     for path in paths:
         where = layout.relative(path)
         try:
@@ -302,6 +307,7 @@ def _annotation(paths: list[Path], layout: Layout, n_rows: int, n_columns: int, 
                 f"outside the plate of {n_rows} × {n_columns} wells"
             )
             continue
+        used.append(where)
         for layer, row, column, text in found.values:
             known = values.setdefault((format_well(row, column), layer), text)
             if known != text:
@@ -310,4 +316,5 @@ def _annotation(paths: list[Path], layout: Layout, n_rows: int, n_columns: int, 
                     "in a layout before; the first is kept"
                 )
     wells, layers = zip(*values, strict=True) if values else ((), ())
-    return pa.table({"well_id": wells, "layer": layers, "value": list(values.values())}, schema=ANNOTATION_SCHEMA)
+    table = pa.table({"well_id": wells, "layer": layers, "value": list(values.values())}, schema=ANNOTATION_SCHEMA)
+    return table, tuple(used)

@@ -20,10 +20,12 @@ OPTIONS = {
     "init": {"--name", "--json"},
     "inspect": {"--reader", "--pattern", "--pixel-size", "--plate-format", "--picture", "--json"},
     "ingest": {
-        "--study", "--plate", "--plate-map", "--role", "--existing", "--by-reference", "--workers", "--dry-run",
-        "--lake", "--json", "--reader", "--pattern", "--pixel-size", "--plate-format",
+        "--study", "--plate", "--plate-map", "--keep-unknown", "--accept-valid", "--role", "--existing", "--by-reference", "--workers",
+        "--dry-run", "--lake", "--json", "--reader", "--pattern", "--pixel-size", "--plate-format",
     },
-    "annotate": {"--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--lake", "--json"},
+    "annotate": {
+        "--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--dry-run", "--lake", "--json",
+    },
     "transform": {
         "--study", "--plate", "--recipe", "--role", "--device", "--workers", "--scheduler", "--lake", "--json",
     },

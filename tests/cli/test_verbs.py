@@ -165,7 +165,7 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
     noted.answers["ingest"] = ingested(warnings=["a dusty lens"])
     ran = run(
         "--lake", "lab", "ingest", "export", "--study", "pilot", "--plate", "P1", "--plate-map", "a.csv",
-        "--plate-map", "b.csv", "--role", "Alexa 488=ER", "--role", "a = b=DNA", "--existing", "extend",
+        "--plate-map", "b.csv", "--keep-unknown", "--role", "Alexa 488=ER", "--role", "a = b=DNA", "--existing", "extend",
         "--by-reference", "--workers", "3", "--dry-run", "--reader", "harmony",
     )  # fmt: skip
     assert ran.code == 0
@@ -176,6 +176,8 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
         "study": "pilot",
         "plate": "P1",
         "plate_map": ["a.csv", "b.csv"],
+        "keep_unknown": True,
+        "accept_valid": False,
         "roles": {"Alexa 488": "ER", "a = b": "DNA"},
         "existing": "extend",
         "by_reference": True,
@@ -287,6 +289,7 @@ def test_annotate(run: Any, noted: Any) -> None:
         "replace": True,
         "keep_unknown": True,
         "accept_valid": False,
+        "dry_run": False,
     }
     assert "a.csv    3  well    Z99    well  no such well" in ran.out
     assert "1 error\n" in ran.out
@@ -295,6 +298,26 @@ def test_annotate(run: Any, noted: Any) -> None:
     noted.answers["annotate"] = {"run_id": "r", "status": "ok", "rows": 2, "errors": [], "warnings": []}
     ran = run("--lake", "lab", "annotate", "--study", "pilot", "a.csv")
     assert (ran.code, ran.out) == (0, "ok  2 rows written\n")
+
+
+def test_annotate_dry_run(run: Any, noted: Any) -> None:
+    told = {"run_id": None, "status": "failed", "rows": 2, "errors": [], "warnings": []}
+    noted.answers["annotate"] = told | {"contradictions": ["A01 has X, row 2 of a.csv says Y"]}
+    ran = run("--lake", "lab", "annotate", "--study", "pilot", "a.csv", "--dry-run")
+    assert (ran.code, noted.last[2]["dry_run"]) == (4, True)
+    assert ran.out == (
+        "A01 has X, row 2 of a.csv says Y\n\n1 contradiction of what the lake holds\nfailed  2 rows would be written\n"
+    )
+    assert "dry run: nothing is written" in ran.err
+
+
+def test_of_thousands_of_errors_a_thousand_are_printed(run: Any, noted: Any) -> None:
+    error = {"file": "a.csv", "row": 3, "column": "well", "value": "Z99", "rule": "well", "message": "no such well"}
+    told = {"run_id": None, "status": "failed", "rows": 0, "errors": [error] * 1003, "warnings": []}
+    noted.answers["annotate"] = told
+    out = run("--lake", "lab", "annotate", "--study", "pilot", "a.csv").out
+    assert (out.count("no such well"), "... and 3 more, which --json lists" in out) == (1000, True)
+    assert len(run("--lake", "lab", "annotate", "--study", "pilot", "a.csv", "--json").json["errors"]) == 1003
 
 
 def test_transform(run: Any, noted: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,10 @@ def test_sheets_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
 
 CONTRADICTIONS = {
     "another compound": ("well,compound\nA1,Ibuprofen\n", "A01 of P1 has Aspirin, row 2 of map.csv says Ibuprofen"),
-    "another dose": ("well,compound,dose_um\nA1,Aspirin,3\n", "A01 of P1 has Aspirin at 10 uM, row 2 of map.csv says 3 uM"),
+    "another dose": (
+        "well,compound,dose_um\nA1,Aspirin,3\n",
+        "A01 of P1 has Aspirin at 10 uM, row 2 of map.csv says 3 uM",
+    ),
     "a combination": (
         "well,compound,dose_um,compound_2\nA1,Aspirin,10,X\n",
         "has Aspirin, row 2 of map.csv says Aspirin + X",
@@ -369,11 +373,40 @@ def test_an_assay_layout_does_not_overrule_a_person(root: LakeRoot, tmp_path: Pa
     assert wells(root)["A01"]["compound"] == "Ibuprofen"
 
 
-def test_a_plate_map_goes_before_an_assay_layout(root: LakeRoot, tmp_path: Path) -> None:
-    (tmp_path / "map.csv").write_text("well,compound\nA1,Ibuprofen\n")
-    annotate_export(root, with_layout(tmp_path, "10 µM"), [tmp_path / "map.csv"], study_id="pilot")
-    assert wells(root)["A01"]["compound"] == "Ibuprofen"
-    assert wells(root)["B03"]["compound"] is None
+@pytest.mark.parametrize("later", [False, True])
+def test_a_plate_map_goes_before_an_assay_layout(root: LakeRoot, tmp_path: Path, later: bool) -> None:
+    export = with_layout(tmp_path, "10 µM")
+    (tmp_path / "map.csv").write_text("well,compound,dose\nA1,Ibuprofen,\n")
+    if later:
+        annotate_export(root, export, [], study_id="pilot")
+        report = annotate(root, study_id="pilot", plate_id="P1", files=[tmp_path / "map.csv"])
+    else:
+        checked = check_annotation(root, [export], [tmp_path / "map.csv"], study_id="pilot")
+        report = annotate_export(root, export, [tmp_path / "map.csv"], study_id="pilot")
+        assert (checked["rows"], checked["warnings"]) == (2, report["warnings"])
+    assert [w for w in report["warnings"] if "the sheet counts" in w] == [
+        "plate P1: the sheet counts where the assay layout says otherwise: A01 of P1 has Aspirin, row 2 of map.csv "
+        "says Ibuprofen"
+    ]
+    assert (wells(root)["A01"]["compound"], wells(root)["A01"]["concentration_um"]) == ("Ibuprofen", None)
+    assert wells(root)["A01"]["attributes"] == {"Operator": "Ann"}, "what the map is silent about stays"
+    assert (wells(root)["B03"]["compound"], wells(root)["B03"]["control_type"]) == ("DMSO", "negative_vehicle")
+    (tmp_path / "map.csv").write_text("well,compound\nA1,Paracetamol\n")
+    with pytest.raises(AlreadyExistsError, match=r"A01 of P1 has Ibuprofen"):
+        annotate(root, study_id="pilot", plate_id="P1", files=[tmp_path / "map.csv"])
+
+
+def test_an_assay_layout_is_an_input_with_its_path(root: LakeRoot, tmp_path: Path) -> None:
+    annotate_export(root, with_layout(tmp_path, "10 µM"), [], study_id="pilot")
+    (run,) = root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
+    layout = (tmp_path / "M 10 µM" / "Assaylayout" / "plate.xml").read_bytes()
+    assert run["inputs"][0] | {"version": None} == {
+        "kind": "file",
+        "name": "Assaylayout/plate.xml",
+        "sha256": hashlib.sha256(layout).hexdigest(),
+        "version": None,
+        "detail": "assay layout",
+    }
 
 
 def test_an_export_without_annotation_writes_nothing(root: LakeRoot, tmp_path: Path) -> None:
@@ -383,16 +416,66 @@ def test_an_export_without_annotation_writes_nothing(root: LakeRoot, tmp_path: P
     assert files(root) == before
 
 
-def test_maps_are_checked_before_pixels_are_converted(tmp_path: Path) -> None:
+def test_maps_are_checked_before_pixels_are_converted(root: LakeRoot, tmp_path: Path) -> None:
     exports = HarmonyReader().read(Export(images=grid()).write(tmp_path / "M"))
     (tmp_path / "map.csv").write_text("well,compound,dose\nA1,X,1 uM\nI1,X,1 uM\nA2,X,1\n")
     with pytest.raises(InvalidDataError) as raised:
-        check_annotation(exports, [tmp_path / "map.csv"], study_id="pilot")
+        check_annotation(root, exports, [tmp_path / "map.csv"], study_id="pilot")
     assert "the plate map has 2 fault(s)" in raised.value.message
     assert "map.csv, row 3, well: I01 lies outside plate P0001" in raised.value.message
     assert "map.csv, row 4, dose: '1' has no unit" in raised.value.message
+    assert check_annotation(root, exports, [tmp_path / "map.csv"], study_id="pilot", accept_valid=True)["rows"] == 1
     (tmp_path / "map.csv").write_text("plate,well,compound\nP0001,A1,X\nother,A1,X\n")
-    check_annotation(exports, [tmp_path / "map.csv"], study_id="pilot")
+    assert check_annotation(root, exports, [tmp_path / "map.csv"], study_id="pilot")["rows"] == 1
+
+
+def test_all_faults_of_a_map_are_listed(root: LakeRoot, tmp_path: Path) -> None:
+    exports = HarmonyReader().read(Export(images=grid()).write(tmp_path / "M"))
+    (tmp_path / "map.csv").write_text("well,compound\n" + "Z1,X\n" * 30)
+    with pytest.raises(InvalidDataError) as raised:
+        check_annotation(root, exports, [tmp_path / "map.csv"], study_id="pilot")
+    assert raised.value.message.count("lies outside plate P0001") == 30
+
+
+def test_a_map_of_another_plate_is_refused_before_an_ingest(tmp_path: Path) -> None:
+    lake = init_lake(tmp_path / "lake")
+    folder = Export(images=grid(wells=[(1, 1)], fields=[1]), plate_id="P1").write(tmp_path / "M")
+    (tmp_path / "map.csv").write_text("well,compound\nC3,X\nC4,X\n")
+    for dry_run in (True, False):
+        with pytest.raises(InvalidDataError, match=r"speaks of C03, C04 and of no well that has images \(A01\)"):
+            lake.ingest(folder, study="s", plate_map=tmp_path / "map.csv", dry_run=dry_run)
+    assert lake.root.tables.read("plates").num_rows == 0
+
+
+def test_facts_that_contradict_the_study_stop_an_ingest_before_pixels(tmp_path: Path) -> None:
+    lake = init_lake(tmp_path / "lake")
+    for plate in ("P1", "P2"):
+        Export(images=grid(wells=[(1, 1)], fields=[1]), plate_id=plate).write(tmp_path / plate)
+    (tmp_path / "map.csv").write_text("well,compound,smiles\nA1,X,C\n")
+    lake.ingest(tmp_path / "P1", study="s", plate_map=tmp_path / "map.csv")
+    (tmp_path / "map.csv").write_text("well,compound,smiles\nA1,X,CC\n")
+    with pytest.raises(AlreadyExistsError, match="smiles of X is C, the sheet says CC"):
+        lake.ingest(tmp_path / "P2", study="s", plate_map=tmp_path / "map.csv")
+    assert lake.root.tables.read("plates")["plate_id"].to_pylist() == ["P1"]
+
+
+def test_a_dry_run_of_an_ingest_says_how_the_map_is_read(tmp_path: Path) -> None:
+    lake = init_lake(tmp_path / "lake")
+    folder = Export(images=grid(wells=[(1, 1)], fields=[1]), plate_id="P1").write(tmp_path / "M")
+    (tmp_path / "map.csv").write_text("a title\nwell,compound,note\nA1,DMSO,x\nH12,X,\n")
+    (tmp_path / "near.csv").write_text("well,compund\nA1,X\nZ9,Y\n")
+    before = files(lake.root)
+    report = lake.ingest(folder, study="s", plate_map=tmp_path / "map.csv", dry_run=True)
+    assert report["annotation"] == {"rows": 2, "errors": []}
+    for words in ("line 1 above", "attributes of the well: note", "taken as negative_vehicle", "no images: H12"):
+        assert any(words in warning for warning in report["warnings"]), words
+    told = {"plate_map": tmp_path / "near.csv", "keep_unknown": True, "accept_valid": True}
+    report = lake.ingest(folder, study="s", dry_run=True, **told)
+    assert (report["status"], [e["row"] for e in report["annotation"]["errors"]]) == ("partial", [3])
+    assert files(lake.root) == before
+    report = lake.ingest(folder, study="s", **told)
+    assert (report["status"], report["annotation"]["rows"]) == ("partial", 1)
+    assert lake.root.tables.read("wells").to_pylist(maps_as_pydicts="strict")[0]["attributes"] == {"compund": "X"}
 
 
 def test_a_run_is_reported_though_the_first_plate_is_there(tmp_path: Path) -> None:

@@ -91,6 +91,24 @@ def test_a_dose_of_a_compound_in_a_negative_control_is_told(root: LakeRoot, tmp_
     assert any("stays as somebody said it: C01 (negative_vehicle)" in w for w in report["warnings"])
 
 
+# --- a dry run
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(root: LakeRoot, tmp_path: Path) -> None:
+    apply(root, tmp_path, "well,compound\nA1,X\nA2,X\n")
+    version = root.tables.version("wells"), root.tables.version("runs")
+    sheet = "well,compound,note\nA1,Y,a\nA2,Y,\nA3,DMSO,\n"
+    report = apply(root, tmp_path, sheet, dry_run=True)
+    assert (report["status"], report["rows"], report["run_id"], report["errors"]) == ("failed", 3, None, [])
+    assert [c.partition(",")[0] for c in report["contradictions"]] == ["A01 of P1 has X", "A02 of P1 has X"]
+    assert any("attributes of the well: note" in w for w in report["warnings"])
+    assert apply(root, tmp_path, sheet, dry_run=True, replace=True) == report | {"status": "ok"}
+    wrong = apply(root, tmp_path, "well,compound\nZ9,Y\nA4,Y\n", dry_run=True)
+    assert (wrong["status"], [e["rule"] for e in wrong["errors"]]) == ("failed", ["outside-plate"])
+    assert (root.tables.version("wells"), root.tables.version("runs")) == version
+    assert apply(root, tmp_path, "well,compound\nA1,X\n", dry_run=True)["status"] == "skipped"
+
+
 # --- wells that come twice
 
 
