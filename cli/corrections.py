@@ -67,7 +67,7 @@ def remove(
     dry_run: bool,
     json_: bool,
 ) -> int:
-    """Remove a plate or a study: its rows leave every table at once; history keeps them until vacuum."""
+    """Remove a plate or a study: its rows leave every table at once; history keeps them, and the images stay."""
     from ..errors import UsageError
 
     lake = the_lake(ctx)
@@ -93,7 +93,9 @@ def remove(
 def _removed(result: Mapping[str, Any]) -> str:
     parts = [table(list(result["tables"].items()), ("table", "rows"))]
     if result["kept"]:
-        parts.append("images that stay until maintenance: " + ", ".join(result["kept"]))
+        parts.append(
+            "images that stay, for history, until their folders are deleted by hand: " + ", ".join(result["kept"])
+        )
     run = f"  run {result['run_id']}" if result["run_id"] else ""
     plates = counted(len(result["plates"]), "plate")
     parts.append(f"{result['status']}  {plates}, {counted(result['rows'], 'row')}{run}")

@@ -52,6 +52,7 @@ def _validated(result: Mapping[str, Any]) -> str:
         lines += [table([[error[name] for name in names] for error in result["errors"]], names), ""]
     looked_at = ", ".join(counted(count, what.removesuffix("s")) for what, count in result["checked"].items())
     lines.append(f"checked {looked_at or 'an empty lake'}")
+    lines += [f"note: {note}" for note in result.get("notes") or ()]
     errors = result["errors"]
     lines.append(counted(len(errors), "error") if errors else "no errors found")
     return "\n".join(lines)

@@ -43,7 +43,7 @@ _VERBS: Mapping[str, _Verb] = {
     "catalog": _Verb("questions", "List what can be asked."),
     "lineage": _Verb("questions", "Go from a row back to its pixels, recipe and code."),
     "exclude": _Verb("corrections", "Leave wells out of the views, or take them in again."),
-    "remove": _Verb("corrections", "Remove a plate or a study; history keeps it until vacuum."),
+    "remove": _Verb("corrections", "Remove a plate or a study; history keeps it."),
     "validate": _Verb("lakes", "Check a plate, a sheet, or the whole lake."),
     "doctor": _Verb("lakes", "Check the machine and the lake; each failure says its repair."),
     "demo": _Verb("demo", "Make two small studies, run everything, ask across them."),

@@ -1,7 +1,7 @@
 """A plate or a whole study out of the lake: its rows leave every table in one commit.
 
-History keeps them: older versions of the tables, and ``runs``, stay until the tables are vacuumed. So do the images of
-a removed plate, which those versions name; nothing that is asked now sees them. A kill leaves the lake with all of the
+History keeps them: older versions of the tables, and ``runs``, stay. So do the images of a removed plate, which those
+versions name, until somebody deletes their folder; nothing that is asked now sees them. A kill leaves the lake with all of the
 rows or none (see :mod:`cytolake.store.commit`).
 """
 
@@ -43,7 +43,7 @@ def remove(
     -------
     dict
         ``run_id`` (None where nothing was written), ``status``, ``rows`` (of all tables together), ``tables`` (rows
-        of each), ``plates``, ``kept`` (paths of the images that stay until maintenance) and ``warnings``.
+        of each), ``plates``, ``kept`` (paths of the images, which stay) and ``warnings``.
 
     Raises
     ------

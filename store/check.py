@@ -7,7 +7,7 @@ where to look. :mod:`.doctor` examines the machine; this examines the data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,8 @@ def validate(
     Returns
     -------
     dict
-        ``checked`` (what was looked at, with counts), ``errors`` (``code``, ``where``, ``message``) and
-        ``warnings`` (texts).
+        ``checked`` (what was looked at, with counts), ``errors`` (``code``, ``where``, ``message``),
+        ``warnings`` (texts), and ``notes`` (texts) on what is as it should be and takes space.
 
     Raises
     ------
@@ -84,6 +84,7 @@ def validate(
             {"code": problem.code, "where": problem.where, "message": problem.message} for problem in check.problems
         ],
         "warnings": check.warnings,
+        "notes": check.notes,
     }
 
 
@@ -96,6 +97,7 @@ class _Check:
         self.checked: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def path(self, root: LakeRoot | None, path: str) -> None:
         from .root import LAKE_FILE, open_root
@@ -251,11 +253,24 @@ class _Check:
             if self.progress:
                 self.progress(done, len(rows))
         named = {row["path"] for row in rows}
-        for study in root.storage.children("images"):
-            for plate in root.storage.children(f"images/{study}"):
-                path = f"images/{study}/{plate}"
-                if path not in named:
-                    self.warnings.append(f"{path} is named by no row of plates: it was never finished, or was removed")
+        stored = [
+            f"images/{study}/{plate}"
+            for study in root.storage.children("images")
+            for plate in root.storage.children(f"images/{study}")
+        ]
+        self._unnamed([path for path in stored if path not in named], readable)
+
+    def _unnamed(self, paths: Sequence[str], readable: dict[str, Scan]) -> None:
+        """Tell images that were removed from the tables from those of an ingest that did not come to its end."""
+        ingested = _ingested(readable) if paths else set()
+        for path in paths:
+            if path in ingested:
+                self.notes.append(
+                    f"{path}: images of a plate that was removed; older versions of the tables name them. Nothing "
+                    "takes them away; delete the folder to have the space"
+                )
+            else:
+                self.warnings.append(f"{path} is named by no row of plates: its ingest was never finished")
 
     def _fields(self, root: LakeRoot, row: dict[str, Any]) -> None:
         where = {"study_id": row["study_id"], "plate_id": row["plate_id"]}
@@ -285,6 +300,14 @@ class _Check:
 
     def _wrong(self, code: str, where: str, message: str) -> None:
         self.problems.append(Problem(code, where, message))
+
+
+def _ingested(readable: Mapping[str, Scan]) -> set[str]:
+    """Return where plates that were brought in once were put, of those that are gone too."""
+    if "runs" not in readable:
+        return set()
+    outputs = readable["runs"].read(["outputs"])["outputs"].to_pylist()
+    return {one["name"] for run in outputs for one in run or () if one["kind"] == "plate"}
 
 
 def _identity() -> Iterator[pa.Field[Any]]:

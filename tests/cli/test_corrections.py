@@ -43,7 +43,7 @@ def test_remove(run: Any, noted: Any) -> None:
     noted.answers["remove"] = REMOVED
     ran = run("remove", "--lake", "x", "--study", "s", "--plate", "P1", "--reason", "wrong", "--yes")
     assert ran.code == 0
-    assert "images that stay until maintenance: images/s/P1.ome.zarr" in ran.out
+    assert "until their folders are deleted by hand: images/s/P1.ome.zarr" in ran.out
     assert ran.out.endswith("ok  1 plate, 5 rows  run r1\n")
     assert noted.calls == [("remove", (), {"study": "s", "plate": "P1", "reason": "wrong"})]
     assert run("remove", "--lake", "x", "--study", "s", "--yes", "--json").json == REMOVED
@@ -75,7 +75,7 @@ def test_remove_dry_run_writes_nothing(run: Any, noted: Any) -> None:
     assert "dry run" in ran.err
 
 
-def test_excluded_wells_and_removed_plates_from_end_to_end(run: Any, tiny_export: Path) -> None:
+def test_excluded_wells_and_removed_plates_from_end_to_end(run: Any, tiny_export: Path, tmp_path: Path) -> None:
     run("init", "lab")
     assert run("ingest", "--lake", "lab", str(tiny_export), "--study", "s").code == 0
     ask = ("sql", "--lake", "lab", "--format", "csv", "SELECT well_id, exclusion_reason FROM wells WHERE excluded")
@@ -87,6 +87,12 @@ def test_excluded_wells_and_removed_plates_from_end_to_end(run: Any, tiny_export
     assert (gone["status"], gone["tables"]["wells"], gone["kept"]) == ("ok", 2, ["images/s/tiny-1.ome.zarr"])
     checked = run("validate", "--lake", "lab", "--json").json
     assert checked["errors"] == []
-    assert any("is named by no row of plates" in w for w in checked["warnings"])
+    assert checked["warnings"] == []
+    (note,) = checked["notes"]
+    assert note.startswith("images/s/tiny-1.ome.zarr: images of a plate that was removed")
+    assert f"note: {note}" in run("validate", "--lake", "lab").out
+    (tmp_path / "lab" / "images" / "s" / "other.ome.zarr").mkdir()
+    (warning,) = run("validate", "--lake", "lab", "--json").json["warnings"]
+    assert warning.startswith("images/s/other.ome.zarr is named by no row of plates: its ingest was never finished")
     assert run("ingest", "--lake", "lab", str(tiny_export), "--study", "s").code == 0
     assert run("validate", "--lake", "lab", "--json").json["errors"] == []

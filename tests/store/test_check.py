@@ -91,7 +91,7 @@ def test_a_whole_lake(lake: Lake, deep: bool) -> None:
 
 def test_an_empty_lake(tmp_path: Path) -> None:
     lake = init_lake(tmp_path / "new")
-    assert validate(lake.root) == {"checked": {}, "errors": [], "warnings": []}
+    assert validate(lake.root) == {"checked": {}, "errors": [], "warnings": [], "notes": []}
 
 
 def test_a_lost_data_file(lake: Lake) -> None:
