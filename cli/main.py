@@ -25,6 +25,10 @@ from .output import as_json, say_error
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
+#: What newer versions of click raise where a group is called without a verb; older ones print the help themselves.
+_NO_ARGUMENTS: tuple[type[click.ClickException], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
+)
 
 
 class _Verb(NamedTuple):
@@ -130,6 +134,9 @@ def _run(given: list[str], *, json_wanted: bool, debug: bool) -> int:
     try:
         code = cli.main(args=given, prog_name="cytolake", standalone_mode=False)
     except click.ClickException as error:
+        if isinstance(error, _NO_ARGUMENTS):
+            click.echo(error.format_message())
+            return 0
         hint = None
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = f"see `{error.ctx.command_path} --help`"

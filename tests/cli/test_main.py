@@ -18,10 +18,12 @@ CYTOLAKE = str(Path(sys.executable).with_name("cytolake"))
 #: Options of each verb that cli.md promises, beside --help.
 OPTIONS = {
     "init": {"--name", "--json"},
-    "inspect": {"--reader", "--pattern", "--pixel-size", "--plate-format", "--picture", "--json"},
+    "inspect": {
+        "--reader", "--pattern", "--pixel-size", "--plate-format", "--picture", "--well", "--acquisition", "--json",
+    },
     "ingest": {
-        "--study", "--plate", "--plate-map", "--keep-unknown", "--accept-valid", "--role", "--existing", "--by-reference", "--workers",
-        "--dry-run", "--lake", "--json", "--reader", "--pattern", "--pixel-size", "--plate-format",
+        "--study", "--plate", "--plate-map", "--keep-unknown", "--accept-valid", "--role", "--existing",
+        "--by-reference", "--workers", "--dry-run", "--lake", "--json", "--reader", "--pattern", "--pixel-size", "--plate-format",
     },
     "annotate": {
         "--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--dry-run", "--lake", "--json",
@@ -71,7 +73,10 @@ def test_without_a_verb_the_help_is_shown(run: Any) -> None:
     for name, verb in _VERBS.items():
         assert f"{name} " in ran.out
         assert verb.help in ran.out
-    assert run().code == 2
+    bare = run()
+    assert (bare.code, bare.out, bare.err) == (0, ran.out, "")
+    group = run("catalog")
+    assert (group.code, group.out, group.err) == (0, run("catalog", "--help").out, "")
 
 
 def test_an_unknown_verb(run: Any) -> None:
