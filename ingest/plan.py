@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from ..errors import AlreadyExistsError, ConflictError, InvalidDataError, Source
 from ..schemas.identifiers import check_id, slug
 from ..store.root import LakeRoot
 from .export import AcquisitionInfo, PlateExport
+from .sources import open_source
 
 Existing = Literal["error", "skip", "replace", "extend"]
 Action = Literal["create", "skip", "replace", "extend"]
@@ -42,6 +44,10 @@ class IngestPlan:
     export: PlateExport
     old: Mapping[str, Any] | None
     by_reference: bool = False
+
+
+#: How many files are hashed to see whether an export is the one that the lake holds, and up to which size.
+_HASHED_FILES, _LARGEST_HASHED = 4, 256 * 2**20
 
 
 def export_fingerprint(export: PlateExport) -> str:
@@ -130,12 +136,17 @@ def _decide(
     where = f"plate {plate_id} of study {study_id}"
     if existing == "replace":
         return dataclasses.replace(plan, action="replace")
-    if existing == "extend":
-        return dataclasses.replace(plan, action="skip") if same else _extension(root, plan)
+    if existing == "extend" and not same:
+        plan = _extension(root, plan)
+    # A plate that was extended since holds this export as a part of it.
+    elif existing == "extend" or (existing == "skip" and (same or _is_held(root, plan))):
+        plan = dataclasses.replace(plan, action="skip")
+    if plan.action == "extend":
+        return plan
+    if plan.action == "skip":
+        _check_same_bytes(root, plan)
+        return plan
     if existing == "skip":
-        # A plate that was extended since holds this export as a part of it.
-        if same or _is_held(root, plan):
-            return dataclasses.replace(plan, action="skip")
         raise AlreadyExistsError(
             f"{where} is in the lake, but came from other files than {export.root}",
             hint="Use --existing replace or --existing extend, or give this export another --plate name.",
@@ -162,6 +173,36 @@ def _check_reference(root: LakeRoot, export: PlateExport) -> None:
             f"{export.root} cannot be referred to: {why}",
             hint="Leave --by-reference out; the pixels are copied then.",
         )
+
+
+def _check_same_bytes(root: LakeRoot, plan: IngestPlan) -> None:
+    """Refuse to pass over files that are other ones than the lake's, although they are called alike and as large.
+
+    Cycles of one plate are often written so, each into its own folder. A few of the smallest files are hashed.
+    """
+    where = {"study_id": plan.study_id, "plate_id": plan.plate_id}
+    there = {
+        source["file"]: source
+        for image in root.tables.read("images", columns=["source_files"], where=where).to_pylist()
+        for source in image["source_files"]
+        if source["status"] == "ok" and source["sha256"] and (source["bytes"] or 0) <= _LARGEST_HASHED
+    }
+    offered = set(plan.export.planes["file"].to_pylist())
+    smallest = sorted((s for s in there.values() if s["file"] in offered), key=lambda s: (s["bytes"], s["file"]))
+    for source in smallest[:_HASHED_FILES]:
+        file = Path(plan.export.root) / source["file"]
+        try:
+            with closing(open_source(file)) as opened:
+                is_same = opened.sha256 == source["sha256"]
+        except SourceFileError:
+            continue  # what cannot be read now was read before
+        if not is_same:
+            raise AlreadyExistsError(
+                f"plate {plan.plate_id} of study {plan.study_id} is in the lake with files of these names and sizes, "
+                f"but {file} holds other bytes than then",
+                hint="A further measurement of the plate needs another --plate name, or a folder that holds both; "
+                "--existing replace takes these files instead.",
+            )
 
 
 def _is_held(root: LakeRoot, plan: IngestPlan) -> bool:

@@ -127,6 +127,20 @@ def test_skip_refuses_other_files_of_the_same_name(lake: Lake, export: Path) -> 
         lake.ingest(export, study="pilot", existing="skip")
 
 
+@pytest.mark.parametrize("existing", ["skip", "extend"])
+def test_a_cycle_that_is_called_like_the_first_is_not_passed_over(lake: Lake, tmp_path: Path, existing: Any) -> None:
+    for cycle in (1, 2):
+        folder = tmp_path / f"cycle{cycle}" / "plate"
+        folder.mkdir(parents=True)
+        for well in ("A01", "B01"):
+            tifffile.imwrite(folder / f"P1_{well}_s1_w1.tif", np.full((6, 8), cycle, np.uint16))
+    first, second = (tmp_path / f"cycle{cycle}" / "plate" for cycle in (1, 2))
+    lake.ingest(first, study="s", pixel_size_um=0.5)
+    assert lake.ingest(first, study="s", pixel_size_um=0.5, existing=existing)["status"] == "skipped"
+    with pytest.raises(AlreadyExistsError, match=r"of these names and sizes, but .*A01_s1_w1\.tif holds other bytes"):
+        lake.ingest(second, study="s", pixel_size_um=0.5, existing=existing)
+
+
 def test_a_dry_run_writes_nothing(lake: Lake, export: Path) -> None:
     before = files_of(lake)
     report = lake.ingest(export, study="pilot", dry_run=True)
