@@ -124,8 +124,9 @@ class PlateExport:
 
     ``planes`` follows :data:`PLANES_SCHEMA`, ``fields`` :data:`FIELDS_SCHEMA`, ``annotation``
     :data:`ANNOTATION_SCHEMA`, and came from ``annotation_files``. ``metadata_files`` (relative to ``root``, as those)
-    are hashed with the pixels, so that a changed index is a changed export. ``plate_id`` is a suggestion that a user may overrule. ``arrays`` are the files that are
-    Zarr arrays of one whole field each, with the names of their axes: these can be referred to where they lie.
+    are hashed with the pixels, so that a changed index is a changed export. ``plate_id`` is a suggestion that a user
+    may overrule. ``arrays`` are the files that are Zarr arrays of one whole field each, with the names of their axes:
+    these can be referred to where they lie.
     """
 
     reader: str

@@ -250,6 +250,9 @@ def _control(text: str) -> tuple[str | None, CellFault | None]:
         told_once, without = _control(numbered[1])
         if without is None:
             return told_once, None
+    if fault is not None:
+        words = "negcon, DMSO, NTC, mock, poscon, blank, trt"
+        fault = replace(fault, message=f"{fault.message}; also understood are words such as {words}")
     return value, fault
 
 

@@ -243,7 +243,7 @@ def _nearest(header: str) -> str | None:
     if any(fold(text) in BY_NAME for text, _ in _numbered(plain)):
         return None  # the second organism of a well is no slip of the first
     texts = list(dict.fromkeys((fold(plain), fold(header))))
-    if any(text in ATTRIBUTES or len(text) < 4 or text.endswith(_OTHER_WORDS) for text in texts):
+    if any(text in ATTRIBUTES or len(text) < 3 or text.endswith(_OTHER_WORDS) for text in texts):
         return None
     for text in texts:
         found = nearest(text, BY_NAME, cutoff=_NEAR)

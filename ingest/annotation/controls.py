@@ -69,6 +69,12 @@ def plain(text: str) -> str:
     return " ".join(_PERCENTAGE.sub("", text).casefold().translate(_BETWEEN).split())
 
 
+def percentage_in(text: str) -> str | None:
+    """Return how much of a vehicle a name says there is: ``0.1 %`` of ``DMSO 0.1 % (v/v)``."""
+    found = _PERCENTAGE.search(text)
+    return f"{found[0].partition('%')[0].strip()} %" if found else None
+
+
 def role_of_words(text: str) -> str | None:
     """Return what a well is whose treatment is called so, where that is no treatment at all."""
     return NO_TREATMENT.get(plain(text))

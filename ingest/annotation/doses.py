@@ -57,7 +57,7 @@ def dose_text(dose: Mapping[str, Any]) -> str:
     parts = []
     if dose.get("concentration") is not None:
         parts.append(dose.get("concentration_text") or f"{dose['concentration']:g} {dose['concentration_unit']}")
-    if dose.get("solvent_percent") is not None:
+    elif dose.get("solvent_percent") is not None:
         parts.append(f"{dose['solvent_percent']:g} %")
     if dose.get("duration_h") is not None:
         parts.append(f"for {dose['duration_h']:g} h")

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...errors import InvalidDataError
+from ...errors import CytolakeError, InvalidDataError
+from ...wording import listed
 from .files import SheetFile, is_sheet, names_of, open_file, split_sheet, stem_of
 from .kinds import KINDS, Contribution
 from .kinds.base import Fact, PlateOfMap, header_row, slots_of
@@ -21,6 +22,8 @@ from .table import RawTable, parse_text
 from .workbook import parse_workbook
 
 _BARCODES = "barcode_platemap"
+#: Sheets of a folder of which one is looked for that is a barcode map by another name.
+_MOST_LOOKED_AT = 50
 
 
 @dataclass(slots=True)
@@ -110,13 +113,23 @@ def _read(table: RawTable) -> Contribution:
 
 
 def _named(path: Path) -> Path:
-    """Return the file that a path means: of a folder, its barcode map."""
+    """Return the file that a path means: of a folder, its barcode map, known by its name or else by its header."""
     if not path.is_dir():
         return path
-    maps = [p for p in sorted(path.iterdir()) if stem_of(p.name).lower() == _BARCODES and is_sheet(p)]
-    if maps:
+    sheets = [p for p in sorted(path.iterdir()) if is_sheet(p) and p.is_file()]
+    maps = [p for p in sheets if stem_of(p.name).lower() == _BARCODES][:1]
+    maps = maps or [p for p in sheets[:_MOST_LOOKED_AT] if _is_barcode_map(p)]
+    if len(maps) == 1:
         return maps[0]
-    raise InvalidDataError(f"{path} is a folder, not a sheet, and has no {_BARCODES}.csv", hint="Name the files in it.")
+    what = f"has several barcode maps: {listed([p.name for p in maps], 5)}" if maps else f"has no {_BARCODES}.csv"
+    raise InvalidDataError(f"{path} is a folder, not a sheet, and {what}", hint="Name the files in it.")
+
+
+def _is_barcode_map(path: Path) -> bool:
+    try:
+        return any(one.barcodes for one in contributions(open_file(path)))
+    except CytolakeError:  # nobody named this file
+        return False
 
 
 def _maps_beside(found: Gathered, folders: Iterable[Path], read: set[Path]) -> list[Path]:

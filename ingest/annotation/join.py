@@ -69,6 +69,8 @@ def _assign(joined: Joined, barcodes: Sequence[PlateOfMap], plates: PlateFinder,
         place = barcodes[0].place
         wanted = plate_id or f"{barcodes[0].barcode!r} or any other plate of the {len(barcodes)} there"
         what = f"no row is about plate {plate_id!r}" if plate_id else f"the study has no plate {wanted}"
+        if plate_id is None:
+            what += f"; its plates are {listed([p.plate_id for p in plates.plates], _SHOWN)}"
         joined.errors.append(place.error("unknown-plate", barcodes[0].barcode, what))
         return []
     if absent and plate_id is None:

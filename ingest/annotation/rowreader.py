@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ...schemas.identifiers import slug
+from ...schemas.units import parse_quantity
 from .cells import CellFault, is_nothing, read_cell, read_quantity
 from .columns import Column, HeaderFault, is_molar, match_columns
-from .controls import SAY_MORE, UNKNOWN_ROLES, VEHICLES, plain, role_of_words, settle_control
+from .controls import SAY_MORE, UNKNOWN_ROLES, VEHICLES, percentage_in, plain, role_of_words, settle_control
 from .result import Treatment
 from .sheet import Sheet, SheetRow
 from .slots import fold
@@ -337,7 +338,11 @@ class RowReader:
             return None
         if part.get("perturbation") in self._dosed:
             part.setdefault("concentration", None)
-        treatment = make_treatment(name, part if kind is None else {"perturbation_type": kind} | part)
+        vehicle = not {plain(name), plain(str(part.get("compound") or ""))}.isdisjoint(VEHICLES)
+        if vehicle and part.get("concentration") is None and (share := percentage_in(name)):
+            part["concentration"] = parse_quantity(share)
+        facts = part if kind is None else {"perturbation_type": kind} | part
+        treatment = make_treatment(name, facts, vehicle=vehicle)
         if treatment.perturbation["type"] == "other" and "perturbation_type" not in part:
             told.kindless = told.kindless or name
         return treatment

@@ -57,7 +57,7 @@ def gene_slot(identifier: str) -> tuple[str, Any] | None:
     return None
 
 
-def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
+def make_treatment(name: str, facts: Mapping[str, Any], *, vehicle: bool = False) -> Treatment:
     """Return the treatment that the cells of one number say.
 
     Parameters
@@ -66,6 +66,8 @@ def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
         What it is called: the perturbation, the compound, the gene or the guide, whichever the row has.
     facts
         Slot -> value of the cells that are not empty; ``concentration`` is a quantity.
+    vehicle
+        Whether it is the vehicle, of which a percentage is the share of the solvent.
     """
     kind = facts.get("perturbation_type") or _kind_of_name(name)
     if kind is None:
@@ -75,7 +77,7 @@ def make_treatment(name: str, facts: Mapping[str, Any]) -> Treatment:
     if kind == "compound" and "perturbation" in facts:
         perturbation.setdefault("compound", name)
     identity = {"perturbation_id": _identifier(name, kind, facts), "name": name, "type": kind}
-    return Treatment(perturbation=identity | perturbation, dose=_dose(facts))
+    return Treatment(perturbation=identity | perturbation, dose=_dose(facts, vehicle=vehicle))
 
 
 def _kind_of_name(name: str) -> str | None:
@@ -93,9 +95,11 @@ def _identifier(name: str, kind: str, facts: Mapping[str, Any]) -> str:
     return slug("-".join(part for part in (name, guide if guide != name else None, kind) if part))
 
 
-def _dose(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _dose(facts: Mapping[str, Any], *, vehicle: bool) -> dict[str, Any]:
     dose: dict[str, Any] = {slot: facts[slot] for slot in ("duration_h", "start_h") if slot in facts}
     quantity = facts.get("concentration")
+    if quantity is not None and vehicle and quantity.unit == "%":
+        dose["solvent_percent"] = quantity.value
     if quantity is not None:
         dose |= {
             "concentration": quantity.value,

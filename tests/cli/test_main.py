@@ -23,7 +23,8 @@ OPTIONS = {
     },
     "ingest": {
         "--study", "--plate", "--plate-map", "--keep-unknown", "--accept-valid", "--role", "--existing",
-        "--by-reference", "--workers", "--dry-run", "--lake", "--json", "--reader", "--pattern", "--pixel-size", "--plate-format",
+        "--by-reference", "--workers", "--dry-run", "--lake", "--json",
+        "--reader", "--pattern", "--pixel-size", "--plate-format",
     },
     "annotate": {
         "--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--dry-run", "--lake", "--json",

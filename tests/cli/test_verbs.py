@@ -165,8 +165,8 @@ def test_ingest_passes_everything_on(run: Any, noted: Any) -> None:
     noted.answers["ingest"] = ingested(warnings=["a dusty lens"])
     ran = run(
         "--lake", "lab", "ingest", "export", "--study", "pilot", "--plate", "P1", "--plate-map", "a.csv",
-        "--plate-map", "b.csv", "--keep-unknown", "--role", "Alexa 488=ER", "--role", "a = b=DNA", "--existing", "extend",
-        "--by-reference", "--workers", "3", "--dry-run", "--reader", "harmony",
+        "--plate-map", "b.csv", "--keep-unknown", "--role", "Alexa 488=ER", "--role", "a = b=DNA",
+        "--existing", "extend", "--by-reference", "--workers", "3", "--dry-run", "--reader", "harmony",
     )  # fmt: skip
     assert ran.code == 0
     verb, arguments, options = noted.last

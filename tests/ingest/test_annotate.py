@@ -313,14 +313,31 @@ def test_wrong_facts_are_left_out_where_the_valid_is_accepted(root: LakeRoot, tm
     assert (study["title"], study["contributors"]) == ("Liver", None)
 
 
-def test_plates_know_the_map_that_they_were_made_from(root: LakeRoot, tmp_path: Path) -> None:
-    (tmp_path / "barcode_platemap.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nBRP1,M1\nP2,M1\n")
+@pytest.mark.parametrize("name", ["barcode_platemap.csv", "screen 7.csv"])
+def test_plates_know_the_map_that_they_were_made_from(root: LakeRoot, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("Assay_Plate_Barcode,Plate_Map_Name\nBRP1,M1\nP2,M1\n")
     (tmp_path / "M1.txt").write_text("well_position\tbroad_sample\tsolvent\nA01\tBRD-K1\tDMSO\nB03\t\tDMSO\n")
     report = annotate(root, study_id="pilot", files=[tmp_path])
     assert (report["status"], report["rows"]) == ("ok", 4)
     assert root.tables.read("plates")["plate_map_name"].to_pylist() == ["M1", "M1"]
     (run,) = root.tables.read("runs", where={"verb": "annotate"}).to_pylist()
-    assert [i["name"] for i in run["inputs"]] == ["barcode_platemap.csv", "M1.txt", "ingest-1"]
+    assert [i["name"] for i in run["inputs"]] == [name, "M1.txt", "ingest-1"]
+
+
+def test_a_folder_of_several_barcode_maps_or_none_is_refused(root: LakeRoot, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(InvalidDataError, match=r"is a folder, not a sheet, and has no barcode_platemap.csv"):
+        annotate(root, study_id="pilot", files=[tmp_path / "maps"])
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "maps" / name).write_text("Assay_Plate_Barcode,Plate_Map_Name\nBRP1,M1\n")
+    with pytest.raises(InvalidDataError, match=r"has several barcode maps: a.csv, b.csv"):
+        annotate(root, study_id="pilot", files=[tmp_path / "maps"])
+
+
+def test_plates_of_a_barcode_map_that_the_study_lacks(root: LakeRoot, tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nBR7,M1\nBR8,M1\n")
+    (error,) = annotate(root, study_id="pilot", files=[tmp_path / "map.csv"])["errors"]
+    assert error["message"] == ("the study has no plate 'BR7' or any other plate of the 2 there; its plates are P1, P2")
 
 
 def test_samples_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_a_dry_run_tells_all_and_writes_nothing(root: LakeRoot, tmp_path: Path) 
     assert apply(root, tmp_path, "well,compound\nA1,X\n", dry_run=True)["status"] == "skipped"
 
 
+def test_near_misses_and_words_for_roles_are_told(root: LakeRoot, tmp_path: Path) -> None:
+    report = apply(root, tmp_path, "Wel,compound\nA1,X\n")
+    assert any("did you mean 'well'" in e["message"] for e in report["errors"]), report["errors"]
+    (error,) = apply(root, tmp_path, "well,control\nA1,max\n")["errors"]
+    assert "positive, empty, treatment; also understood are words such as negcon" in error["message"]
+
+
 # --- wells that come twice
 
 
@@ -188,6 +195,17 @@ def test_replace_takes_a_dose_only_from_a_column_of_doses(root: LakeRoot, tmp_pa
     assert apply(root, tmp_path, "well,compound\nB2,Nocodazole\n", replace=True)["status"] == "skipped"
     apply(root, tmp_path, "well,compound,dose\nB2,Nocodazole,\n", replace=True)
     assert (doses(root)["B02"]["concentration"], wells(root)["B02"]["concentration_um"]) == (None, None)
+
+
+def test_a_percentage_of_the_vehicle_is_the_solvents(root: LakeRoot, tmp_path: Path) -> None:
+    sheet = 'well,compound,dose\nA1,DMSO,0.1 %\nA2,"DMSO 0,5 % (v/v)",\nA3,DMSO,\nA4,Serum,10 %\n'
+    assert apply(root, tmp_path, sheet)["errors"] == []
+    assert {w: (d["solvent_percent"], d["concentration"]) for w, d in doses(root).items()} == {
+        "A01": (0.1, 0.1), "A02": (0.5, 0.5), "A03": (None, None), "A04": (None, 10.0),
+    }  # fmt: skip
+    assert [r["control_type"] for r in wells(root).values()] == [*["negative_vehicle"] * 3, None]
+    with pytest.raises(AlreadyExistsError, match=r"A01 of P1 has DMSO at 0.1 %, row 2 of map.csv says 0.2 %"):
+        apply(root, tmp_path, "well,compound,dose\nA1,DMSO,0.2 %\n")
 
 
 # --- where rows came from
