@@ -94,7 +94,7 @@ class Plate:
         return list(self._spec.images)
 
     def field(self, well_id: str, field_id: int, acquisition_id: int = 1) -> Field:
-        """One field; the well may be written as people do: ``A1``.
+        """One field of one acquisition; the well may be written as people do: ``A1``.
 
         Raises
         ------

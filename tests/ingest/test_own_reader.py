@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from cytolake.errors import InvalidDataError
 from cytolake.ingest.contract import ReaderContract
+from cytolake.ingest.planes import PlaneTables
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 
@@ -40,3 +42,18 @@ class TestOwnReader(ReaderContract):
                 images.append({"well": well, "field": 1, "channel": channel, "file": file})
         (folder / "plate.json").write_text(json.dumps({"pixel_size_um": 0.65, "images": images}))
         return folder
+
+
+def test_only_what_the_file_does_wrong_is_blamed_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, image = tmp_path / "plate.json", {"well": "A99", "field": 1, "channel": "DAPI", "file": "a.tif"}
+    index.write_text(json.dumps({"pixel_size_um": 0.65, "images": [image]}))
+    with pytest.raises(InvalidDataError, match=r"'A99', of a\.tif, is no well of a plate"):
+        shown().read(tmp_path)
+    index.write_text(json.dumps({"pixel_size_um": 0.65, "images": [image | {"well": "A01"}]}))
+    monkeypatch.setattr(PlaneTables, "add", lambda self, wrong: None)
+    with pytest.raises(TypeError):
+        shown().read(tmp_path)
+    for damaged in ("{", "[]", "{}", '{"pixel_size_um": 0.65, "images": [7]}'):
+        index.write_text(damaged)
+        with pytest.raises(InvalidDataError, match="is damaged"):
+            shown().read(tmp_path)
