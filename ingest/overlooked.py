@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..wording import listed
 from .export import PlateExport
@@ -39,11 +39,12 @@ class _Used:
 
     @classmethod
     def by(cls, exports: Sequence[PlateExport]) -> _Used:
-        files = {
-            os.path.join(_absolute(export.root), file)  # noqa: PTH118  # a plate has tens of thousands
-            for export in exports
-            for file in (*export.planes["file"].unique().to_pylist(), *export.metadata_files)
-        }
+        files: set[str] = set()
+        for export in exports:
+            root = _absolute(export.root)
+            own: list[Any] = export.planes["file"].unique().to_pylist()
+            # A plate has tens of thousands.
+            files.update(os.path.join(root, file) for file in (*own, *export.metadata_files))  # noqa: PTH118
         folders = {os.path.dirname(file) for file in files}  # noqa: PTH120
         above = {str(one) for folder in folders for one in Path(folder).parents}
         return cls(frozenset(files), frozenset(folders), frozenset(above))

@@ -9,9 +9,11 @@ import pytest
 from cytolake import init_lake, inspect
 from cytolake.errors import NotAnExportError
 from cytolake.ingest import overlooked
+from cytolake.ingest.readers import ReaderOptions, recognise
 from harmony_xml import Export, grid
-from vendor_exports import czi, ome, ome_zarr
+from vendor_exports import czi, ome
 from vendor_exports.pattern import cellomics, write_folder
+from vendor_exports.registry import SMALL_EXPORTS, Build
 
 
 def left_out(folder: Path) -> list[str]:
@@ -45,13 +47,17 @@ def test_what_was_asked_for_is_not_doubted(harmony: Path) -> None:
     assert not any(warning.startswith("left out") for warning in told)
 
 
-def test_an_export_by_itself_is_all_there_is(harmony: Path, tmp_path: Path) -> None:
-    """Its folders, empty ones among them, and its images, which have names that a preset knows, are no news."""
-    (harmony / "Evaluation1").mkdir()
-    (harmony / "Evaluation1" / "result.txt").touch()
-    assert left_out(harmony) == left_out(harmony.parent) == []
-    assert left_out(ome_zarr.Plate(images=ome_zarr.grid()).write(tmp_path / "zarr" / "plate.zarr")) == []
-    assert left_out(tmp_path / "zarr") == []
+@pytest.mark.parametrize(("reader", "build", "options"), SMALL_EXPORTS)
+def test_an_export_by_itself_is_all_there_is(
+    tmp_path: Path, reader: str, build: Build, options: ReaderOptions | None
+) -> None:
+    """Its folders, and its images, which have names that a preset knows, are no news."""
+    place = build(tmp_path)
+    if place.is_dir():
+        (place / "Evaluation1").mkdir()
+        (place / "Evaluation1" / "result.txt").touch()
+    told = recognise(place, None, options)
+    assert (told.evidence.reader, told.warnings) == (reader, ())
 
 
 def test_images_beside_those_of_another_reader(tmp_path: Path) -> None:
