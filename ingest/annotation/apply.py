@@ -18,6 +18,7 @@ from ...store.lineage import Run
 from ...store.plates import rows_of_plates
 from ...wording import listed
 from ..export import PlateExport
+from ..rows import export_wells
 from .layout import read_layout
 from .platemap import read_annotation
 from .result import AnnotationResult, PlateFormat
@@ -154,7 +155,7 @@ def check_annotation(
     _refuse(result, accept_valid=accept_valid)
     imaged = _imaged(root, result)
     for export, place in zip(exports, formats, strict=True):
-        imaged.setdefault(place.plate_id, set()).update(export.planes["well_id"].unique().to_pylist())
+        imaged.setdefault(place.plate_id, set()).update(export_wells(export))
     _refuse_other_plates(result, imaged)
     changes = changes_of(root, result, result.run_id, replace=False, onto=before)
     changes.refuse_contradictions(
