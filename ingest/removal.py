@@ -1,8 +1,8 @@
 """A plate or a whole study out of the lake: its rows leave every table in one commit.
 
 History keeps them: older versions of the tables, and ``runs``, stay. So do the images of a removed plate, which those
-versions name, until somebody deletes their folder; nothing that is asked now sees them. A kill leaves the lake with all of the
-rows or none (see :mod:`cytolake.store.commit`).
+versions name, until somebody deletes their folder; nothing that is asked now sees them. A kill leaves the lake with all
+of the rows or none (see :mod:`cytolake.store.commit`).
 """
 
 from __future__ import annotations
