@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AlreadyExistsError, InvalidDataError
-from ...schemas.identifiers import parse_well
+from ...schemas.identifiers import parse_well, slug
 from ...store.lineage import Run
 from ...store.plates import rows_of_plates
 from ...wording import listed
@@ -302,7 +302,7 @@ def _refuse(result: AnnotationResult, *, accept_valid: bool) -> None:
 
 def _format(export: PlateExport, plate_id: str | None) -> PlateFormat:
     return PlateFormat(
-        plate_id=plate_id or export.plate_id,
+        plate_id=plate_id or slug(export.plate_id),
         n_rows=export.n_rows,
         n_columns=export.n_columns,
         barcode=export.barcode,

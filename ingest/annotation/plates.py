@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...schemas.identifiers import slug
-from ...wording import did_you_mean
+from ...wording import did_you_mean, listed
 from .result import PlateFormat
+
+_SHOWN = 5
 
 
 class PlateFinder:
@@ -40,8 +42,11 @@ class PlateFinder:
 
     def unknown(self, name: str, *, near: bool = True) -> str:
         """Say that the study has no plate of a name, and which it may be."""
+        if not name:
+            return "the plate is empty"
         known = [n for p in self.plates for n in (p.plate_id, p.barcode) if n] if near else []
-        return f"the study has no plate {name!r}{did_you_mean(name, known)}" if name else "the plate is empty"
+        others = f"; its plates are {listed([p.plate_id for p in self.plates], _SHOWN)}" if known else ""
+        return f"the study has no plate {name!r}{did_you_mean(name, known) or others}"
 
 
 def _begins(full: str | None, name: str) -> bool:

@@ -337,7 +337,10 @@ def test_a_folder_of_several_barcode_maps_or_none_is_refused(root: LakeRoot, tmp
 def test_plates_of_a_barcode_map_that_the_study_lacks(root: LakeRoot, tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nBR7,M1\nBR8,M1\n")
     (error,) = annotate(root, study_id="pilot", files=[tmp_path / "map.csv"])["errors"]
-    assert error["message"] == ("the study has no plate 'BR7' or any other plate of the 2 there; its plates are P1, P2")
+    assert error["message"] == "the study has no plate 'BR7' or any other plate of the 2 there; its plates are P1, P2"
+    (tmp_path / "map.csv").write_text("plate,well,compound\nXX7,A1,X\n")
+    (error,) = annotate(root, study_id="pilot", files=[tmp_path / "map.csv"])["errors"]
+    assert error["message"] == "the study has no plate 'XX7'; its plates are P1, P2"
 
 
 def test_samples_complete_each_other(root: LakeRoot, tmp_path: Path) -> None:
