@@ -183,8 +183,12 @@ def _convert(
                 progress(len(receipts), len(fields))
     ordered = [receipts[key] for key in fields]
     if not any(receipt.path for receipt in ordered):
+        # Nothing to go on with: the next try shall look at the files anew.
+        workplace.clean_up()
+        first = next((s for r in ordered for s in r.sources if s["status"] != "ok"), None)
+        why = f"; {first['file']}: {first['reason']}" if first else ""
         raise SourceFileError(
-            f"{plan.export.root}: not one image of plate {plan.plate_id} could be read",
+            f"{plan.export.root}: not one image of plate {plan.plate_id} could be read{why}",
             hint="Copy the image files beside the index as the microscope wrote them, then ingest again.",
         )
     _finish_plate(root, plan, workplace, ordered)

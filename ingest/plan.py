@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 
 from ..errors import AlreadyExistsError, ConflictError, InvalidDataError, SourceFileError, UsageError
 from ..schemas.identifiers import check_id, slug
+from ..store.images.plate import open_plate
 from ..store.root import LakeRoot
+from ..wording import listed
 from .export import AcquisitionInfo, PlateExport
 from .sources import open_source
 
@@ -145,6 +147,7 @@ def _decide(
         return plan
     if plan.action == "skip":
         _check_same_bytes(root, plan)
+        _check_references(root, old["path"], where)
         return plan
     if existing == "skip":
         raise AlreadyExistsError(
@@ -156,6 +159,16 @@ def _decide(
         f"{where} is in the lake already {what}",
         hint="Use --existing skip, replace or extend, or give this export another --plate name.",
     )
+
+
+def _check_references(root: LakeRoot, path: str, where: str) -> None:
+    """Refuse to call a plate complete whose pixels were left in a place that is gone."""
+    gone = [one for one in open_plate(root.storage, path).references if not Path(one).exists()]
+    if gone:
+        raise AlreadyExistsError(
+            f"{where} is in the lake and refers to pixels in {listed(gone, 3)}, which is not there any more",
+            hint="Put it back, or use --existing replace to bring the plate in from where it is now.",
+        )
 
 
 def _check_reference(root: LakeRoot, export: PlateExport) -> None:

@@ -359,5 +359,6 @@ def _check_version(version: str, name: str) -> None:
 
 def _malformed(error: Exception, what: str, name: str) -> InvalidDataError:
     if isinstance(error, InvalidDataError):
-        return error
+        # Not the same object: an error that is its own cause is walked for ever by whoever follows causes.
+        return InvalidDataError(error.message, hint=error.hint)
     return InvalidDataError(f"{name} describes no OME-Zarr {what}: {error!r}"[:400], hint=_DAMAGED)

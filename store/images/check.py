@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def check_plate(
             else:
                 first = first or field.info.levels
                 problems += _image(field, key, first, deep=deep)
+                problems += _foreign(field, spec)
             done += 1
             if progress:
                 progress(done, len(spec.images))
@@ -212,6 +214,16 @@ def _array(storage: Storage, where: str, what: str) -> tuple[dict[str, Any] | No
     if document.get("node_type") != "array" or not five or not isinstance(document.get("data_type"), str):
         return None, [Problem(f"{what}-invalid", where, "this is no array of five axes")]
     return document, []
+
+
+def _foreign(field: Field, spec: PlateSpec) -> Iterator[Problem]:
+    """Check that a field refers to one of the plates that its own names, and not to anything else on the disk."""
+    reference = field.info.reference
+    known = spec.attributes.get("references")
+    inside = isinstance(known, list) and reference and any(Path(reference.path).is_relative_to(str(p)) for p in known)
+    if reference and not inside:
+        message = f"its pixels are said to be in {reference.path}, which lies in no plate that this one refers to"
+        yield Problem("reference-unknown", field.path, message)
 
 
 def _referred(field: Field, reference: ArrayReference) -> tuple[dict[str, Any] | None, list[Problem]]:

@@ -208,7 +208,8 @@ def parse_plate(document: Mapping[str, Any], where: str) -> tuple[PlateSpec, tup
 
 def _not_ours(error: Exception, what: str, where: str) -> InvalidDataError:
     if isinstance(error, InvalidDataError):
-        return error
+        # Not the same object: an error that is its own cause is walked for ever by whoever follows causes.
+        return InvalidDataError(f"{where}: {error.message}", hint=error.hint)
     return InvalidDataError(f"{where} is not a {what} that cytolake wrote: {error!r} in its zarr.json")
 
 

@@ -11,7 +11,7 @@ import cytolake
 import numpy as np
 import pytest
 from cytolake.cli.main import main
-from cytolake.errors import CytolakeError, InvalidDataError, NotFoundError, StorageError, UsageError
+from cytolake.errors import AlreadyExistsError, CytolakeError, InvalidDataError, NotFoundError, StorageError, UsageError
 from cytolake.ingest import field_pixels
 from cytolake.lake import Lake
 from cytolake.store.images import check_plate, write_label
@@ -343,9 +343,33 @@ def test_a_reference_is_an_absolute_path(lake: Lake, tmp_path: Path, path: Any) 
     content = json.loads(document.read_text())
     content["attributes"]["cytolake"]["level_0"]["path"] = path
     document.write_text(json.dumps(content))
-    with pytest.raises(InvalidDataError):
+    with pytest.raises(InvalidDataError) as raised:
         plate.field("A1", 0)
+    # Dask follows causes to their end.
+    assert raised.value.__cause__ is not raised.value
     assert [p["code"] for p in lake.validate()["errors"]] == ["image-invalid"]
+
+
+def test_a_reference_to_another_plate_is_found(lake: Lake, tmp_path: Path) -> None:
+    folder = Plate(images=grid()).write(tmp_path / "p.zarr")
+    plate = referred(lake, folder)
+    shutil.copytree(folder, tmp_path / "q.zarr")
+    document = Path(plate.storage.uri(plate.path)) / "A/01/a1f0/zarr.json"
+    document.write_text(document.read_text().replace("/p.zarr/", "/q.zarr/"))
+    (error,) = lake.validate()["errors"]
+    assert error["code"] == "reference-unknown"
+    assert "q.zarr" in error["message"]
+
+
+def test_what_refers_to_a_place_that_is_gone_is_not_skipped(lake: Lake, tmp_path: Path) -> None:
+    folder = Plate(images=grid()).write(tmp_path / "p.zarr")
+    referred(lake, folder)
+    moved = folder.rename(tmp_path / "elsewhere.zarr")
+    for existing in ("skip", "extend"):
+        with pytest.raises(AlreadyExistsError, match=r"refers to pixels in .*p\.zarr"):
+            lake.ingest(moved, study="s", plate="p", by_reference=True, existing=existing)
+    plate = referred(lake, moved, existing="replace")
+    assert plate.references == [str(moved)]
 
 
 def test_shards_that_lack_chunks(lake: Lake, tmp_path: Path) -> None:

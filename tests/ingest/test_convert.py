@@ -406,3 +406,18 @@ def test_of_several_plates_one_that_is_broken_keeps_none_of_the_others_out(lake:
 
     with pytest.raises(AlreadyExistsError, match=r"plate P1 .*\(P2, P3 failed too\)"):
         lake.ingest(tmp_path / "exports", study="pilot")
+
+
+def test_of_a_plate_of_which_nothing_can_be_read_nothing_stays(lake: Lake, tmp_path: Path) -> None:
+    folder = Export(images=grid()).write(tmp_path / "M")
+    whole = {image: image.read_bytes() for image in folder.rglob("*.tiff")}
+    for image in whole:
+        height, width = tifffile.imread(image).shape
+        tifffile.imwrite(image, np.zeros((2 * height, width // 2), np.uint16))
+    with pytest.raises(SourceFileError, match=r"not one image .* could be read; .*tiff: .*12 × 4 uint16, not 6 × 8"):
+        lake.ingest(folder, study="s")
+    assert not [name for name in files_of(lake) if name.startswith("staging/")]
+    # The same names and sizes, copied anew: looked at again.
+    for image, data in whole.items():
+        image.write_bytes(data)
+    assert lake.ingest(folder, study="s")["status"] == "ok"
