@@ -105,6 +105,8 @@ def overlooked(place: Path, exports: Sequence[PlateExport], at_place: Sequence[E
             said = ask(folder)
             if any(_absolute(one.index) in used.files for one in said):
                 said = ()
+            # What goes by names is sure of the very images that were read from below.
+            said = [one for one in said if _absolute(one.index) not in used.above]
             if said:
                 found.found.append((folder, said[0]))
                 continue

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ..errors import ConfigurationError, NotAnExportError, NotFoundError, StorageError, UsageError
+from ..errors import ConfigurationError, CytolakeError, NotAnExportError, NotFoundError, StorageError, UsageError
 from ..schemas.identifiers import MAX_COLUMNS, MAX_ROWS
 from ..wording import did_you_mean
 from .export import PlateExport
@@ -41,6 +41,8 @@ _BUILT_IN = {
     "pattern": (".vendors.pattern", "PatternReader"),
 }
 _GROUP = "cytolake.readers"
+#: Readers that go by names of files are not surer than this.
+_NAMES_ALONE = 0.5
 #: µm that a pixel of a light microscope may have.
 _SMALLEST_PIXEL_UM, _LARGEST_PIXEL_UM = 0.01, 100.0
 
@@ -299,11 +301,11 @@ def detect(path: Path | str, reader: str | None = None, options: ReaderOptions |
     UsageError
         When two readers are equally sure.
     """
-    return _detect(_existing(path), reader, options)[0]
+    return _detect(_existing(path), reader, options)[0][0]
 
 
-def _detect(place: Path, reader: str | None, options: ReaderOptions | None) -> list[Evidence]:
-    """Return the evidence of all readers that were asked and recognise something; that of the surest is the first."""
+def _detect(place: Path, reader: str | None, options: ReaderOptions | None) -> tuple[list[Evidence], list[Evidence]]:
+    """Return the evidence of the readers that recognise something, the surest first, and of those that refuse it."""
     if reader is None and options is not None and options.pattern is not None:
         asked = {"pattern": get_reader("pattern", options)}
     else:
@@ -318,7 +320,7 @@ def _detect(place: Path, reader: str | None, options: ReaderOptions | None) -> l
         )
     if not sure:
         raise _not_an_export(place, [one for one in answers if one is not None], reader)
-    return sure
+    return sure, [one for one in answers if one is not None and one.confidence == 0]
 
 
 def recognise(path: Path | str, reader: str | None = None, options: ReaderOptions | None = None) -> Recognised:
@@ -346,11 +348,22 @@ def recognise(path: Path | str, reader: str | None = None, options: ReaderOption
         When the export is known and broken.
     """
     place = _existing(path)
-    evidence, *others = _detect(place, reader, options)
-    exports = get_reader(evidence.reader, options).read(place)
-    warnings: list[str] = []
+    (evidence, *others), refused = _detect(place, reader, options)
+    # An index that is damaged must not be passed over in silence because the images have telling names.
+    passed_over = [
+        f"{one.reader}: {', '.join(one.facts)}"
+        for one in refused
+        if evidence.confidence <= _NAMES_ALONE and not one.index.lower().endswith((".tif", ".tiff"))
+    ]
+    try:
+        exports = get_reader(evidence.reader, options).read(place)
+    except CytolakeError as error:
+        if passed_over:
+            error.message += f"; the names of files alone were read, because of {'; '.join(passed_over)}"
+        raise
+    warnings = [f"the names of files alone are read, because of {told}" for told in passed_over]
     if reader is None and (options is None or options.pattern is None):
-        warnings = overlooked(place, exports, others, _sure).told(place, evidence.reader)
+        warnings += overlooked(place, exports, others, _sure).told(place, evidence.reader)
     index = index_that_was_read(evidence.index, exports)
     return Recognised(evidence=replace(evidence, index=index), exports=exports, warnings=tuple(warnings))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from cytolake import init_lake, inspect
-from cytolake.errors import NotAnExportError
+from cytolake.errors import InvalidDataError, NotAnExportError
 from cytolake.ingest import overlooked
 from cytolake.ingest.readers import ReaderOptions, recognise
 from harmony_xml import Export, grid
-from vendor_exports import czi, ome
+from vendor_exports import czi, imagexpress, ome
 from vendor_exports.pattern import cellomics, write_folder
 from vendor_exports.registry import SMALL_EXPORTS, Build
 
@@ -121,3 +121,24 @@ def test_names_of_several_kinds(tmp_path: Path) -> None:
         "Say --pattern cellomics to leave the others out, or give a regular expression. "
         f"Name {folder}/a, which the reader pattern recognises. Name {folder}/b, which the reader pattern recognises."
     )
+
+
+def test_a_damaged_index_is_not_passed_over_for_telling_names(tmp_path: Path) -> None:
+    folder = Export(images=grid()).write(tmp_path / "M")
+    (index,) = folder.rglob("Index*.xml")
+    index.write_bytes(index.read_bytes()[:100])
+    told = recognise(folder, None, ReaderOptions(pixel_size_um=0.5))
+    assert told.evidence.reader == "pattern"
+    (warning,) = told.warnings
+    assert re.search(r"names of files alone .* because of harmony: .*Index", warning)
+    with pytest.raises(InvalidDataError, match=r"size of a pixel.*names of files alone .* because of harmony: .*Index"):
+        recognise(folder)
+
+
+def test_images_read_by_name_from_below_are_no_news(tmp_path: Path) -> None:
+    folder = imagexpress.mixed(exported=True).write(tmp_path / "plate")
+    for htd in folder.rglob("*.HTD"):
+        htd.write_text("damaged")
+    told = recognise(folder, None, ReaderOptions(pixel_size_um=0.5))
+    assert [warning for warning in told.warnings if warning.startswith("left out")] == []
+    assert any("because of imagexpress" in warning for warning in told.warnings)
