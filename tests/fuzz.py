@@ -231,6 +231,7 @@ def fuzz(reader: str, minutes: float, seed: int) -> dict[str, Any]:
     failures: dict[str, str] = {}
     end = time.process_time() + 60 * minutes
     work = Path(tempfile.mkdtemp(prefix=f"fuzz-{reader}-"))
+    print(work / "case", flush=True)
     builders = [(name, *rest) for (name, *rest) in EXAMPLES if name == reader]
     exports = []
     for number, (_, build, options) in enumerate(builders):
@@ -306,7 +307,8 @@ def main() -> None:
             output = process.stdout.read() if process.stdout else ""
             if process.returncode:
                 failed = True
-                print(f"{name}: the process ended with {process.returncode}", flush=True)
+                last = output.splitlines()[0] if output else "nowhere"
+                print(f"{name}: the process ended with {process.returncode}; its last case is in {last}", flush=True)
                 continue
             told = json.loads(output.splitlines()[-1])
             counts = ", ".join(f"{count} {what}" for what, count in sorted(told["outcomes"].items()))

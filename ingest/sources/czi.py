@@ -26,6 +26,7 @@ from .czi_layout import (
     parse_subblock,
     segment_size,
 )
+from .lzw import lzw_decode
 
 #: Bytes that one entry of the directory keeps in memory, about.
 _BYTES_PER_PLANE = 500
@@ -175,7 +176,7 @@ def _decoded(data: bytes, plane: CziPlane) -> npt.NDArray[Any] | None:
     if plane.compression == _RAW:
         flat = data[:size]
     elif plane.compression == _LZW:
-        flat = imagecodecs.lzw_decode(data, out=size)
+        flat = lzw_decode(data, out=np.empty(size, np.uint8))
     elif plane.compression == _ZSTD:
         flat = imagecodecs.zstd_decode(data, out=size)
     elif plane.compression == _ZSTD_WITH_HEADER:

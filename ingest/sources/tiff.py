@@ -24,6 +24,7 @@ import tifffile
 
 from ...errors import SourceFileError, StorageError
 from .base import HINT, PIXEL_TYPES, OpenFile, PlaneFormat, check_pixels, guard, refusal
+from .lzw import lzw_decode
 
 #: Bytes and the array that they fill in, what was filled out.
 _Decoder = Callable[..., Any]
@@ -43,7 +44,7 @@ def _copy(data: memoryview, out: npt.NDArray[np.uint8]) -> memoryview:
 #: TIFF compression -> decoder.
 _DECODERS: dict[int, _Decoder] = {
     1: _copy,
-    5: imagecodecs.lzw_decode,
+    5: lzw_decode,
     8: imagecodecs.deflate_decode,
     32946: imagecodecs.deflate_decode,
     32773: imagecodecs.packbits_decode,
