@@ -157,11 +157,12 @@ def guess_roles(channels: Sequence[ChannelInfo]) -> tuple[tuple[ChannelInfo, ...
     ]
     if inferred:
         warnings.append(f"the channels are those of Cell Painting: {', '.join(inferred)} (--role overrules)")
+    names = Counter(c.name for c in channels)
     for channel in channels:
         if channel.channel_index not in roles:
             shared = named.get(channel.channel_index)
             why = f"several channels claim {shared}" if shared else "its name does not say what it stains"
-            warnings.append(f"{_no_role(channel)}: {why}; name it with --role '{_handle(channel, channels)}=ROLE'")
+            warnings.append(f"{_no_role(channel)}: {why}; name it with --role '{_handle(channel, names)}=ROLE'")
     return tuple(replace(c, role=roles.get(c.channel_index)) for c in channels), tuple(warnings)
 
 
@@ -169,10 +170,9 @@ def _no_role(channel: ChannelInfo) -> str:
     return f"channel {channel.name!r} (id {channel.vendor_id}) has no role"
 
 
-def _handle(channel: ChannelInfo, channels: Sequence[ChannelInfo]) -> str:
-    """Return what a person calls the channel in ``--role``: its name, or its id where two share the name."""
-    shared = sum(c.name == channel.name for c in channels) > 1
-    return channel.vendor_id if shared or "=" in channel.name else channel.name
+def _handle(channel: ChannelInfo, names: Mapping[str, int]) -> str:
+    """Return what a person calls the channel in ``--role``: its name, or its id where several have the name."""
+    return channel.vendor_id if names[channel.name] > 1 or "=" in channel.name else channel.name
 
 
 def apply_roles(export: PlateExport, roles: Mapping[str, str]) -> PlateExport:

@@ -33,6 +33,7 @@ from .safe_xml import XmlRoot, drop, local_name, xml_elements, xml_root
 ORDERS = ("XYZCT", "XYZTC", "XYCTZ", "XYCZT", "XYTCZ", "XYTZC")
 _SCHEMA = re.compile(r"/OME/(\d{4})-(\d{2}|FC)|/OME/(\d{4})")
 _MOST_SIDE = 10_000_000
+_MOST_CHANNELS = 1_000
 _MOST_PLANES = 10_000_000
 _TOP = ("Image", "Plate", "Instrument", "BinaryOnly", "StructuredAnnotations")
 
@@ -139,7 +140,8 @@ def _image(facts: Facts) -> OmeImage:
     order = (pixels.text("DimensionOrder") or ORDERS[0]).upper()
     if order not in ORDERS:
         raise pixels.wrong("DimensionOrder", order, f"not one of {', '.join(ORDERS)}")
-    sizes = {axis: pixels.needed(f"Size{axis}", least=1, most=_MOST_SIDE) for axis in "XYZCT"}
+    most = {"C": _MOST_CHANNELS}
+    sizes = {axis: pixels.needed(f"Size{axis}", least=1, most=most.get(axis, _MOST_SIDE)) for axis in "XYZCT"}
     if sizes["Z"] * sizes["C"] * sizes["T"] > _MOST_PLANES:
         raise InvalidDataError(f"{pixels.where}: {sizes['Z']} × {sizes['C']} × {sizes['T']} planes are too many")
     label = _child(facts, "StageLabel")

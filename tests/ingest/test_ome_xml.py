@@ -138,6 +138,8 @@ def test_what_is_no_document(text: str) -> None:
 def test_messages_say_where() -> None:
     with pytest.raises(InvalidDataError, match=r"x\.ome: Image:0 <Pixels> P: SizeX is '4q', no whole number"):
         document(pixels().replace('"4"', '"4q"'))
+    with pytest.raises(InvalidDataError, match=r"SizeC is '65536'"):
+        document(pixels("<TiffData/>").replace('SizeC="1"', 'SizeC="65536"'))
     with pytest.raises(NotAnExportError, match="root element is <html>"):
         parse_ome_xml(b"<html/>", "x")
 
