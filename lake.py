@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import CytolakeError, UsageError
 from .store.root import LakeRoot, init_root, open_root
-from .wording import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from .catalog.query import Catalog
     from .catalog.result import Result
-    from .ingest.export import PlateExport
     from .store.images.plate import Plate
 
 Progress = Callable[[int, int], None]
@@ -238,66 +235,25 @@ class Lake:
             The plate cannot be brought in; of several plates, not one. Where some can, the others are in ``errors``,
             each with its ``plate_id``, and ``status`` is ``partial``.
         """
-        from .ingest.annotation.apply import annotate_export, check_annotation
-        from .ingest.channels import apply_roles
-        from .ingest.convert import ingest_export
+        from .ingest.plates import ingest_plates
         from .ingest.readers import read_export, reader_options
-        from .ingest.roles import change_roles
 
         options = reader_options(pattern=pattern, pixel_size_um=pixel_size_um, plate_format=plate_format)
-        exports = [apply_roles(one, roles or {}) for one in read_export(export, reader, options)]
-        if plate is not None and len(exports) > 1:
-            raise UsageError(
-                f"{export} holds {len(exports)} plates, which cannot all be called {plate!r}",
-                hint="Leave the plate name out; each is called as the export calls it.",
-            )
-        maps = _paths(plate_map)
-        how = {"keep_unknown": keep_unknown, "accept_valid": accept_valid}
-        checked: dict[str, Any] | None = None
-        if maps or dry_run:
-            checked = check_annotation(self.root, exports, maps, study_id=study, plate_id=plate, **how)
-        reports: list[dict[str, Any]] = []
-        failures: dict[str, CytolakeError] = {}
-
-        def ingest_one(one: PlateExport) -> dict[str, Any]:
-            report = ingest_export(
-                self.root,
-                one,
-                study_id=study,
-                plate_id=plate,
-                existing=existing,
-                by_reference=by_reference,
-                workers=workers,
-                dry_run=dry_run,
-                progress=progress,
-            )
-            name, action = report["plates"][0]["plate_id"], report["plates"][0]["action"]
-            if roles and action in ("skip", "extend"):
-                # What was there before kept its rows, roles and all.
-                renamed = change_roles(self.root, roles, study_id=study, plate_id=name, dry_run=dry_run)
-                report["warnings"] += renamed["warnings"]
-                if report["status"] == "skipped" and renamed["run_id"]:
-                    report |= {"status": "ok", "run_id": renamed["run_id"]}
-            if not dry_run:
-                annotated = annotate_export(self.root, one, maps, study_id=study, plate_id=name, **how)
-                report["warnings"] += annotated["warnings"]
-                if report["status"] == "skipped" and annotated["run_id"]:
-                    report |= {"status": "ok", "run_id": annotated["run_id"]}
-            return report
-
-        for one in exports:
-            try:
-                reports.append(ingest_one(one))
-            except CytolakeError as error:
-                # What is wrong with one plate says nothing of the others.
-                failures[one.plate_id] = error
-        report = _together(reports, failures)
-        if checked is not None:
-            report["annotation"] = {"rows": checked["rows"], "errors": checked["errors"]}
-            report["warnings"] += checked["warnings"] if dry_run else []
-            if checked["errors"]:
-                report["status"] = "partial"
-        return report
+        return ingest_plates(
+            self.root,
+            read_export(export, reader, options),
+            study_id=study,
+            plate_id=plate,
+            maps=_paths(plate_map),
+            roles=roles or {},
+            keep_unknown=keep_unknown,
+            accept_valid=accept_valid,
+            existing=existing,
+            by_reference=by_reference,
+            workers=workers,
+            dry_run=dry_run,
+            progress=progress,
+        )
 
     def annotate(
         self,
@@ -491,24 +447,3 @@ def _validate(root: LakeRoot | None, paths: Sequence[PathLike], *, deep: bool) -
 
 def _paths(given: PathLike | Sequence[PathLike]) -> list[Path]:
     return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
-
-
-def _together(reports: Sequence[dict[str, Any]], failures: Mapping[str, CytolakeError]) -> dict[str, Any]:
-    """Report several plates of one export as one: the worst status, everything else side by side."""
-    if failures and not reports:
-        first, *others = failures
-        if others:
-            failures[first].message += f" ({listed(others, 5)} failed too)"
-        raise failures[first]
-    statuses = {"partial"} if failures else {report["status"] for report in reports}
-    status = next((s for s in ("partial", "ok") if s in statuses), "skipped")
-    return {
-        "run_id": next((report["run_id"] for report in reports if report["run_id"]), None),
-        "status": status,
-        "plates": [plate for report in reports for plate in report["plates"]],
-        "warnings": [warning for report in reports for warning in report["warnings"]],
-        "errors": [
-            {"plate_id": plate_id, "code": error.code, "message": error.message, "hint": error.hint}
-            for plate_id, error in failures.items()
-        ],
-    }

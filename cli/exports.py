@@ -199,7 +199,7 @@ def ingest(
     report(result, json_=json_, readable=_ingested)
     if not json_:
         for error in result["errors"]:
-            say_error(f"plate {error['plate_id']} was not brought in: {error['message']}", error["hint"])
+            say_error(f"plate {error['plate_id']}: {error['message']}", error["hint"])
     return exit_code(result)
 
 

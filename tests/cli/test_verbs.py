@@ -144,7 +144,7 @@ def test_ingest_names_the_plates_that_it_could_not_bring_in(run: Any, noted: Any
     noted.answers["ingest"] = ingested("partial", errors=[error])
     ran = run("--lake", "lab", "ingest", "export", "--study", "pilot")
     assert ran.code == 6
-    assert "error: plate P2 was not brought in: not one image is there" in ran.err
+    assert "error: plate P2: not one image is there" in ran.err
     assert "hint: Copy them." in ran.err
 
 
