@@ -52,9 +52,10 @@ class _Used:
 
 @dataclass(slots=True)
 class Overlooked:
-    """Folders of other exports; ``is_all`` is False where the look ended before all folders were seen."""
+    """Folders of other exports, and those that cannot be listed; ``is_all`` is False where the look ended early."""
 
     found: list[tuple[Path, Evidence]] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     is_all: bool = True
 
     def told(self, place: Path, reader: str) -> list[str]:
@@ -67,6 +68,8 @@ class Overlooked:
             f"name {'each' if folders[1:] else 'it'} by itself"
             for name, folders in by_reader.items()
         ]
+        if self.closed:
+            warnings.append(f"folders that cannot be looked into: {listed(self.closed, _LIST_AT_MOST)}")
         if not self.is_all:
             warnings.append(f"{place} has too many folders to look into all of them: more exports may be left out")
         return warnings
@@ -98,7 +101,11 @@ def overlooked(place: Path, exports: Sequence[PlateExport], at_place: Sequence[E
             found.is_all = False
             break
         listed_folders += 1
-        files, folders = _entries(folder)
+        try:
+            files, folders = _entries(folder)
+        except OSError as error:
+            found.closed.append(f"{folder} ({error.strerror})")
+            continue
         name = _absolute(folder)
         if folder != place and files and name not in used.folders:
             asked += 1
@@ -150,17 +157,14 @@ def _is_done(folder: str, used: _Used) -> bool:
 
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """List the files and folders that are not hidden, by name (but the hidden ones of Zarr); none where it fails."""
+    """List the files and folders that are not hidden, by name (but the hidden ones of Zarr)."""
     files: list[str] = []
     folders: list[str] = []
-    try:
-        with os.scandir(folder) as listing:
-            for entry in listing:
-                if entry.name.startswith(".") and entry.name not in _ZARR:
-                    continue
-                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
-    except OSError:
-        return [], []
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            if entry.name.startswith(".") and entry.name not in _ZARR:
+                continue
+            (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
     return sorted(files), sorted(folders)
 
 

@@ -46,7 +46,8 @@ def ingest_plates(
     """
     if plate_id is not None and len(exports) > 1:
         raise UsageError(
-            f"{exports[0].root} and others are {len(exports)} plates, which cannot all be called {plate_id!r}",
+            f"the export holds {len(exports)} plates, which cannot all be called {plate_id!r}: "
+            f"{listed([one.plate_id for one in exports], _LIST_AT_MOST)}",
             hint="Leave the plate name out; each is called as the export calls it.",
         )
     exports = [apply_roles(one, roles) for one in exports]

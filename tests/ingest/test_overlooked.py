@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,14 @@ def test_images_read_by_name_from_below_are_no_news(tmp_path: Path) -> None:
     told = recognise(folder, None, ReaderOptions(pixel_size_um=0.5))
     assert [warning for warning in told.warnings if warning.startswith("left out")] == []
     assert any("because of imagexpress" in warning for warning in told.warnings)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path, unlistable: Callable[[Path], None]) -> None:
+    czi.write_plate(tmp_path / "plate7.czi")
+    (tmp_path / "other").mkdir()
+    told = recognise(tmp_path, "czi")
+    read = overlooked.overlooked(tmp_path, told.exports, (), lambda _: ())
+    assert read.told(tmp_path, "czi") == []
+    unlistable(tmp_path / "other")
+    (warning,) = overlooked.overlooked(tmp_path, told.exports, (), lambda _: ()).told(tmp_path, "czi")
+    assert warning == f"folders that cannot be looked into: {tmp_path / 'other'} (Permission denied)"
