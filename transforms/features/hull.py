@@ -35,7 +35,7 @@ def hull_measures(index: LabelIndex) -> tuple[FloatArray, FloatArray, FloatArray
 
 
 @kernel
-def _outermost(runs: Int32Array, y0: int, x0: int, left: Int64Array, right: Int64Array) -> None:
+def outermost(runs: Int32Array, y0: int, x0: int, left: Int64Array, right: Int64Array) -> None:
     """First and (negated) last column of each row of a crop; ``_NO_PIXEL`` for rows without one."""
     left[:] = _NO_PIXEL
     right[:] = _NO_PIXEL
@@ -65,6 +65,24 @@ def _centre_chain(side: Int64Array, chain: Int64Array) -> int:
     for y in range(side.shape[0]):
         if side[y] < _NO_PIXEL:
             size = _append(chain, size, y, side[y])
+    return size
+
+
+@kernel
+def centre_polygon(
+    left: Int64Array, right: Int64Array, left_chain: Int64Array, right_chain: Int64Array, polygon: Int64Array
+) -> int:
+    """Hull of the pixel centres as one polygon of ``(row, column)``, down the left side and up the right; its size.
+
+    ``left`` and ``right`` are those of :func:`outermost`; the chains are work space. The first and last vertex of the
+    two sides are given twice where they are the same point.
+    """
+    size = _centre_chain(left, left_chain)
+    for i in range(size):
+        polygon[i, 0], polygon[i, 1] = left_chain[i, 0], left_chain[i, 1]
+    for i in range(_centre_chain(right, right_chain) - 1, -1, -1):
+        polygon[size, 0], polygon[size, 1] = right_chain[i, 0], -right_chain[i, 1]
+        size += 1
     return size
 
 
@@ -139,7 +157,7 @@ def _hull_measures(
     for k in range(n):
         rows = bbox[k, 2] - bbox[k, 0]
         left, right = left_side[:rows], right_side[:rows]
-        _outermost(runs[run_offsets[k] : run_offsets[k + 1]], bbox[k, 0], bbox[k, 1], left, right)
+        outermost(runs[run_offsets[k] : run_offsets[k + 1]], bbox[k, 0], bbox[k, 1], left, right)
 
         _first_columns(left_chain, _edge_chain(left, left_chain), left_columns[:rows])
         _first_columns(right_chain, _edge_chain(right, right_chain), right_columns[:rows])
@@ -148,11 +166,6 @@ def _hull_measures(
             pixels += 1 - left_columns[y] - right_columns[y]
         area[k] = pixels
 
-        size = _centre_chain(left, left_chain)
-        for i in range(size):
-            polygon[i, 0], polygon[i, 1] = left_chain[i, 0], left_chain[i, 1]
-        for i in range(_centre_chain(right, right_chain) - 1, -1, -1):  # back up the right side
-            polygon[size, 0], polygon[size, 1] = right_chain[i, 0], -right_chain[i, 1]
-            size += 1
+        size = centre_polygon(left, right, left_chain, right_chain, polygon)
         smallest[k], largest[k] = _feret(polygon, size)
     return area, smallest, largest
