@@ -79,7 +79,7 @@ def label_index(labels: NDArray[Any]) -> LabelIndex:
     if lowest < 0 or highest > np.iinfo(np.int32).max:
         raise UsageError(f"labels must lie in 0 … 2147483647, found {lowest} … {highest}")
 
-    runs, run_labels = _find_runs(read_only(np.ascontiguousarray(labels, dtype=np.int32)))
+    runs, run_labels = find_runs(read_only(np.ascontiguousarray(labels, dtype=np.int32)))
     if highest <= max(labels.size, 1 << 16):
         object_ids = np.flatnonzero(np.bincount(run_labels, minlength=1)).astype(np.int32)
         rank = np.zeros(highest + 1, dtype=np.int64)
@@ -101,7 +101,7 @@ def label_index(labels: NDArray[Any]) -> LabelIndex:
 
 
 @kernel
-def _find_runs(labels: Int32Array) -> tuple[Int32Array, Int32Array]:
+def find_runs(labels: Int32Array) -> tuple[Int32Array, Int32Array]:
     """Find the runs of all labels in row-major order: ``(y, x_start, x_stop)`` and the label of each."""
     height, width = labels.shape
     count = 0

@@ -128,7 +128,7 @@ def _magnitude(sums: FloatArray) -> FloatArray:
 
 @cache
 def _powers(degree: int) -> int:
-    """Number of powers 0 … degree, rounded up to whole passes."""
+    """Give the number of powers 0 … degree, rounded up to whole passes."""
     if not 0 <= degree <= MAX_DEGREE:
         raise UsageError(f"Zernike polynomials are measured up to degree {MAX_DEGREE}, asked for {degree}")
     return -(-(degree + 1) // _AT_ONCE) * _AT_ONCE

@@ -14,9 +14,9 @@ def _operators() -> tuple[Operator, ...]:
         Operator(
             name=f"Zernike_{n}_{m}",
             unit="1",
-            definition=f"Magnitude of the sum of the Zernike polynomial of order {n} and repetition {m} over the object's "
-            "pixels, over the area of the smallest circle round the pixel centres, on which the polynomial lies. Every "
-            "pixel counts (centrosome drops those on the circle that rounding puts outside).",
+            definition=f"Magnitude of the sum of the Zernike polynomial of order {n} and repetition {m} over the "
+            "object's pixels, over the area of the smallest circle round the pixel centres, on which the polynomial "
+            "lies. Every pixel counts (centrosome drops those on the circle that rounding puts outside).",
             source="CellProfiler 4 MeasureObjectSizeShape; Boland, Markey, Murphy, Cytometry 33 (1998) 366-375",
             undefined="for a single pixel, whose circle has no radius",
             aliases=(f"cp_measure:Zernike_{n}_{m}",),
