@@ -1,0 +1,131 @@
+"""Openings by reconstruction of an image for diamonds of every size, from one tree of its bright parts.
+
+An opening by reconstruction with a diamond of radius k keeps a bright part of the image (a connected part of the pixels
+at or above a level) whole if the diamond fits into it somewhere, and lowers it to the next part around it that holds
+one if not. So all sizes follow from one number per bright part, the largest radius that still fits, and each pixel's
+value falls only at the few sizes where a part around it vanishes.
+
+Bright parts form a max-tree (union by falling grey value: Berger et al., ICIP 2007). Openings commute with every
+increasing map of grey values, so the tree is built on ranks, ties broken anyhow: every pixel above zero is a node of
+its own, and the erosion with a diamond, done on ranks, names the node into which that diamond fits.
+
+What limits the speed: the order of the pixels, and the tree, whose union-find jumps about in memory (together about
+two thirds of the time). Erosions are minima of whole numbers over rows, which vectorise; pixels at zero cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit import kernel, read_only
+
+FloatArray = NDArray[np.float64]
+Int32Array = NDArray[np.int32]
+
+#: Largest radius: sizes are kept in a byte.
+MAX_STEPS = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningTree:
+    """The bright parts of one image. Node 0 is what lies at zero.
+
+    Attributes
+    ----------
+    nodes : int32 (y, x)
+        Smallest part that each pixel belongs to.
+    values : float64 (n,)
+        Grey value of each part, ascending.
+    lasts : uint8 (n,)
+        Radius of the largest diamond that fits into the part, at most the number of steps: openings up to that one
+        leave it as it is.
+    wider : int32 (n,)
+        Nearest part around it that lasts longer, to which the next opening lowers it.
+    """
+
+    nodes: Int32Array
+    values: FloatArray
+    lasts: NDArray[np.uint8]
+    wider: Int32Array
+
+
+def opening_tree(image: FloatArray, steps: int) -> OpeningTree:
+    """Build the tree for diamonds of radius 1 to ``steps``, cut off at the image's border.
+
+    Parameters
+    ----------
+    image : float64 (y, x)
+        Finite; values below zero count as zero.
+    steps
+        1 to 255.
+    """
+    flat = image.ravel()
+    bright = np.flatnonzero(flat > 0)
+    order = bright[np.argsort(flat[bright])]
+    nodes = np.zeros(image.shape, np.int32)
+    nodes.ravel()[order] = np.arange(1, len(order) + 1, dtype=np.int32)
+    # A frame that no minimum takes spares the erosion all tests for the border.
+    framed = np.pad(nodes, 1, constant_values=np.iinfo(np.int32).max)
+    lasts, wider = _survival(read_only(framed), read_only(order), steps)
+    return OpeningTree(
+        nodes=read_only(nodes),
+        values=read_only(np.concatenate([[0.0], flat[order]])),
+        lasts=read_only(lasts),
+        wider=read_only(wider),
+    )
+
+
+@kernel
+def _survival(framed: Int32Array, order: NDArray[Any], steps: int) -> tuple[NDArray[np.uint8], Int32Array]:
+    """Find, per node, the last step that it survives and the nearest node around it that survives longer."""
+    parents = _parents(framed, order)
+    n = len(parents)
+    height, width = framed.shape
+    lasts = np.zeros(n, np.uint8)
+    eroded, wanted = framed.copy(), framed.copy()
+    for step in range(1, steps + 1):
+        for y in range(1, height - 1):
+            above, row, below, into = eroded[y - 1], eroded[y], eroded[y + 1], wanted[y]
+            for x in range(1, width - 1):
+                into[x] = min(min(above[x], below[x]), min(row[x], min(row[x - 1], row[x + 1])))
+        for y in range(1, height - 1):
+            row = wanted[y]
+            for x in range(1, width - 1):
+                lasts[row[x]] = step  # the darkest pixel of a diamond is a part that holds it
+        eroded, wanted = wanted, eroded
+    for node in range(n - 1, 0, -1):
+        parent = parents[node]
+        lasts[parent] = max(lasts[parent], lasts[node])
+    lasts[0] = steps
+    for node in range(1, n):  # parents come before their children, so theirs are known
+        parent = parents[node]
+        if lasts[parent] == lasts[node]:
+            parents[node] = parents[parent]
+    return lasts, parents
+
+
+@kernel
+def _parents(framed: Int32Array, order: NDArray[Any]) -> Int32Array:
+    """Find the node around each node, its parent: the next darker pixel of the part that it belongs to."""
+    n = len(order) + 1
+    width = framed.shape[1]
+    ranks = framed.ravel()
+    parents = np.zeros(n, np.int32)
+    darkest = np.arange(n).astype(np.int32)  # union-find: towards the darkest node that its part has so far
+    for node in range(n - 1, 0, -1):
+        y, x = divmod(order[node - 1], width - 2)
+        place = (y + 1) * width + x + 1
+        for beside in (place - width, place - 1, place + 1, place + width):
+            other = ranks[beside]
+            if node < other < n:
+                while darkest[other] != other:
+                    darkest[other] = darkest[darkest[other]]
+                    other = darkest[other]
+                if other != node:
+                    parents[other] = node
+                    darkest[other] = node
+    return parents
