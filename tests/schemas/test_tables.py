@@ -30,6 +30,7 @@ def test_the_tables_of_a_lake() -> None:
         "quality",
         "runs",
         "studies",
+        "tracks",
         "well_perturbations",
         "wells",
     ]
