@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 from ..errors import RecipeError
 from ..schemas.ontology import enum_values
 from ..wording import did_you_mean
+from .parameters import Parameter, Value
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
-from .segmentation.methods import METHODS, Parameter, Value
+from .segmentation.methods import METHODS
 
 _TOP = ("name", "description", "projection", "roles", "objects", "features")
 _OBJECT = ("method", "channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
-_FEATURE = ("objects", "channels")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -174,13 +174,54 @@ def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
 
 
 def _parameter(table: _Table, name: str, parameter: Parameter) -> Value:
+    """Read one setting as its default says that it is written."""
+    default = parameter.default
+    if isinstance(default, tuple):
+        return _many(table, name, parameter, default)
     if parameter.choices:
-        word: str = table.choice(name, parameter.choices, default=parameter.default)
+        word: str = table.choice(name, parameter.choices, default=default)
         return word
-    assert isinstance(parameter.default, float)
-    value = table.number(name, parameter.default, low=parameter.low, high=parameter.high)
-    assert value is not None
-    return value
+    if isinstance(default, bool):
+        value = table.raw.get(name, default)
+        if not isinstance(value, bool):
+            table.refuse(name, f"{value!r} is neither true nor false", "true, false")
+        return value
+    if isinstance(default, str):
+        return table.text(name, default=default)
+    number = table.number(name, default, low=parameter.low, high=parameter.high)
+    assert number is not None
+    if isinstance(default, float):
+        return number
+    if number != int(number):
+        table.refuse(name, f"{number!r} is no whole number", "a whole number")
+    return int(number)
+
+
+def _many(table: _Table, name: str, parameter: Parameter, default: tuple[Any, ...]) -> Value:
+    """Read a list; a single value stands for a list of one."""
+    values = table.raw.get(name, default)
+    values = list(values) if isinstance(values, list | tuple) else [values]
+    whole = bool(default) and all(isinstance(one, int) for one in default)
+    if parameter.choices:
+        for value in values:
+            if value not in parameter.choices:
+                table.refuse(
+                    name,
+                    f"{value!r} is unknown{did_you_mean(str(value), parameter.choices)}",
+                    ", ".join(parameter.choices),
+                )
+    else:
+        span = f"{'whole numbers' if whole else 'numbers'} from {parameter.low:g} to {parameter.high:g}"
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                table.refuse(name, f"{value!r} is none of the {span}", f"a list of {span}")
+            if not parameter.low <= value <= parameter.high:
+                table.refuse(name, f"{value!r} is out of range", f"a list of {span}")
+        if not whole:
+            values = [float(value) for value in values]
+    if len(set(values)) != len(values):
+        table.refuse(name, f"{values!r} names one twice", "each once")
+    return tuple(values)
 
 
 def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
@@ -214,14 +255,40 @@ def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...]) -> Famil
     if table.name not in FAMILIES:
         table.refuse("", f"unknown feature family{did_you_mean(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES)))
     family = FAMILIES[table.name]
-    table.only(_FEATURE if family.per_channel else ("objects",))
+    of_channels = {"none": (), "each": ("channels",), "pairs": ("channels", "pairs")}[family.channels]
+    table.only(("objects", *of_channels, *family.parameters))
     channels: tuple[str, ...] | None = None
-    if family.per_channel and table.raw.get("channels", "all") != "all":
+    if of_channels and table.raw.get("channels", "all") != "all":
         channels = table.known_words("channels", roles, "role", more=', or "all"' + _FREE_ROLES)
     return FamilyUse(
         family=family.name,
         version=family.version,
         objects=table.known_words("objects", tuple(sets), "object set"),
         channels=channels,
-        parameters={},
+        pairs=_pairs(table, roles) if "pairs" in of_channels else None,
+        parameters={name: _parameter(table, name, it) for name, it in family.parameters.items()},
     )
+
+
+def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
+    """Read ``pairs = [["DNA", "ER"], ...]``; None for all pairs of the channels."""
+    raw = table.raw.get("pairs", "all")
+    if raw == "all":
+        return None
+    allowed = 'pairs of roles, for example [["DNA", "ER"]], or "all"'
+    if not isinstance(raw, list) or not raw:
+        table.refuse("pairs", f"{raw!r} is no list of pairs", allowed)
+    if "channels" in table.raw:
+        table.refuse("pairs", "says which channels are compared, and so does channels", "one of the two")
+    pairs: list[tuple[str, str]] = []
+    for pair in raw:
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            table.refuse("pairs", f"{pair!r} is no pair of two roles", allowed)
+        for role in pair:
+            if role not in roles:
+                table.refuse("pairs", f"unknown role {role!r}{did_you_mean(str(role), roles)}", ", ".join(roles))
+        one, other = sorted(pair)
+        if (one, other) in pairs:
+            table.refuse("pairs", f"{pair!r} is there twice", "each once, in any order")
+        pairs.append((one, other))
+    return tuple(pairs)

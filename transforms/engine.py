@@ -6,51 +6,28 @@ features, and never more than a few tasks per worker, so that its memory does no
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.tables import arrow_schema
 from ..store.commit import Commit
-from ..store.images.plate import open_plate
 from ..store.lineage import Run
 from ..store.registry import FeatureSet, register
+from .batches import PlateJob, run_batches
 from .cluster import connect
 from .device import get_device
-from .field import process_field
-from .parts import BATCH_FIELDS, BatchNote, Parts, merge_objects, merge_quality
-from .recipe import BoundRecipe, load_recipe
-from .work import PLATE_IDENTITY, FieldName, PlateWork, check_unchanged, plan_work, warnings_of
+from .parts import BatchNote, Parts, merge_objects, merge_quality
+from .recipe import load_recipe
+from .work import PLATE_IDENTITY, PlateWork, check_unchanged, plan_work, warnings_of
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from ..store.datafiles import DataFile
     from ..store.root import LakeRoot
-    from ..store.storage import Storage
 
 Progress = Callable[[int, int], None]
-
-#: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
-_TASKS_PER_WORKER = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PlateJob:
-    """What workers need to know of a plate, sent to each of them once.
-
-    ``recipes`` holds the recipe bound to the channels of each acquisition, ``full_scale`` what each of those channels
-    reads where the camera saturates (None: unknown).
-    """
-
-    storage: Storage
-    path: str
-    folder: str
-    recipes: Mapping[int, BoundRecipe]
-    full_scale: Mapping[int, Sequence[float | None]]
-
 
 _DICTIONARY_KEY = ("feature_set_hash", "column")
 
@@ -154,10 +131,10 @@ def _transform_plate(
         job = PlateJob(
             storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
         )
-        notes = _run_batches(client, job, _batches(work.fields), advance)
+        notes = run_batches(client, job, work.fields, advance)
         files, quality = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
         warnings = warnings_of(work, notes)
-        status = "partial" if any(note.skipped for note in notes) else "ok"
+        status = "partial" if any(note.skipped or note.failed for note in notes) else "ok"
         for warning in warnings:
             run.warn(warning)
         run.add_input("plate", plate["path"], sha256=plate["fingerprint"])
@@ -188,60 +165,25 @@ def _transform_plate(
         "feature_set": feature_set.label,
         "objects": {name: sum(note.rows.get(name, 0) for note in notes) for name in feature_set.object_sets},
         "images": len(work.fields),
+        "failed": [
+            {"well_id": well_id, "field_id": field_id, "reason": reason}
+            for note in notes
+            for well_id, field_id, reason in note.failed
+        ],
         "seconds": round(time.monotonic() - started, 3),
+        "seconds_of": _seconds_of(notes),
+        "peak_memory_mb": round(max((note.peak_memory_mb for note in notes), default=0.0)),
     }
     return report, warnings
 
 
-def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> BatchNote:
-    """Process some fields of a plate on a worker; a batch that is done already is not done again."""
-    parts = Parts(job.storage, job.folder)
-    note = parts.note(number)
-    if note is not None:
-        return note
-    plate = open_plate(job.storage, job.path)
-    results = []
-    for acquisition_id, well_id, field_id in names:
-        field = plate.field(well_id, field_id, acquisition_id)
-        try:
-            result = process_field(field, job.recipes[acquisition_id], full_scale=job.full_scale[acquisition_id])
-            results.append(((well_id, field_id), result))
-        except Exception as error:
-            error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
-            raise
-    return parts.write(number, results)
-
-
-def _batches(fields: Sequence[FieldName]) -> list[Sequence[FieldName]]:
-    return [fields[start : start + BATCH_FIELDS] for start in range(0, len(fields), BATCH_FIELDS)]
-
-
-def _run_batches(
-    client: Client, job: PlateJob, batches: Sequence[Sequence[FieldName]], advance: Callable[[int], None]
-) -> list[BatchNote]:
-    """Have the batches processed, a bounded number at a time; the first that fails for good stops the plate."""
-    from distributed import as_completed
-
-    limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
-    sent = client.scatter(job, broadcast=True)
-    waiting = iter(enumerate(batches))
-    notes: list[BatchNote] = []
-    done = 0
-
-    def submit(number: int, names: Sequence[FieldName]) -> Any:
-        return client.submit(_process_batch, sent, number, names, pure=False)
-
-    first = [submit(*batch) for batch in itertools.islice(waiting, limit)]
-    under_way = as_completed(first, loop=client.loop)
-    for future in under_way:
-        note = future.result()
-        notes.append(note)
-        done += len(batches[note.number])
-        advance(done)
-        following = next(waiting, None)
-        if following is not None:
-            under_way.add(submit(*following))
-    return sorted(notes, key=lambda note: note.number)
+def _seconds_of(notes: Sequence[BatchNote]) -> dict[str, float]:
+    """Add up what the steps took over all workers, the longest first."""
+    total: dict[str, float] = {}
+    for note in notes:
+        for step, seconds in note.seconds.items():
+            total[step] = total.get(step, 0.0) + seconds
+    return {step: round(total[step], 3) for step in sorted(total, key=lambda step: -total[step])}
 
 
 def _merge(

@@ -7,7 +7,9 @@ gives no objects *and says so* in its quality rows; a feature of a channel that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,8 @@ import pyarrow as pa
 
 from ..errors import RecipeError
 from ..store.images.labels import write_label
-from .features.families import compute
+from .features.families import measure
+from .features.family import FieldPixels, default_full_scale
 from .features.label_index import label_index
 from .quality import image_quality, object_counts
 from .segmentation.segment import segment_field
@@ -52,11 +55,17 @@ class FieldResult:
         Rows of the ``quality`` table without the columns that are the same for a whole plate.
     skipped
         Object set to the reason why it could not be made in this field, at some time point.
+    seconds
+        Step to the wall seconds that it took: ``read``, ``segment``, each family, ``quality``, ``labels``.
+    failed
+        Why the field could not be processed at all; None where it could.
     """
 
     objects: Mapping[str, pa.Table]
     quality: Sequence[Mapping[str, Any]]
     skipped: Mapping[str, str]
+    seconds: Mapping[str, float]
+    failed: str | None = None
 
 
 def process_field(
@@ -89,59 +98,108 @@ def process_field(
     tables: dict[str, list[pa.Table]] = {}
     quality: list[Mapping[str, Any]] = []
     skipped: dict[str, str] = {}
+    steps = Steps()
+    scale = default_full_scale(field.dtype)
     labels: dict[str, list[npt.NDArray[np.int32]]] = {}
     n_timepoints, _, _, height, width = field.shape
     for timepoint in range(n_timepoints):
-        image, present = projected(field, timepoint, bound.recipe.projection)
+        with steps("read"):
+            image, present = projected(field, timepoint, bound.recipe.projection)
         identity = {
             "acquisition_id": field.key.acquisition_id,
             "well_id": field.key.well_id,
             "field_id": field.key.field_id,
             "timepoint": timepoint,
         }
-        found = segment_field(bound, image, present=present, pixel_size_um=_pixel_size(field))
+        with steps("segment"):
+            found = segment_field(bound, image, present=present, pixel_size_um=_pixel_size(field))
         skipped.update(found.skipped)
         for name, plane in found.labels.items():
             labels.setdefault(name, [np.zeros((height, width), np.int32)] * timepoint).append(plane)
         for name in found.skipped.keys() & labels.keys():
             labels[name].append(np.zeros((height, width), np.int32))
         counts: dict[str, int | None] = dict.fromkeys(found.skipped)
-        for name, columns, values, ids in _measured(bound, found.labels, image, present):
+        for name, values, ids in _measured(bound, found.labels, image, present, scale, steps.seconds):
             counts[name] = len(ids)
             parent = ids if name in found.parents else None
+            columns = [column.name for column in bound.plans[name].columns]
             tables.setdefault(name, []).append(_table(identity, ids, parent, columns, values))
-        measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
+        with steps("quality"):
+            measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped)]
     if write_labels:
-        for name, stack in labels.items():
-            _write_label(field, bound, name, np.stack(stack))
+        with steps("labels"):
+            for name, stack in labels.items():
+                _write_label(field, bound, name, np.stack(stack))
     return FieldResult(
         objects={name: pa.concat_tables(parts) for name, parts in tables.items()},
         quality=quality,
         skipped=skipped,
+        seconds=steps.seconds,
     )
+
+
+def failed_field(bound: BoundRecipe, name: tuple[int, str, int], reason: str) -> FieldResult:
+    """Say of a field that it could not be processed: no rows, and object counts that give the reason.
+
+    ``name`` is (acquisition, well, field).
+    """
+    acquisition_id, well_id, field_id = name
+    identity = {"acquisition_id": acquisition_id, "well_id": well_id, "field_id": field_id, "timepoint": 0}
+    skipped = {one.name: f"the field could not be processed: {reason}" for one in bound.recipe.objects}
+    counts = object_counts(dict.fromkeys(skipped), skipped)
+    return FieldResult(
+        objects={}, quality=[{**identity, **row} for row in counts], skipped=skipped, seconds={}, failed=reason
+    )
+
+
+class Steps:
+    """Wall seconds of the steps of some work: ``with steps("read"): ...`` adds to ``steps.seconds["read"]``."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Add the time of the block to a step."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - started
 
 
 def projected(field: Field, timepoint: int, projection: str) -> tuple[Pixels, npt.NDArray[np.bool_]]:
     """Read one time point and reduce its stack to (c, y, x); also bool (c,): which channels have pixels.
 
-    Planes that are missing from a stack take no part in its projection.
+    A stack is read plane by plane, and planes that are missing take no part in its projection. The largest of planes
+    has their type, their mean is float32.
     """
     missing = {(c, z) for t, c, z in field.missing_planes if t == timepoint}
-    pixels = field.read(t=timepoint)
-    n_channels, n_z = pixels.shape[:2]
-    present = np.array([any((c, z) not in missing for z in range(n_z)) for c in range(n_channels)])
+    _, n_channels, n_z, height, width = field.shape
+    there = np.array([[(c, z) not in missing for z in range(n_z)] for c in range(n_channels)])
     if n_z == 1:
-        return pixels[:, 0], present
-    if projection != "max":
+        return field.read(t=timepoint)[:, 0], there[:, 0]
+    if projection == "single":
         raise RecipeError(
             f"field {field.key.field_id} of well {field.key.well_id} is a stack of {n_z} planes, and the recipe takes "
             f"single planes",
-            hint='Set projection = "max" in the recipe.',
+            hint='Set projection = "max" or "mean" in the recipe.',
         )
-    # A missing plane reads as 0, the least value there is, so that it never wins a maximum.
-    return pixels.max(axis=1), present
+    image = np.zeros((n_channels, height, width), np.float32 if projection == "mean" else field.dtype)
+    for z in range(n_z):
+        planes = field.read(t=timepoint, z=z)[:, 0]
+        for c in np.flatnonzero(there[:, z]):
+            if projection == "mean":
+                image[c] += planes[c]
+            elif there[c, :z].any():
+                np.maximum(image[c], planes[c], out=image[c])
+            else:
+                image[c] = planes[c]
+    if projection == "mean":
+        image /= np.maximum(there.sum(axis=1), 1)[:, None, None].astype(np.float32)
+    return image, there.any(axis=1)
 
 
 def _missing(field: Field, timepoint: int) -> Mapping[int, int]:
@@ -157,27 +215,24 @@ def _pixel_size(field: Field) -> float | None:
     return float(np.sqrt(y * x)) if y and x else None
 
 
-def families_of(bound: BoundRecipe, object_set: str) -> dict[str, tuple[str, ...]]:
-    """Give the families that are computed for an object set, each with the roles of the channels it measures."""
-    chosen: dict[str, tuple[str, ...]] = {}
-    for use in bound.recipe.features:
-        if object_set in use.objects:
-            roles = (bound.roles[index] for index in bound.feature_channels[use.family])
-            chosen[use.family] = tuple(role for role in roles if role is not None)
-    return chosen
-
-
 def _measured(
     bound: BoundRecipe,
     labels: Mapping[str, npt.NDArray[np.int32]],
     image: Pixels,
     present: npt.NDArray[np.bool_],
-) -> Iterator[tuple[str, list[str], npt.NDArray[np.float64], npt.NDArray[np.int32]]]:
-    """Give for each object set its name, column names, values (n, k) float64 and object ids (n,)."""
-    for name, plane in labels.items():
-        index = label_index(plane)
-        columns, values = compute(families_of(bound, name), name, index, image, bound.roles, present=present)
-        yield name, [column.name for column in columns], values, index.object_ids
+    full_scale: float,
+    seconds: dict[str, float],
+) -> Iterator[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.int32]]]:
+    """Give for each object set its name, values (n, k) float64 and object ids (n,)."""
+    pixels = FieldPixels(
+        image=image,
+        present=present,
+        roles=bound.roles,
+        full_scale=full_scale,
+        sets={name: label_index(plane) for name, plane in labels.items()},
+    )
+    for name, index in pixels.sets.items():
+        yield name, measure(pixels, name, bound.plans[name], seconds=seconds), index.object_ids
 
 
 def _table(

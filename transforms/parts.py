@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from .field import FieldResult
 
 if TYPE_CHECKING:
     from ..store.storage import Storage
+    from .work import FieldName
 
 #: Fields per batch: a Parquet footer is small beside their rows, and a killed run loses little.
 BATCH_FIELDS = 8
@@ -32,13 +34,28 @@ _GROUP_VALUES = 2**25
 class BatchNote:
     """What a finished batch tells the driver: small, whatever the number of objects.
 
-    ``rows`` counts objects per set (a set that could not be made in any field is absent), ``skipped`` lists
-    (well, field, object set, reason).
+    Attributes
+    ----------
+    number
+        Position of its first field among those of the plate.
+    rows
+        Objects per set; a set that could not be made in any field is absent.
+    skipped
+        (well, field, object set, reason) of sets that could not be made in a field.
+    failed
+        (well, field, reason) of fields that could not be processed at all.
+    seconds
+        Step to the wall seconds spent on it.
+    peak_memory_mb
+        Largest resident memory of the worker so far.
     """
 
     number: int
     rows: Mapping[str, int]
     skipped: Sequence[tuple[str, int, str, str]]
+    failed: Sequence[tuple[str, int, str]]
+    seconds: Mapping[str, float]
+    peak_memory_mb: float
 
 
 class Parts:
@@ -54,26 +71,41 @@ class Parts:
         if not self._storage.exists(name):
             return None
         known = json.loads(self._storage.read(name))
-        return BatchNote(**{**known, "skipped": [tuple(one) for one in known["skipped"]]})
+        return BatchNote(**{**known, **{key: [tuple(one) for one in known[key]] for key in ("skipped", "failed")}})
 
-    def write(self, number: int, results: Sequence[tuple[tuple[str, int], FieldResult]]) -> BatchNote:
+    def write(
+        self, number: int, results: Sequence[tuple[FieldName, FieldResult]], *, peak_memory_mb: float
+    ) -> BatchNote:
         """Write the rows of a batch, then its note."""
         objects: dict[str, list[pa.Table]] = {}
+        seconds: dict[str, float] = {}
+        started = perf_counter()
         for _, result in results:
+            for step, duration in result.seconds.items():
+                seconds[step] = seconds.get(step, 0.0) + duration
             for name, table in result.objects.items():
                 objects.setdefault(name, []).append(table)
         for name, tables in objects.items():
             # Fields of two acquisitions may have other stains, and so other columns.
             self._write_table(number, name, pa.concat_tables(tables, promote_options="default"))
         self._write_table(number, "quality", _quality_table(results))
+        seconds["rows"] = perf_counter() - started
         note = BatchNote(
             number=number,
             rows={name: sum(t.num_rows for t in tables) for name, tables in objects.items()},
             skipped=[
                 (well_id, field_id, name, reason)
-                for (well_id, field_id), result in results
+                for (_, well_id, field_id), result in results
+                if result.failed is None
                 for name, reason in result.skipped.items()
             ],
+            failed=[
+                (well_id, field_id, result.failed)
+                for (_, well_id, field_id), result in results
+                if result.failed is not None
+            ],
+            seconds=seconds,
+            peak_memory_mb=peak_memory_mb,
         )
         text = json.dumps({name: getattr(note, name) for name in note.__dataclass_fields__})
         self._storage.write(f"{self._folder}/{number:06d}/note.json", text.encode())
@@ -167,7 +199,7 @@ def _grouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table
         yield pa.concat_tables(held)
 
 
-def _quality_table(results: Sequence[tuple[tuple[str, int], FieldResult]]) -> pa.Table:
+def _quality_table(results: Sequence[tuple[FieldName, FieldResult]]) -> pa.Table:
     constant = {"study_id", "plate_id", "feature_set", "feature_set_hash", "run_id"}
     schema = pa.schema([f for f in arrow_schema("quality") if f.name not in constant])
     return pa.Table.from_pylist([dict(row) for _, result in results for row in result.quality], schema=schema)

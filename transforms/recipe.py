@@ -11,17 +11,24 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import NotFoundError, RecipeError
 from ..wording import did_you_mean
-from .segmentation.methods import METHODS, Value
+from .parameters import Value
+from .segmentation.methods import METHODS
 from .segmentation.objects import BorderRule
 
-Projection = Literal["max", "single"]
-PROJECTIONS: tuple[Projection, ...] = ("max", "single")
+if TYPE_CHECKING:
+    from .features.families import Plan
+    from .features.family import Use
+
+Projection = Literal["max", "mean", "single"]
+PROJECTIONS: tuple[Projection, ...] = ("max", "mean", "single")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +66,36 @@ class ObjectSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyUse:
-    """One family of features: of which object sets, over which channels (None: all that have a role)."""
+    """One family of features: of which object sets, over which channels (None: all that have a role).
+
+    ``pairs`` of channels are for families that compare them (None: every two of the channels). ``parameters`` are
+    complete.
+    """
 
     family: str
     version: int
     objects: tuple[str, ...]
     channels: tuple[str, ...] | None
-    parameters: Mapping[str, Any]
+    pairs: tuple[tuple[str, str], ...] | None = None
+    parameters: Mapping[str, Value]
+
+    def definition(self) -> dict[str, Any]:
+        """Return what decides the family's values."""
+        return {
+            "version": self.version,
+            "objects": sorted(self.objects),
+            "channels": "all" if self.channels is None else sorted(self.channels),
+            **({} if self.pairs is None else {"pairs": sorted(list(pair) for pair in self.pairs)}),
+            "parameters": {
+                name: list(value) if isinstance(value, tuple) else value for name, value in self.parameters.items()
+            },
+        }
+
+    def roles(self) -> tuple[str, ...] | None:
+        """Channels that the plate must have; None where it takes whatever is there."""
+        if self.pairs is not None:
+            return tuple(dict.fromkeys(role for pair in self.pairs for role in pair))
+        return self.channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +117,20 @@ class Recipe:
                 return one
         raise KeyError(name)
 
+    def related(self, name: str) -> tuple[tuple[str, Literal["parent", "child"]], ...]:
+        """Give the sets that one is made from, near ones first, and those that are made from it."""
+        ancestors = self._ancestors(name)
+        children = [one.name for one in self.objects if name in self._ancestors(one.name)]
+        return (*((one, "parent") for one in ancestors), *((one, "child") for one in children))
+
+    def _ancestors(self, name: str) -> list[str]:
+        found: list[str] = []
+        parent = self.object_set(name).parent
+        while parent is not None:
+            found.append(parent)
+            parent = self.object_set(parent).parent
+        return found
+
     def definition(self) -> dict[str, Any]:
         """Everything that decides a feature value, and nothing else, as JSON types.
 
@@ -96,15 +140,7 @@ class Recipe:
         return {
             "projection": self.projection,
             "objects": {one.name: one.definition() for one in self.objects},
-            "features": {
-                use.family: {
-                    "version": use.version,
-                    "objects": sorted(use.objects),
-                    "channels": "all" if use.channels is None else sorted(use.channels),
-                    "parameters": dict(use.parameters),
-                }
-                for use in self.features
-            },
+            "features": {use.family: use.definition() for use in self.features},
         }
 
     def canonical(self) -> str:
@@ -153,7 +189,8 @@ class Recipe:
         channel_of = {one.name: self._channel(one, where, roles, channel_names) for one in self.objects}
         features: dict[str, tuple[int, ...]] = {}
         for use in self.features:
-            wanted = tuple(where) if use.channels is None else use.channels
+            asked = use.roles()
+            wanted = tuple(where) if asked is None else asked
             for role in wanted:
                 if role not in where:
                     what = f"{self.source}: [features.{use.family}] needs a channel with the role {role}"
@@ -188,7 +225,7 @@ class LackingStainError(RecipeError):
     """A stain that the recipe needs is on no channel; on another acquisition of the plate it may be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BoundRecipe:
     """A recipe and one plate's channels.
 
@@ -210,6 +247,36 @@ class BoundRecipe:
     def segmented_on(self) -> dict[str, str | None]:
         """Role that each object set was segmented on, None where no image was used; for lineage."""
         return {name: None if index is None else self.roles[index] for name, index in self.channel_of.items()}
+
+    @cached_property
+    def plans(self) -> Mapping[str, Plan]:
+        """What is measured of each object set."""
+        from .features.families import plan
+
+        return {one.name: plan(self._uses(one.name)) for one in self.recipe.objects}
+
+    def _uses(self, object_set: str) -> dict[str, Use]:
+        """Give the families that are computed for an object set, with what is asked of each."""
+        from .features.families import FAMILIES
+        from .features.family import Use
+
+        uses: dict[str, Use] = {}
+        for use in self.recipe.features:
+            if object_set not in use.objects:
+                continue
+            kind = FAMILIES[use.family].channels
+            roles = tuple(
+                role for index in self.feature_channels[use.family] if (role := self.roles[index]) is not None
+            )
+            pairs = tuple(combinations(sorted(roles), 2)) if use.pairs is None else use.pairs
+            uses[use.family] = Use(
+                object_set=object_set,
+                roles=roles if kind != "none" else (),
+                pairs=pairs if kind == "pairs" else (),
+                parameters=use.parameters,
+                related=self.recipe.related(object_set),
+            )
+        return uses
 
 
 def load_recipe(recipe: str | Path) -> Recipe:

@@ -17,8 +17,7 @@ from ..schemas.tables import arrow_schema
 from ..store.plates import rows_of_plates
 from ..wording import did_you_mean
 from .features.dictionary import FeatureColumn, dictionary_rows
-from .features.families import columns_of
-from .field import OBJECT_IDENTITY, families_of
+from .field import OBJECT_IDENTITY
 from .parts import BATCH_FIELDS, BatchNote, feature_schema
 from .recipe import BoundRecipe, LackingStainError, Recipe
 
@@ -67,11 +66,7 @@ class PlateWork:
 
     def columns(self, object_set: str) -> list[FeatureColumn]:
         """List the features of an object set over all acquisitions."""
-        columns = {
-            column.name: column
-            for bound in self.bound.values()
-            for column in columns_of(families_of(bound, object_set), object_set, bound.roles)
-        }
+        columns = {column.name: column for bound in self.bound.values() for column in bound.plans[object_set].columns}
         return list(columns.values())
 
     def schema(self, object_set: str) -> pa.Schema:
@@ -202,6 +197,13 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
     """Say what somebody should know who only reads the report."""
     plate_id = work.plate["plate_id"]
     warnings = [f"left out: {why}" for why in work.left_out.values()]
+    failed = [one for note in notes for one in note.failed]
+    for reason in dict.fromkeys(reason for *_, reason in failed):
+        places = [(well_id, field_id) for well_id, field_id, why in failed if why == reason]
+        warnings.append(
+            f"plate {plate_id}: {len(places)} field(s) could not be processed, first well {places[0][0]} field "
+            f"{places[0][1]}: {reason}"
+        )
     skipped: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for note in notes:
         for well_id, field_id, object_set, reason in note.skipped:

@@ -1,7 +1,7 @@
 """What each feature is: name, unit, definition, when it is undefined, source, and what other tools call it.
 
-One :class:`Operator` per measure of a family, in plain words; :func:`feature_columns` makes the columns of one object
-set from them. Nothing here computes or loads a kernel, so recipes and documentation can read it cheaply.
+One :class:`Operator` per measure of a family, in plain words; :func:`feature_column` makes the column of one object set
+from one. Nothing here computes or loads a kernel, so recipes and documentation can read it cheaply.
 """
 
 from __future__ import annotations
@@ -47,29 +47,46 @@ class FeatureColumn:
     aliases: tuple[str, ...]
 
 
-def feature_columns(
-    operators: Sequence[Operator], family: str, object_set: str, roles: Sequence[str | None]
-) -> list[FeatureColumn]:
-    """Make the columns ``<ObjectSet>_<Family>_<Operator>[_<Role>]``: every operator for every role.
+def feature_column(
+    object_set: str,
+    category: str,
+    operator: Operator,
+    *,
+    roles: Sequence[str] = (),
+    scale: float | None = None,
+    suffix: Sequence[str] = (),
+) -> FeatureColumn:
+    """Make the column ``<ObjectSet>_<Category>_<Operator>[_<Role>[_<SecondRole>]][_<suffix>…]``.
 
-    A role of None makes a column without a channel.
+    Parameters
+    ----------
+    object_set
+        Name of the set, in lower case.
+    category
+        Family part of the name, as CellProfiler has it.
+    operator
+        What is measured.
+    roles
+        No channel, one, or two that are compared.
+    scale
+        Size in pixels that the measure belongs to, for the dictionary.
+    suffix
+        What else CellProfiler puts behind the name: scale, direction, bin.
     """
-    prefix = f"{object_set[:1].upper()}{object_set[1:]}_{family}"
-    return [
-        FeatureColumn(
-            name=f"{prefix}_{operator.name}" if role is None else f"{prefix}_{operator.name}_{role}",
-            object_set=object_set,
-            family=family,
-            operator=operator.name,
-            channel_role=role,
-            unit=operator.unit,
-            definition=operator.definition + (f" NULL {operator.undefined}." if operator.undefined else ""),
-            source=operator.source,
-            aliases=operator.aliases,
-        )
-        for operator in operators
-        for role in roles
-    ]
+    name = "_".join((f"{object_set[:1].upper()}{object_set[1:]}", category, operator.name, *roles, *suffix))
+    return FeatureColumn(
+        name=name,
+        object_set=object_set,
+        family=category,
+        operator=operator.name,
+        channel_role=roles[0] if roles else None,
+        second_channel_role=roles[1] if len(roles) > 1 else None,
+        scale=scale,
+        unit=operator.unit,
+        definition=operator.definition + (f" NULL {operator.undefined}." if operator.undefined else ""),
+        source=operator.source,
+        aliases=operator.aliases,
+    )
 
 
 def dictionary_rows(columns: Iterable[FeatureColumn], *, feature_set_hash: str, run_id: str) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UsageError
 from ..jit import kernel, read_only, summing_kernel
+from .family import default_full_scale
 from .label_index import Int32Array, Int64Array, LabelIndex
 from .moments import centroids
 
@@ -83,11 +83,6 @@ class ChannelMeasures:
         return self.values[:, :, MEASURES.index(name)]
 
 
-def default_full_scale(dtype: np.dtype[Any]) -> float:
-    """Give the grey value that CellProfiler reads as 1.0: the largest of an integer type, 1.0 for floats."""
-    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
-
-
 def channel_measures(
     index: LabelIndex, image: NDArray[Any], present: NDArray[np.bool_], full_scale: float | None = None
 ) -> ChannelMeasures:
@@ -111,21 +106,9 @@ def channel_measures(
         NaN where a measure is undefined: a channel that is not present, a non-finite pixel in the object, no pixel on
         the object's edge, no intensity to have a centre of mass.
 
-    Raises
-    ------
-    UsageError
-        If image, labels and channels do not fit together, or the pixel type is another.
+    The arguments fit together: :class:`.family.FieldPixels` has checked them.
     """
-    if image.ndim != 3 or image.shape[1:] != index.shape:
-        raise UsageError(
-            f"an image of shape (c, {index.shape[0]}, {index.shape[1]}) belongs to these labels, got {image.shape}"
-        )
-    if image.dtype not in _KEY_TYPES:
-        raise UsageError(f"images are measured as uint8, uint16 or float32, got {image.dtype}")
     scale = default_full_scale(image.dtype) if full_scale is None else full_scale
-    if not scale > 0:
-        raise UsageError(f"full_scale is a positive grey value, got {full_scale}")
-
     largest = int(np.diff(index.offsets).max(initial=0))
     pixels = np.empty(largest, image.dtype)
     key_type = _KEY_TYPES[image.dtype]

@@ -15,23 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..parameters import Parameter
+
 Labels = npt.NDArray[np.int32]
-Value = float | str
 Kind = Literal["image", "seeded", "difference"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One number or word that a recipe may set: its default and what is allowed.
-
-    A parameter with ``choices`` is a word; any other is a number from ``low`` to ``high``, both included.
-    """
-
-    default: Value
-    meaning: str
-    low: float = 0.0
-    high: float = float("inf")
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,173 @@
+"""The batches of a plate on Dask workers: a bounded number under way, failures kept to the field they belong to.
+
+A field that raises is tried again; one that goes on failing is recorded, and the rest of the plate is done without
+it. A worker that dies (killed, out of memory) costs its batch, which another one takes up; a batch on which workers
+keep dying is taken apart, so that only the field at fault is lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, RecipeError, StorageError, UsageError
+from ..store.images.plate import open_plate
+from .field import FieldResult, failed_field, process_field
+from .parts import BATCH_FIELDS, BatchNote, Parts
+from .recipe import BoundRecipe
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..store.storage import Storage
+    from .work import FieldName
+
+#: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
+_TASKS_PER_WORKER = 2
+
+#: Seconds to wait before a field is tried again; storage that hiccups is given longer.
+_PAUSES = (0.2, 2.0)
+
+#: What no field can help: the request itself is wrong, and so it would be for every field.
+_OF_THE_REQUEST = (UsageError, ConfigurationError, RecipeError)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlateJob:
+    """What workers need to know of a plate, sent to each of them once.
+
+    ``recipes`` holds the recipe bound to the channels of each acquisition, ``full_scale`` what each of those channels
+    reads where the camera saturates (None: unknown).
+    """
+
+    storage: Storage
+    path: str
+    folder: str
+    recipes: Mapping[int, BoundRecipe]
+    full_scale: Mapping[int, Sequence[float | None]]
+
+
+def run_batches(
+    client: Client, job: PlateJob, fields: Sequence[FieldName], advance: Callable[[int], None]
+) -> list[BatchNote]:
+    """Process the fields of a plate.
+
+    Parameters
+    ----------
+    client
+        Where.
+    job, fields
+        What; the fields in the order of their rows.
+    advance
+        Called with the number of fields done.
+
+    Returns
+    -------
+    list of BatchNote
+        In the order of the fields. Failed fields are in their ``failed``.
+
+    Raises
+    ------
+    CytolakeError
+        The request is wrong for every field, or every field has failed: the reason of the first.
+    """
+    from distributed import KilledWorker, as_completed
+
+    sent = client.scatter(job, broadcast=True)
+    waiting = itertools.chain(_batches(fields))
+    limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
+    under_way = as_completed(loop=client.loop)
+    tasks: dict[str, tuple[int, Sequence[FieldName]]] = {}
+
+    def submit(number: int, names: Sequence[FieldName]) -> None:
+        future = client.submit(_process_batch, sent, number, names, pure=False)
+        tasks[future.key] = number, names
+        under_way.add(future)
+
+    for batch in itertools.islice(waiting, limit):
+        submit(*batch)
+    notes: list[BatchNote] = []
+    done = 0
+    for future in under_way:
+        number, names = tasks.pop(future.key)
+        try:
+            note = future.result()
+        except KilledWorker:
+            if len(names) > 1:
+                waiting = itertools.chain(((number + k, [name]) for k, name in enumerate(names)), waiting)
+                note = None
+            else:
+                note = _write_lost(job, number, names[0])
+        if note is not None:
+            notes.append(note)
+            done += len(names)
+            advance(done)
+        for batch in itertools.islice(waiting, limit - len(tasks)):
+            submit(*batch)
+    if fields and sum(len(note.failed) for note in notes) == len(fields):
+        raise StorageError(
+            f"{job.path}: none of its {len(fields)} field(s) could be processed, the first because: "
+            f"{min(notes, key=lambda note: note.number).failed[0][-1]}",
+            hint="Run `cytolake validate --deep` on the plate; nothing has been committed.",
+        )
+    return sorted(notes, key=lambda note: note.number)
+
+
+def _batches(fields: Sequence[FieldName]) -> list[tuple[int, Sequence[FieldName]]]:
+    """Give batches of fields, each with the number of its first field."""
+    return [(start, fields[start : start + BATCH_FIELDS]) for start in range(0, len(fields), BATCH_FIELDS)]
+
+
+def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> BatchNote:
+    """Process some fields of a plate on a worker; a batch that is done already is not done again."""
+    parts = Parts(job.storage, job.folder)
+    note = parts.note(number)
+    if note is not None and not note.failed:
+        return note
+    plate = open_plate(job.storage, job.path)
+    results: list[tuple[FieldName, FieldResult]] = []
+    for name in names:
+        results.append((name, _process(job, plate, name)))
+    return parts.write(number, results, peak_memory_mb=peak_memory_mb())
+
+
+def _process(job: PlateJob, plate: Any, name: FieldName) -> FieldResult:
+    """Process one field; after several failures give the reason instead of rows."""
+    acquisition_id, well_id, field_id = name
+    for attempt in itertools.count():
+        try:
+            field = plate.field(well_id, field_id, acquisition_id)
+            return process_field(field, job.recipes[acquisition_id], full_scale=job.full_scale[acquisition_id])
+        except _OF_THE_REQUEST as error:
+            error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
+            raise
+        except Exception as error:
+            if attempt == len(_PAUSES):
+                return failed_field(job.recipes[acquisition_id], name, _reason(error))
+            time.sleep(_PAUSES[attempt] if isinstance(error, OSError) else 0)
+    raise AssertionError("unreachable")
+
+
+def _reason(error: Exception) -> str:
+    """Say what a field failed with; an error that is not one of ours with its kind."""
+    from ..errors import CytolakeError
+
+    return error.message if isinstance(error, CytolakeError) else f"{type(error).__name__}: {error}"
+
+
+def _write_lost(job: PlateJob, number: int, name: FieldName) -> BatchNote:
+    """Record a field on which workers died."""
+    reason = "every worker that took it died, perhaps for want of memory"
+    parts = Parts(job.storage, job.folder)
+    return parts.write(number, [(name, failed_field(job.recipes[name[0]], name, reason))], peak_memory_mb=0.0)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,32 @@
+"""What a recipe may set of a segmentation method or a family of features: the default, and what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Value = float | int | str | bool | tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One setting: its default says its kind.
+
+    ============================  ==============================================================
+    default                       a recipe may write
+    ============================  ==============================================================
+    a float                       a number from ``low`` to ``high``, both included
+    an int                        a whole number from ``low`` to ``high``
+    a bool                        true or false
+    a str with ``choices``        one of them
+    a str without                 any text (a path, a name)
+    a tuple                       a list of such values, each once, in the order that it is given
+    ============================  ==============================================================
+
+    An empty tuple as default needs ``choices``, or is a list of numbers.
+    """
+
+    default: Value
+    meaning: str
+    low: float = 0.0
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
