@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -99,11 +101,10 @@ def _measure(objects: FieldObjects, use: Use) -> FloatArray:
         if not field.present[c]:
             continue
         plane = field.pixels()[c]
-        # Bound now: the function is called at once, if at all.
-        quantise = lambda plane=plane: quantised(plane, field.full_scale, levels)  # noqa: E731
-        values[:, i] = haralick(index, field.shared(("texture", c, levels), quantise), scales)
+        of_levels = field.shared(("texture", c, levels), partial(quantised, plane, field.full_scale, levels))
+        values[:, i] = haralick(index, of_levels, scales)
         values[not_finite(index, plane), i] = np.nan
-    return values.reshape(len(index), -1)
+    return values.reshape(len(index), prod(values.shape[1:]))
 
 
 FAMILY = Family(
