@@ -84,7 +84,12 @@ class ChannelMeasures:
 
 
 def channel_measures(
-    index: LabelIndex, image: NDArray[Any], present: NDArray[np.bool_], full_scale: float | None = None
+    index: LabelIndex,
+    image: NDArray[Any],
+    present: NDArray[np.bool_],
+    full_scale: float | None = None,
+    *,
+    edges: tuple[Int64Array, Int32Array] | None = None,
 ) -> ChannelMeasures:
     """Measure every channel of a field inside every object.
 
@@ -99,6 +104,8 @@ def channel_measures(
     full_scale
         Grey value that becomes intensity 1.0. None: as CellProfiler, the largest value of an integer type (255 or
         65535), 1.0 for float images, which are taken as they are.
+    edges
+        Which pixels are on each object's edge. None: those that :func:`edge_pixels` finds.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def channel_measures(
         index.run_offsets,
         index.runs,
         centroids(index),
-        *edge_pixels(index),
+        *(edge_pixels(index) if edges is None else edges),
         pixels,
         pixels.view(key_type),
         np.empty(largest, key_type),
