@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 from scipy.signal.windows import tukey
 
-from .quality import QualityRow
+if TYPE_CHECKING:
+    from ..quality import QualityRow
+
 
 FloatArray = npt.NDArray[np.float64]
 _Spectrum = npt.NDArray[np.complex64]
@@ -56,7 +58,7 @@ class Drift:
     shifts: FloatArray
     reasons: tuple[str | None, ...]
 
-    def rows(self, timepoint: int, *, channel_index: int, channel_role: str) -> list[QualityRow]:
+    def rows(self, timepoint: int, *, channel_index: int, channel_role: str | None) -> list[QualityRow]:
         """Give the ``quality`` rows of one time point: :data:`DRIFT_METRICS`, without a value where it is unknown."""
         reason = self.reasons[timepoint]
         return [

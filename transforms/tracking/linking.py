@@ -11,81 +11,21 @@ form its *lineage*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from ..errors import MissingExtraError
-from ..schemas.tables import arrow_schema
-from .drift import Drift, no_drift
-from .motion import motion_features
-from .parameters import Parameter, Value
+from .settings import TrackingSettings, require_laptrack
 
 if TYPE_CHECKING:
-    from .features.label_index import LabelIndex
+    from ..features.label_index import LabelIndex
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-#: Raise it whenever a link or a number changes.
-VERSION = 1
-
-#: What ``[tracking]`` of a recipe may set beside ``objects`` and ``drift_channel``.
-PARAMETERS: Mapping[str, Parameter] = {
-    "max_distance_um": Parameter(
-        default=15.0,
-        meaning="How far an object may move from one time point to the next, and a daughter lie from where its mother "
-        "was, µm",
-        low=0.001,
-        high=100_000.0,
-    ),
-    "max_gap": Parameter(
-        default=2, meaning="How many time points in a row an object may be missing and still be the same", high=1000
-    ),
-    "divisions": Parameter(default=True, meaning="Whether an object may become two"),
-    "least_sister_ratio": Parameter(
-        default=0.4,
-        meaning="Area of the smaller daughter over that of the larger, below which it is no division but a fragment, "
-        "or a neighbour that came into view",
-        high=1.0,
-    ),
-    "merges": Parameter(default=False, meaning="Whether two objects may become one"),
-    "max_drift_um": Parameter(
-        default=100.0,
-        meaning="Longest shift of the field from one time point to the next that is believed, µm",
-        high=100_000.0,
-    ),
-}
-
-#: Columns of the ``tracks`` table that are the same for a whole plate and are added when its file is written.
-PLATE_COLUMNS = ("study_id", "plate_id", "feature_set", "feature_set_hash", "run_id")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackingSettings:
-    """What a recipe says of tracking: the object set, the role of the channel that tells the drift, the parameters."""
-
-    objects: str
-    drift_channel: str | None = None
-    max_distance_um: float = 15.0
-    max_gap: int = 2
-    divisions: bool = True
-    least_sister_ratio: float = 0.4
-    merges: bool = False
-    max_drift_um: float = 100.0
-
-    def definition(self) -> dict[str, Value | None]:
-        """Return what decides the tracks, as JSON types, with the version of the method."""
-        return {
-            "version": VERSION,
-            "objects": self.objects,
-            "drift_channel": self.drift_channel,
-            **{name: getattr(self, name) for name in PARAMETERS},
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +50,17 @@ class Objects:
     def __len__(self) -> int:
         return len(self.timepoint)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Objects]) -> Objects:
+        """Join the objects of several time points, which come in their order."""
+        return cls(
+            timepoint=np.concatenate([np.zeros(0, np.int64), *(part.timepoint for part in parts)]),
+            object_id=np.concatenate([np.zeros(0, np.int64), *(part.object_id for part in parts)]),
+            y=np.concatenate([np.zeros(0), *(part.y for part in parts)]),
+            x=np.concatenate([np.zeros(0), *(part.x for part in parts)]),
+            area=np.concatenate([np.zeros(0), *(part.area for part in parts)]),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
@@ -127,31 +78,18 @@ class Links:
     also_before: IntArray
 
 
-def objects_of(indices: Iterable[LabelIndex | None]) -> Objects:
-    """Take positions and areas from the label index of each time point; None where there was none to make."""
-    columns: list[tuple[npt.NDArray[Any], ...]] = []
-    for timepoint, index in enumerate(indices):
-        if index is None or len(index) == 0:
-            continue
-        area = np.diff(index.offsets).astype(np.float64)
-        y, x = np.divmod(index.pixels, index.shape[1])
-        starts = index.offsets[:-1]
-        columns.append(
-            (
-                np.full(len(index), timepoint),
-                index.object_ids.astype(np.int64),
-                np.add.reduceat(y, starts, dtype=np.float64) / area,
-                np.add.reduceat(x, starts, dtype=np.float64) / area,
-                area,
-            )
-        )
-    joined = [np.concatenate(column) for column in zip(*columns, strict=True)] if columns else [np.zeros(0)] * 5
+def objects_of(index: LabelIndex, timepoint: int) -> Objects:
+    """Take positions and areas from the label index of one time point."""
+    n = len(index)
+    area = np.diff(index.offsets).astype(np.float64)
+    y, x = np.divmod(index.pixels, index.shape[1])
+    starts = index.offsets[:-1]
     return Objects(
-        timepoint=joined[0].astype(np.int64),
-        object_id=joined[1].astype(np.int64),
-        y=joined[2],
-        x=joined[3],
-        area=joined[4],
+        timepoint=np.full(n, timepoint, np.int64),
+        object_id=index.object_ids.astype(np.int64),
+        y=np.add.reduceat(y, starts, dtype=np.float64) / area if n else np.zeros(0),
+        x=np.add.reduceat(x, starts, dtype=np.float64) / area if n else np.zeros(0),
+        area=area,
     )
 
 
@@ -184,12 +122,14 @@ def link(positions: FloatArray, timepoint: IntArray, area: FloatArray, settings:
 
 def _edges(positions: FloatArray, timepoint: IntArray, settings: TrackingSettings) -> list[tuple[int, int]]:
     """Give the links as pairs of rows, the earlier first, sorted."""
-    tracker = _laptrack()
+    require_laptrack()
+    from laptrack import LapTrack
+
     farthest = settings.max_distance_um**2
     # One frame for each time point between the first and the last object, also those without any.
     starts = np.searchsorted(timepoint, np.arange(timepoint[0], timepoint[-1] + 2))
-    frames = [positions[start:stop] for start, stop in zip(starts[:-1], starts[1:], strict=True)]
-    graph = tracker(
+    frames = [positions[start:stop] for start, stop in pairwise(starts)]
+    graph = LapTrack(
         cutoff=farthest,
         gap_closing_cutoff=farthest,
         gap_closing_max_frame_count=settings.max_gap + 1,
@@ -197,17 +137,6 @@ def _edges(positions: FloatArray, timepoint: IntArray, settings: TrackingSetting
         merging_cutoff=farthest if settings.merges else False,
     ).predict(frames)
     return sorted((int(starts[f] + i), int(starts[g] + j)) for (f, i), (g, j) in graph.edges())
-
-
-def _laptrack() -> Any:
-    try:
-        from laptrack import LapTrack
-    except ImportError as error:
-        raise MissingExtraError(
-            "the recipe has a table [tracking], and laptrack, which links objects over time, is not installed",
-            hint="pip install 'cytolake[tracking]'",
-        ) from error
-    return LapTrack
 
 
 def _hang(row: int, to: int, before: IntArray, also_before: IntArray, positions: FloatArray) -> None:
@@ -293,88 +222,3 @@ def lineage(links: Links) -> Lineage:
         divides=divides,
         first=first,
     )
-
-
-def track_field(
-    objects: Objects,
-    settings: TrackingSettings,
-    identity: Mapping[str, Any],
-    *,
-    n_timepoints: int,
-    pixel_size_um: float,
-    time_interval_s: float | None = None,
-    drift: Drift | None = None,
-) -> pa.Table:
-    """Track the objects of one field.
-
-    Parameters
-    ----------
-    objects
-        Of the set that ``settings`` names.
-    settings
-        What is allowed.
-    identity
-        ``acquisition_id``, ``well_id`` and ``field_id``.
-    n_timepoints
-        Of the field: what the last of them shows has not come to its end.
-    pixel_size_um
-        Side of a pixel.
-    time_interval_s
-        Time between time points; None where unknown: then speeds and rates are NULL.
-    drift
-        Of this field; none by default.
-
-    Returns
-    -------
-    pyarrow.Table
-        The ``tracks`` table without :data:`PLATE_COLUMNS`, a row per object, by time point and label. What is
-        undefined is NULL.
-
-    Raises
-    ------
-    MissingExtraError
-        laptrack is not installed.
-    """
-    shifts = (drift or no_drift(n_timepoints)).shifts[objects.timepoint]
-    positions = np.column_stack([objects.y, objects.x]) - shifts
-    links = link(positions * pixel_size_um, objects.timepoint, objects.area, settings)
-    found = lineage(links)
-    linked = links.before >= 0
-    gap = np.where(linked, objects.timepoint - objects.timepoint[links.before] - 1, -1)
-    values: dict[str, Any] = {
-        "timepoint": objects.timepoint,
-        "object_id": objects.object_id,
-        "track_id": found.track,
-        "lineage_id": found.founder,
-        "parent_track_id": _or_null(found.parent, found.parent > 0),
-        "merged_track_id": _or_null(found.second_parent, found.second_parent > 0),
-        "generation": found.generation,
-        "previous_object_id": _or_null(objects.object_id[links.before], linked) if len(objects) else [],
-        "gap": _or_null(gap, linked),
-        "divides": found.divides,
-        "y": positions[:, 0],
-        "x": positions[:, 1],
-        "area": objects.area,
-    }
-    values |= motion_features(
-        objects.timepoint,
-        positions,
-        objects.area,
-        before=np.where(found.first, -1, links.before),
-        pixel_size_um=pixel_size_um,
-        time_interval_s=time_interval_s,
-    )
-    n = len(objects)
-    constant = {**identity, "object_set": settings.objects}
-    fields = [field for field in arrow_schema("tracks") if field.name not in PLATE_COLUMNS]
-    arrays = [
-        pa.repeat(pa.scalar(constant[field.name], field.type), n)
-        if field.name in constant
-        else pa.array(values[field.name], from_pandas=True).cast(field.type)
-        for field in fields
-    ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-
-
-def _or_null(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> pa.Array[Any]:
-    return pa.array(values, mask=~known)
