@@ -1,0 +1,214 @@
+"""Costes' automatic thresholds of a pair of channels, found once for the whole image, as CellProfiler 4 does.
+
+The orthogonal regression line y = a·x + b of the image's pixels turns a threshold t of the first channel into a·t + b
+for the second. Background are the pixels below either. Wanted is the lowest t whose background is not anticorrelated;
+candidates are the steps of the image's scale, and three searches pick among them.
+
+    S. V. Costes et al., Biophys. J. 86 (2004) 3993-4003; CellProfiler 4 MeasureColocalization.
+
+As t grows, a pixel becomes background at a step that is known beforehand (where the line falls, it may leave the
+background first). So one pass over the pixels adds each to the sums of its step, running totals over the steps are the
+sums of every background there is, and no candidate needs a pass of its own.
+
+What limits the speed: that one pass, which adds six numbers to a table at a place that the pixel decides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit import kernel, read_only, summing_kernel
+
+FloatArray = NDArray[np.float64]
+
+#: Ways to pick among the candidates, CellProfiler's; the first is its default.
+SEARCHES = ("Faster", "Fast", "Accurate")
+#: Steps of a scale that has none of its own, as of images from 0 to 1: CellProfiler's where it knows no scale.
+_STEPS_OF_UNIT_SCALE = 255.0
+_MOST_STEPS = 65535
+#: A covariance below this share of the larger variance is rounding: the line would have no direction.
+_ROUNDING = 8 * float(np.finfo(np.float64).eps)
+#: More turns than the bisection of any scale takes.
+_TURNS = 256
+
+
+def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: float, search: str) -> tuple[float, float]:
+    """Find the thresholds of two channels of an image.
+
+    Parameters
+    ----------
+    first, second : uint8, uint16 or float32 (y, x)
+        Pixels where either is not finite are left out.
+    full_scale
+        Grey value that counts as 1.0. Candidates are the whole numbers up to it; 255ths of a scale below 2, 65,535ths
+        of one above 65,535.
+    search
+        One of :data:`SEARCHES`: bisection with windows that shrink by a sixth; from the top in steps that grow with
+        the correlation; from the top, every step.
+
+    Returns
+    -------
+    tuple of float
+        In units of ``full_scale``. NaN where there are none: fewer than three pixels, no covariance of the channels,
+        or no candidate whose background is not anticorrelated (where CellProfiler gives 0 and b).
+    """
+    x, y = (_flat(channel) for channel in (first, second))
+    exact = x.dtype.kind != "f"
+    if not exact:
+        finite = np.isfinite(x) & np.isfinite(y)
+        if not finite.all():
+            x, y = x[finite], y[finite]
+    if x.size < 3:
+        return math.nan, math.nan
+    x, y = read_only(x), read_only(y)
+    # Any whole number near the mean will do: sums of integer images then stay exact and small.
+    middle_x, middle_y = (float(np.rint(values[:: values.size // 1024 + 1].mean(dtype=np.float64))) for values in (x, y))
+    slope, intercept = _line(_lit_sums(x, y, middle_x, middle_y), middle_x, middle_y)
+    if math.isnan(slope):
+        return math.nan, math.nan
+
+    steps = _STEPS_OF_UNIT_SCALE if full_scale < 2 else min(full_scale, float(_MOST_STEPS))
+    per_grey = steps / full_scale
+    brightest_x, brightest_y = float(x.max()) * per_grey, float(y.max()) * per_grey
+    last = int(min(max(brightest_x, 0.0), _MOST_STEPS))
+    sums = _background_sums(x, y, middle_x, middle_y, slope, intercept * per_grey, per_grey, last)
+    counts, correlations = _correlations(np.cumsum(sums, axis=0), 0.0 if exact else 1e-12)
+    if search == "Faster":
+        threshold = _bisection(counts, correlations, steps) / steps
+    else:
+        start = int(min(max(brightest_x, brightest_y, 0.0), _MOST_STEPS)) + 1
+        while start > brightest_x and slope * start + intercept * per_grey > brightest_y:
+            start -= 1
+        threshold = _descent(counts, correlations, start, skipping=search == "Fast") / steps
+    return threshold, slope * threshold + intercept / full_scale
+
+
+def _flat(channel: NDArray[Any]) -> NDArray[Any]:
+    """Give the pixels in one row, as uint16 or float32, for which the kernels are compiled."""
+    return np.ascontiguousarray(channel, dtype=np.float32 if channel.dtype.kind == "f" else np.uint16).ravel()
+
+
+@summing_kernel
+def _lit_sums(
+    x: NDArray[Any], y: NDArray[Any], middle_x: float, middle_y: float
+) -> tuple[float, float, float, float, float, float]:
+    """n, Σx, Σy, Σx², Σy², Σxy about the middles, over the pixels that are above zero in either channel."""
+    n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(len(x)):
+        lit = 1.0 if (x[i] > 0) | (y[i] > 0) else 0.0
+        dx, dy = (float(x[i]) - middle_x) * lit, (float(y[i]) - middle_y) * lit
+        n += lit
+        sum_x += dx
+        sum_y += dy
+        sum_xx += dx * dx
+        sum_yy += dy * dy
+        sum_xy += dx * dy
+    return n, sum_x, sum_y, sum_xx, sum_yy, sum_xy
+
+
+def _line(sums: tuple[float, ...], middle_x: float, middle_y: float) -> tuple[float, float]:
+    """Slope and intercept of the orthogonal regression line, NaN where it has no direction."""
+    n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = sums
+    if n < 3:
+        return math.nan, math.nan
+    variance_x, variance_y, covariance = (
+        (squares - one * other / n) / (n - 1)
+        for squares, one, other in ((sum_xx, sum_x, sum_x), (sum_yy, sum_y, sum_y), (sum_xy, sum_x, sum_y))
+    )
+    if abs(covariance) <= _ROUNDING * max(variance_x, variance_y):
+        return math.nan, math.nan
+    difference = variance_y - variance_x
+    slope = (difference + math.sqrt(difference**2 + 4 * covariance**2)) / (2 * covariance)
+    if slope == 0:
+        return math.nan, math.nan
+    return slope, middle_y + sum_y / n - slope * (middle_x + sum_x / n)
+
+
+@kernel
+def _background_sums(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    middle_x: float,
+    middle_y: float,
+    slope: float,
+    intercept: float,
+    per_grey: float,
+    last: int,
+) -> FloatArray:
+    """n, Σx, Σy, Σx², Σy², Σxy of the pixels that become background at each step, less those that leave it there."""
+    sums = np.zeros((last + 2, 6))
+    for i in range(len(x)):
+        dx, dy = float(x[i]) - middle_x, float(y[i]) - middle_y
+        step_x = float(x[i]) * per_grey
+        step_y = (float(y[i]) * per_grey - intercept) / slope
+        below = min(step_x, step_y) if slope > 0 else step_x
+        turns = (int(math.floor(min(max(below, -1.0), float(last)))) + 1, 0)
+        if slope < 0:
+            # On a falling line the second channel lets the pixel leave the background, if the first one still does.
+            leaves = int(math.ceil(min(max(step_y, 0.0), last + 1.0)))
+            _add(sums, 0, 1.0, dx, dy)
+            if leaves >= turns[0]:
+                continue
+            _add(sums, leaves, -1.0, dx, dy)
+        _add(sums, turns[0], 1.0, dx, dy)
+    return sums
+
+
+@kernel
+def _add(sums: FloatArray, row: int, sign: float, dx: float, dy: float) -> None:
+    into = sums[row]
+    into[0] += sign
+    into[1] += sign * dx
+    into[2] += sign * dy
+    into[3] += sign * dx * dx
+    into[4] += sign * dy * dy
+    into[5] += sign * dx * dy
+
+
+def _correlations(sums: FloatArray, noise: float) -> tuple[FloatArray, FloatArray]:
+    """Pixels of each background and their correlation, NaN where a channel has no variation in it."""
+    n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = sums.T
+    spread_x, spread_y = n * sum_xx - sum_x**2, n * sum_yy - sum_y**2
+    varies = (spread_x > noise * n * sum_xx) & (spread_y > noise * n * sum_yy)
+    correlations = np.full(len(n), np.nan)
+    together = n * sum_xy - sum_x * sum_y
+    correlations[varies] = together[varies] / np.sqrt(spread_x[varies] * spread_y[varies])
+    return n, correlations
+
+
+def _bisection(counts: FloatArray, correlations: FloatArray, steps: float) -> float:
+    """Search in a window that loses a sixth at its top, or all below the candidate, until it stays as it is."""
+    left, right, found = 1.0, steps, math.nan
+    candidate, before = (right - left) // (6 / 5) + left, 0.0
+    for _ in range(_TURNS):
+        if candidate == before:
+            break
+        row = min(int(candidate), len(counts) - 1)
+        correlation = correlations[row]
+        if counts[row] <= 2 or correlation < 0:
+            left = candidate - 1
+        elif correlation >= 0:
+            right, found = candidate + 1, candidate
+        before = candidate  # a background without variation changes nothing, which ends the search
+        candidate = (right - left) // (6 / 5 if right - left > 6 else 2) + left
+    return found - 1
+
+
+def _descent(counts: FloatArray, correlations: FloatArray, start: int, *, skipping: bool) -> float:
+    """Search from the top down to the first background without positive correlation, or the last candidate."""
+    threshold = candidate = start
+    while candidate > 1:
+        threshold = candidate
+        row = min(candidate, len(counts) - 1)
+        correlation = correlations[row]
+        if counts[row] < 2 or correlation <= 0:
+            break
+        stride = 1
+        if skipping and candidate >= 10:
+            stride = next((far for above, far in ((0.45, 10), (0.35, 5), (0.25, 2)) if correlation > above), 1)
+        candidate -= stride
+    return float(threshold)
