@@ -350,6 +350,29 @@ class Lake:
             progress=progress,
         )
 
+    def report(
+        self,
+        *,
+        study: str,
+        output: PathLike,
+        plates: Sequence[str] = (),
+        png: PathLike | None = None,
+        feature_set: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Write the quality report of plates as one HTML file; see :func:`cytolake.transforms.report.report`."""
+        from .transforms.report import report
+
+        return report(
+            self.root,
+            study_id=study,
+            plate_ids=plates,
+            output=output,
+            png=png,
+            feature_set=feature_set,
+            progress=progress,
+        )
+
     def sql(self, query: str, *, as_of: str | None = None) -> Result:
         """Ask a question in DuckDB's SQL over every table and view by name."""
         return self._catalog().sql(query, as_of=as_of)
