@@ -57,6 +57,30 @@ class CellShapes:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """What goes wrong with the light of one field, in the stains of these ``roles`` or, without any, in all.
+
+    ``blur_px`` is the standard deviation of the blur of a field out of focus; ``gain`` multiplies the light (a large
+    one saturates the camera, a small one is a lamp that fails); ``tilt`` is the share by which the light grows from
+    the middle to the right edge and falls to the left.
+    """
+
+    blur_px: float = 0.0
+    gain: float = 1.0
+    tilt: float = 0.0
+    roles: tuple[str, ...] = ()
+
+
+def spoil(photons: Float, defect: Defect) -> Float:
+    """Light (y, x) of a stain with a defect."""
+    if defect.blur_px:
+        photons = ndimage.gaussian_filter(photons, defect.blur_px, mode="nearest")
+    slope = np.linspace(-1, 1, photons.shape[1], dtype=np.float32) * np.float32(defect.tilt)
+    spoilt: Float = photons * (np.float32(defect.gain) * (1 + slope))
+    return spoilt
+
+
 def draw_shapes(
     rng: np.random.Generator,
     *,

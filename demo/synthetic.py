@@ -32,7 +32,7 @@ from .harmony_files import (
     flatfield_text,
     index_xml,
 )
-from .scene import VIGNETTING, CellShapes, Labels, Pattern, draw_shapes, expose, light
+from .scene import VIGNETTING, CellShapes, Defect, Labels, Pattern, draw_shapes, expose, light, spoil
 from .truth_table import measure, objects_table
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class PlateSpec:
         Share of nuclei that touch a neighbour.
     missing_fields
         ``(well, field)`` that the index names but whose files are absent.
+    defects
+        ``(well, field)`` to what goes wrong with its light.
     layout, bom, index_above
         Harmony version whose layout is written; byte-order mark; index one folder above the images.
     assay_layout
@@ -144,6 +146,7 @@ class PlateSpec:
     cells_per_mm2: float = 530.0
     touching: float = 0.08
     missing_fields: tuple[tuple[str, int], ...] = ()
+    defects: Mapping[tuple[str, int], Defect] = field(default_factory=dict)
     layout: Layout = "V5"
     bom: bool = False
     index_above: bool = False
@@ -266,6 +269,9 @@ def render_field(spec: PlateSpec, well_id: str, field_id: int, *, timepoint: int
             brightness=stain.brightness * strength * focus,
             background=stain.background,
         )
+        defect = spec.defects.get((well_id, field_id))
+        if defect is not None and (not defect.roles or stain.role in defect.roles):
+            photons = spoil(photons, defect)
         noise = np.random.Generator(np.random.SFC64((*key, number, timepoint, z)))
         expose(noise, photons, image[number])
     return FieldTruth(image=image, nuclei=shapes.nuclei, cells=shapes.cells)
