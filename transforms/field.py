@@ -20,8 +20,8 @@ from ..errors import RecipeError
 from ..store.images.labels import write_label
 from .features.families import measure
 from .features.family import FieldPixels, default_full_scale
-from .features.label_index import label_index
-from .quality import image_quality, object_counts
+from .features.label_index import LabelIndex, label_index
+from .quality import image_quality, object_counts, object_quality
 from .segmentation.segment import segment_field
 
 if TYPE_CHECKING:
@@ -119,11 +119,14 @@ def process_field(
         for name in found.skipped.keys() & labels.keys():
             labels[name].append(np.zeros((height, width), np.int32))
         counts: dict[str, int | None] = dict.fromkeys(found.skipped)
-        for name, values, ids in _measured(bound, found.labels, image, present, scale, steps.seconds):
-            counts[name] = len(ids)
+        for name, values, index in _measured(bound, found.labels, image, present, scale, steps.seconds):
+            counts[name] = len(index)
+            ids = index.object_ids
             parent = ids if name in found.parents else None
             columns = [column.name for column in bound.plans[name].columns]
             tables.setdefault(name, []).append(_table(identity, ids, parent, columns, values))
+            with steps("quality"):
+                quality += [{**identity, **row} for row in object_quality(name, index)]
         with steps("quality"):
             measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
@@ -222,8 +225,8 @@ def _measured(
     present: npt.NDArray[np.bool_],
     full_scale: float,
     seconds: dict[str, float],
-) -> Iterator[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.int32]]]:
-    """Give for each object set its name, values (n, k) float64 and object ids (n,)."""
+) -> Iterator[tuple[str, npt.NDArray[np.float64], LabelIndex]]:
+    """Give for each object set its name, values (n, k) float64 and where its n objects are."""
     pixels = FieldPixels(
         image=image,
         present=present,
@@ -232,7 +235,7 @@ def _measured(
         sets={name: label_index(plane) for name, plane in labels.items()},
     )
     for name, index in pixels.sets.items():
-        yield name, measure(pixels, name, bound.plans[name], seconds=seconds), index.object_ids
+        yield name, measure(pixels, name, bound.plans[name], seconds=seconds), index
 
 
 def _table(

@@ -13,11 +13,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..schemas.tables import arrow_schema
 from ..store.datafiles import DataFile, write_data_batches
 from .field import FieldResult
+from .quality.flags import METRICS_JUDGED, plate_flags
 
 if TYPE_CHECKING:
     from ..store.storage import Storage
@@ -166,11 +168,22 @@ def feature_schema(columns: pa.Schema) -> pa.Schema:
 def merge_quality(
     storage: Storage, folder: str, notes: Sequence[BatchNote], constants: Mapping[str, str]
 ) -> DataFile | None:
-    """Join the ``quality`` rows of all batches into one data file of that table."""
+    """Join the ``quality`` rows of all batches into one data file of that table, and judge the plate by them.
+
+    What the flags are made from is held in memory, which is some bytes a field; the rest passes through.
+    """
     schema = arrow_schema("quality")
-    parts = Parts(storage, folder).read("quality", notes)
-    completed = (_completed(part, schema, constants) for part in parts if part.num_rows)
-    return write_data_batches(storage, "quality", schema, _grouped(completed, schema))
+    judged: list[pa.Table] = []
+
+    def rows() -> Iterator[pa.Table]:
+        for part in Parts(storage, folder).read("quality", notes):
+            if part.num_rows:
+                judged.append(part.filter(pc.is_in(part["metric"], pa.array(METRICS_JUDGED))))
+                yield _completed(part, schema, constants)
+        if judged:
+            yield _completed(plate_flags(pa.concat_tables(judged)), schema, constants)
+
+    return write_data_batches(storage, "quality", schema, _grouped(rows(), schema))
 
 
 def _completed(part: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> pa.Table:
