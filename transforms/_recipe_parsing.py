@@ -14,8 +14,10 @@ from ..wording import did_you_mean
 from .parameters import Parameter, Value
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
 from .segmentation.methods import METHODS
+from .tracking.settings import PARAMETERS as TRACKING_PARAMETERS
+from .tracking.settings import TrackingSettings
 
-_TOP = ("name", "description", "projection", "roles", "objects", "features")
+_TOP = ("name", "description", "projection", "roles", "objects", "features", "tracking")
 _OBJECT = ("method", "channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
@@ -57,6 +59,7 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         projection=top.choice("projection", PROJECTIONS, default="max"),
         objects=_in_order(source, sets),
         features=tuple(_family_use(table, [one.name for one in sets], roles) for table in top.tables("features")),
+        tracking=_tracking(top, [one.name for one in sets], roles),
         text=text,
         source=source,
     )
@@ -122,6 +125,14 @@ class _Table:
             if word not in known:
                 self.refuse(key, f"unknown {what} {word!r}{did_you_mean(word, known)}", ", ".join(known) + more)
         return words
+
+    def table(self, key: str) -> _Table | None:
+        value = self.raw.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.refuse(key, f"{value!r} is no table", f"a table [{key}]")
+        return _Table(self.source, f"{self.path}.{key}" if self.path else key, value)
 
     def tables(self, key: str) -> list[_Table]:
         value = self.raw.get(key, {})
@@ -292,3 +303,22 @@ def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...]
             table.refuse("pairs", f"{pair!r} is there twice", "each once, in any order")
         pairs.append((one, other))
     return tuple(pairs)
+
+
+def _tracking(top: _Table, sets: list[str], roles: tuple[str, ...]) -> TrackingSettings | None:
+    """Read ``[tracking]``; None where the recipe follows nothing over time."""
+    table = top.table("tracking")
+    if table is None:
+        return None
+    table.only(("objects", "drift_channel", *TRACKING_PARAMETERS))
+    objects = table.text("objects")
+    if objects not in sets:
+        table.refuse("objects", f"unknown object set {objects!r}{did_you_mean(objects, sets)}", ", ".join(sets))
+    drift_channel = None
+    if "drift_channel" in table.raw:
+        drift_channel = table.text("drift_channel")
+        if drift_channel not in roles:
+            problem = f"unknown role {drift_channel!r}{did_you_mean(drift_channel, roles)}"
+            table.refuse("drift_channel", problem, ", ".join(roles) + _FREE_ROLES)
+    settings: dict[str, Any] = {name: _parameter(table, name, it) for name, it in TRACKING_PARAMETERS.items()}
+    return TrackingSettings(objects=objects, drift_channel=drift_channel, **settings)

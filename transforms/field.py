@@ -23,6 +23,7 @@ from .features.family import FieldPixels, default_full_scale
 from .features.label_index import LabelIndex, label_index
 from .quality import image_quality, object_counts, object_quality
 from .segmentation.segment import segment_field
+from .tracking.rows import FieldTracker
 
 if TYPE_CHECKING:
     from ..store.images.plate import Field
@@ -56,9 +57,12 @@ class FieldResult:
     skipped
         Object set to the reason why it could not be made in this field, at some time point.
     seconds
-        Step to the wall seconds that it took: ``read``, ``segment``, each family, ``quality``, ``labels``.
+        Step to the wall seconds that it took: ``read``, ``segment``, each family, ``quality``, ``labels``, ``tracks``.
     failed
         Why the field could not be processed at all; None where it could.
+    tracks
+        Rows of the ``tracks`` table without the columns that are the same for a whole plate; None where nothing is
+        tracked.
     """
 
     objects: Mapping[str, pa.Table]
@@ -66,6 +70,7 @@ class FieldResult:
     skipped: Mapping[str, str]
     seconds: Mapping[str, float]
     failed: str | None = None
+    tracks: pa.Table | None = None
 
 
 def process_field(
@@ -101,6 +106,7 @@ def process_field(
     steps = Steps()
     scale = default_full_scale(field.dtype)
     labels: dict[str, list[npt.NDArray[np.int32]]] = {}
+    tracker = _tracker(field, bound)
     n_timepoints, _, _, height, width = field.shape
     for timepoint in range(n_timepoints):
         with steps("read"):
@@ -119,7 +125,9 @@ def process_field(
         for name in found.skipped.keys() & labels.keys():
             labels[name].append(np.zeros((height, width), np.int32))
         counts: dict[str, int | None] = dict.fromkeys(found.skipped)
+        indices: dict[str, LabelIndex] = {}
         for name, values, index in _measured(bound, found.labels, image, present, scale, steps.seconds):
+            indices[name] = index
             counts[name] = len(index)
             ids = index.object_ids
             parent = ids if name in found.parents else None
@@ -131,15 +139,38 @@ def process_field(
             measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped)]
+        if tracker is not None:
+            with steps("tracks"):
+                tracker.add(indices, image, present)
     if write_labels:
         with steps("labels"):
             for name, stack in labels.items():
                 _write_label(field, bound, name, np.stack(stack))
+    tracks = None
+    if tracker is not None:
+        with steps("tracks"):
+            tracks = tracker.tracks(field.key)
+            quality += tracker.quality(field.key)
+            skipped.update(tracker.skipped)
     return FieldResult(
         objects={name: pa.concat_tables(parts) for name, parts in tables.items()},
         quality=quality,
         skipped=skipped,
         seconds=steps.seconds,
+        tracks=tracks,
+    )
+
+
+def _tracker(field: Field, bound: BoundRecipe) -> FieldTracker | None:
+    """Start to follow objects over time, where the recipe asks for it."""
+    settings = bound.recipe.tracking
+    if settings is None:
+        return None
+    return FieldTracker(
+        settings,
+        drift_channel=bound.drift_channel,
+        pixel_size_um=_pixel_size(field),
+        time_interval_s=field.info.time_interval_s,
     )
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Fields per batch: a Parquet footer is small beside their rows, and a killed run loses little.
 BATCH_FIELDS = 8
 
+#: What the rows of the ``tracks`` table are kept as, beside the object sets, whose names begin with a letter.
+TRACKS = "_tracks"
+
 #: Values (rows × columns) in memory while batches are joined: 128 MiB of float32.
 _GROUP_VALUES = 2**25
 
@@ -41,7 +44,7 @@ class BatchNote:
     number
         Position of its first field among those of the plate.
     rows
-        Objects per set; a set that could not be made in any field is absent.
+        Objects per set, and rows of :data:`TRACKS`; what could not be made in any field is absent.
     skipped
         (well, field, object set, reason) of sets that could not be made in a field.
     failed
@@ -87,6 +90,8 @@ class Parts:
                 seconds[step] = seconds.get(step, 0.0) + duration
             for name, table in result.objects.items():
                 objects.setdefault(name, []).append(table)
+            if result.tracks is not None:
+                objects.setdefault(TRACKS, []).append(result.tracks)
         for name, tables in objects.items():
             # Fields of two acquisitions may have other stains, and so other columns.
             self._write_table(number, name, pa.concat_tables(tables, promote_options="default"))
@@ -184,6 +189,17 @@ def merge_quality(
             yield _completed(plate_flags(pa.concat_tables(judged)), schema, constants)
 
     return write_data_batches(storage, "quality", schema, _grouped(rows(), schema))
+
+
+def merge_tracks(
+    storage: Storage, folder: str, notes: Sequence[BatchNote], constants: Mapping[str, str]
+) -> DataFile | None:
+    """Join the rows of all batches for the ``tracks`` table into one data file of it; None when there is none."""
+    if not any(note.rows.get(TRACKS) for note in notes):
+        return None
+    schema = arrow_schema("tracks")
+    completed = (_completed(part, schema, constants) for part in Parts(storage, folder).read(TRACKS, notes))
+    return write_data_batches(storage, "tracks", schema, _grouped(completed, schema))
 
 
 def _completed(part: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> pa.Table:

@@ -22,6 +22,7 @@ from ..wording import did_you_mean
 from .parameters import Value
 from .segmentation.methods import METHODS
 from .segmentation.objects import BorderRule
+from .tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from .features.families import Plan
@@ -107,6 +108,7 @@ class Recipe:
     projection: Projection
     objects: tuple[ObjectSet, ...]
     features: tuple[FamilyUse, ...]
+    tracking: TrackingSettings | None = None
     text: str
     source: str
 
@@ -141,6 +143,7 @@ class Recipe:
             "projection": self.projection,
             "objects": {one.name: one.definition() for one in self.objects},
             "features": {use.family: use.definition() for use in self.features},
+            **({} if self.tracking is None else {"tracking": self.tracking.definition()}),
         }
 
     def canonical(self) -> str:
@@ -196,12 +199,17 @@ class Recipe:
                     what = f"{self.source}: [features.{use.family}] needs a channel with the role {role}"
                     raise _lacking(what, role, roles, channel_names)
             features[use.family] = tuple(sorted(where[role] for role in wanted))
+        drift_role = None if self.tracking is None else self.tracking.drift_channel
+        if drift_role is not None and drift_role not in where:
+            what = f"{self.source}: [tracking] drift_channel needs a channel with the role {drift_role}"
+            raise _lacking(what, drift_role, roles, channel_names)
         return BoundRecipe(
             recipe=self,
             roles=tuple(roles),
             channel_names=tuple(channel_names),
             channel_of=channel_of,
             feature_channels=features,
+            drift_channel=None if drift_role is None else where[drift_role],
         )
 
     def _channel(
@@ -238,6 +246,7 @@ class BoundRecipe:
     channel_names: tuple[str, ...]
     channel_of: Mapping[str, int | None]
     feature_channels: Mapping[str, tuple[int, ...]]
+    drift_channel: int | None = None
 
     @property
     def unnamed_channels(self) -> tuple[str, ...]:

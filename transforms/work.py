@@ -20,6 +20,7 @@ from .features.dictionary import FeatureColumn, dictionary_rows
 from .field import OBJECT_IDENTITY
 from .parts import BATCH_FIELDS, BatchNote, feature_schema
 from .recipe import BoundRecipe, LackingStainError, Recipe
+from .tracking.settings import require_laptrack
 
 if TYPE_CHECKING:
     from ..store.registry import FeatureSet
@@ -99,7 +100,11 @@ def plan_work(
         No acquisition of a plate has the stains that the recipe needs, or one has a stain twice.
     InvalidDataError
         A plate has no image.
+    MissingExtraError
+        The recipe follows objects over time, and laptrack is not installed.
     """
+    if recipe.tracking is not None:
+        require_laptrack()
     return [_prepare(root, recipe, plate, roles) for plate in rows_of_plates(root, study_id, plate_ids)]
 
 

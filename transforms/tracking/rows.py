@@ -16,11 +16,14 @@ from .motion import motion_features
 from .settings import TrackingSettings
 
 if TYPE_CHECKING:
+    from ...store.images.model import FieldKey
     from ..features.label_index import LabelIndex
-    from ..quality import QualityRow
 
 #: Columns of the ``tracks`` table that are the same for a whole plate and are added when its file is written.
 PLATE_COLUMNS = ("study_id", "plate_id", "feature_set", "feature_set_hash", "run_id")
+
+
+_NO_PIXEL_SIZE = "the size of a pixel is unknown, and max_distance_um is in µm"
 
 
 class FieldTracker:
@@ -56,52 +59,58 @@ class FieldTracker:
         if drift_channel is not None and pixel_size_um is not None:
             self._estimator = DriftEstimator(max_step_px=settings.max_drift_um / pixel_size_um)
 
-    def add(self, objects: LabelIndex | None, image: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> None:
+    def add(self, objects: Mapping[str, LabelIndex], image: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> None:
         """Take the next time point.
 
         Parameters
         ----------
         objects
-            Those that are tracked; None where they could not be made.
+            Each set that could be made.
         image
             (c, y, x).
         present
             bool (c,): channels that have pixels.
         """
-        if objects is not None:
-            self._objects.append(objects_of(objects, self._n_timepoints))
+        if self._settings.objects in objects:
+            self._objects.append(objects_of(objects[self._settings.objects], self._n_timepoints))
         if self._estimator is not None and self._channel is not None:
             self._estimator.add(image[self._channel] if present[self._channel] else None)
         self._n_timepoints += 1
 
     @property
-    def why_not(self) -> str | None:
-        """Why nothing is tracked; None where it is."""
-        return "the size of a pixel is unknown, and distances are in µm" if self._pixel_size_um is None else None
+    def skipped(self) -> dict[str, str]:
+        """What could not be tracked, and why; empty where it was."""
+        if self._pixel_size_um is not None:
+            return {}
+        return {f"tracks of {self._settings.objects}": _NO_PIXEL_SIZE}
 
-    def quality(self, channel_role: str | None) -> list[tuple[int, QualityRow]]:
-        """Give the rows of the drift, each with its time point; none where no channel tells it."""
+    def quality(self, key: FieldKey) -> list[dict[str, Any]]:
+        """Give the rows of the drift for the ``quality`` table; none where no channel tells it."""
         if self._channel is None:
             return []
-        drift = no_drift(self._n_timepoints, self.why_not) if self._estimator is None else self._estimator.drift()
+        drift = no_drift(self._n_timepoints, _NO_PIXEL_SIZE) if self._estimator is None else self._estimator.drift()
         return [
-            (timepoint, row)
+            {**_identity(key), "timepoint": timepoint, **row}
             for timepoint in range(self._n_timepoints)
-            for row in drift.rows(timepoint, channel_index=self._channel, channel_role=channel_role)
+            for row in drift.rows(timepoint, channel_index=self._channel, channel_role=self._settings.drift_channel)
         ]
 
-    def tracks(self, identity: Mapping[str, Any]) -> pa.Table | None:
+    def tracks(self, key: FieldKey) -> pa.Table | None:
         """Track; None where nothing can be. See :func:`track_field`."""
         if self._pixel_size_um is None:
             return None
         return track_field(
             Objects.joined(self._objects),
             self._settings,
-            identity,
+            _identity(key),
             pixel_size_um=self._pixel_size_um,
             time_interval_s=self._time_interval_s,
             drift=None if self._estimator is None else self._estimator.drift(),
         )
+
+
+def _identity(key: FieldKey) -> dict[str, Any]:
+    return {"acquisition_id": key.acquisition_id, "well_id": key.well_id, "field_id": key.field_id}
 
 
 def track_field(
