@@ -74,11 +74,32 @@ def cells_from_nuclei(
         int32 (y, x), numbered as the nuclei: one connected cell for each, which contains it. Where the stain
         does not stand out from noise, the cell is its nucleus.
     """
+    distance, inside = reach(
+        image, nuclei, pixel_size_um=pixel_size_um, max_distance_um=max_distance_um, edge_level=edge_level
+    )
+    return np.asarray(watershed(distance, nuclei, mask=inside), dtype=np.int32)
+
+
+def reach(
+    image: npt.NDArray[Any], nuclei: Labels, *, pixel_size_um: float, max_distance_um: float, edge_level: float
+) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Find the pixels that cells may take: the nuclei, and what is stained and not too far from one.
+
+    Parameters
+    ----------
+    image, nuclei, pixel_size_um, max_distance_um, edge_level
+        See :func:`cells_from_nuclei`.
+
+    Returns
+    -------
+    distance, inside
+        Distance of each pixel to the nearest nucleus in pixels, (y, x); bool (y, x).
+    """
     if image.shape != nuclei.shape:
         raise ValueError(f"image {image.shape} and nuclei {nuclei.shape} differ in shape")
-    distance = ndimage.distance_transform_edt(nuclei == 0)
+    distance = np.asarray(ndimage.distance_transform_edt(nuclei == 0))
     inside = (distance <= max_distance_um / pixel_size_um) & _stained(image, pixel_size_um, edge_level)
-    return np.asarray(watershed(distance, nuclei, mask=inside | (nuclei > 0)), dtype=np.int32)
+    return distance, inside | (nuclei > 0)
 
 
 def _stained(image: npt.NDArray[Any], pixel_size_um: float, edge_level: float) -> Mask:

@@ -53,6 +53,17 @@ _MAX_DISTANCE = Parameter(
 )
 
 
+_WITHOUT_CHANNEL = Parameter(
+    default="error",
+    choices=("error", "distance"),
+    meaning="what to do on a plate that has none of the channels",
+)
+
+_REGULARIZATION = Parameter(
+    default=0.05, low=0.0, high=1000.0, meaning="the larger, the more cells meet half-way instead of on edges, per µm"
+)
+
+
 def _local_threshold(image: npt.NDArray[Any], *, pixel_size_um: float, **parameters: Any) -> Labels:
     from .local_threshold import segment_nuclei
 
@@ -79,6 +90,22 @@ def _watershed(
         # Only reached where the recipe allows it: ``without_channel`` is judged when the recipe meets a plate.
         return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
     return cells_from_nuclei(image, seeds, pixel_size_um=pixel_size_um, **parameters)
+
+
+def _propagate(
+    image: npt.NDArray[Any] | None,
+    seeds: Labels,
+    *,
+    pixel_size_um: float,
+    without_channel: str,
+    **parameters: Any,
+) -> Labels:
+    from .cells import cells_by_distance
+    from .propagation import cells_by_propagation
+
+    if image is None:
+        return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
+    return cells_by_propagation(image, seeds, pixel_size_um=pixel_size_um, **parameters)
 
 
 def _distance(image: npt.NDArray[Any] | None, seeds: Labels, *, pixel_size_um: float, max_distance_um: float) -> Labels:
@@ -125,11 +152,20 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 parameters={
                     "max_distance_um": _MAX_DISTANCE,
                     "edge_level": _EDGE_LEVEL,
-                    "without_channel": Parameter(
-                        default="error",
-                        choices=("error", "distance"),
-                        meaning="what to do on a plate that has none of the channels",
-                    ),
+                    "without_channel": _WITHOUT_CHANNEL,
+                },
+            ),
+            Method(
+                name="propagate",
+                version=1,
+                kind="seeded",
+                run=_propagate,
+                takes_channel=True,
+                parameters={
+                    "max_distance_um": _MAX_DISTANCE,
+                    "edge_level": _EDGE_LEVEL,
+                    "regularization": _REGULARIZATION,
+                    "without_channel": _WITHOUT_CHANNEL,
                 },
             ),
             Method(
