@@ -2,8 +2,8 @@
 
 The squared Euclidean distance is separable: first the distance inside each column, then along each row the least of
 (column distance)² + (step)². Pixels beyond the end of a run are farther than the end itself, so rows split into runs.
-Along a run the least of many parabolas is found in one pass each way: A. Meijster, J. Roerdink, W. Hesselink, "A general
-algorithm for computing distance transforms in linear time", 2000.
+Along a run the least of many parabolas is found in one pass each way: A. Meijster, J. Roerdink, W. Hesselink, "A
+general algorithm for computing distance transforms in linear time", 2000.
 
 Whether what lies beyond the image counts as outside is the caller's choice: it is outside at distance 0, or ``FAR``.
 """

@@ -55,7 +55,7 @@ class Rings:
     def counts(self) -> Int64Array:
         """Number of pixels, (n, rings, 8)."""
         counts = np.diff(self.starts, axis=1)
-        return counts.reshape(len(counts), -1, WEDGES)
+        return counts.reshape(len(counts), counts.shape[1] // WEDGES, WEDGES)
 
 
 def rings(index: LabelIndex, bins: int) -> Rings:
@@ -211,23 +211,15 @@ def _ways(runs: Int32Array, y0: int, x0: int, centre_y: int, centre_x: int, ways
     """Length of the shortest way inside the object from the centre to each pixel; infinite where there is none."""
     ways[:] = np.inf
     ways[centre_y - y0, centre_x - x0] = 0.0
-    centre_run = 0
-    while runs[centre_run, 0] < centre_y:
-        centre_run += 1
-    # From the centre down and up at once reaches all of an object that does not bend.
-    for i in range(centre_run, runs.shape[0]):
-        _shorten(runs[i], y0, x0, -1, ways)
-    for i in range(runs.shape[0] - 1, -1, -1):
-        _shorten(runs[i], y0, x0, 1, ways)
-    shorter = True
-    while shorter:
-        shorter = False
+    # Down and up once each reaches all of an object that does not bend; twice more, and nothing changed, is the proof.
+    down, unchanged = True, 0
+    while unchanged < 2:
+        unchanged += 1
         for i in range(runs.shape[0]):
-            shorter |= _shorten(runs[i], y0, x0, -1, ways)
-        if shorter:
-            shorter = False
-            for i in range(runs.shape[0] - 1, -1, -1):
-                shorter |= _shorten(runs[i], y0, x0, 1, ways)
+            run = runs[i if down else runs.shape[0] - 1 - i]
+            if _shorten(run, y0, x0, -1 if down else 1, ways):
+                unchanged = 0
+        down = not down
 
 
 @kernel
