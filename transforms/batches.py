@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
 _TASKS_PER_WORKER = 2
 
+#: Batches that a plate is divided into at least, where it has so many fields.
+_LEAST_BATCHES = 16
+
 #: Seconds to wait before a field is tried again; storage that hiccups is given longer.
 _PAUSES = (0.2, 2.0)
 
@@ -119,8 +122,12 @@ def run_batches(
 
 
 def _batches(fields: Sequence[FieldName]) -> list[tuple[int, Sequence[FieldName]]]:
-    """Give batches of fields, each with the number of its first field."""
-    return [(start, fields[start : start + BATCH_FIELDS]) for start in range(0, len(fields), BATCH_FIELDS)]
+    """Give batches of fields, each with the number of its first field; small ones where there are few fields to share.
+
+    They depend on nothing but the fields, so that any number of workers writes the same.
+    """
+    size = min(BATCH_FIELDS, max(1, len(fields) // _LEAST_BATCHES))
+    return [(start, fields[start : start + size]) for start in range(0, len(fields), size)]
 
 
 def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> BatchNote:
@@ -130,9 +137,7 @@ def _process_batch(job: PlateJob, number: int, names: Sequence[FieldName]) -> Ba
     if note is not None and not note.failed:
         return note
     plate = open_plate(job.storage, job.path)
-    results: list[tuple[FieldName, FieldResult]] = []
-    for name in names:
-        results.append((name, _process(job, plate, name)))
+    results = [(name, _process(job, plate, name)) for name in names]
     return parts.write(number, results, peak_memory_mb=peak_memory_mb())
 
 
@@ -146,7 +151,7 @@ def _process(job: PlateJob, plate: Any, name: FieldName) -> FieldResult:
         except _OF_THE_REQUEST as error:
             error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and the other fields are done
             if attempt == len(_PAUSES):
                 return failed_field(job.recipes[acquisition_id], name, _reason(error))
             time.sleep(_PAUSES[attempt] if isinstance(error, OSError) else 0)

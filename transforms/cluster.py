@@ -67,8 +67,29 @@ def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iter
         return
     count = workers if workers is not None else available_cores()
     with _local_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(count, timeout=_CONNECT_SECONDS * 4)
+        _wait_for_workers(client, count)
         yield client
+
+
+def _wait_for_workers(client: Client, count: int) -> None:
+    """Wait a while for all workers; one that is late, or dies while it starts, keeps nobody from working."""
+    for wanted, seconds in ((count, _CONNECT_SECONDS), (1, _CONNECT_SECONDS * 4)):
+        try:
+            client.wait_for_workers(wanted, timeout=seconds)
+        except TimeoutError:
+            continue
+        return
+    raise ConfigurationError(
+        f"no worker process has come up within {_CONNECT_SECONDS * 5} seconds",
+        hint="Look whether the machine is overloaded or short of memory, and try --workers 1, which starts none.",
+    )
+
+
+def memory_per_worker(count: int) -> int:
+    """Bytes that one of ``count`` workers on this machine may hold: its share of what the machine gives us."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT / max(count, available_cores()))
 
 
 @contextmanager
@@ -90,11 +111,12 @@ def _local_cluster(count: int) -> Iterator[Any]:
         worker = {
             "cls": SubprocessWorker,
             "options": {
-                "worker_class": "distributed.Worker",
+                # A nanny starts its worker again when it dies, and ends it when it outgrows its share of memory.
+                "worker_class": "distributed.Nanny",
                 "worker_kwargs": {
                     "host": "127.0.0.1",
                     "nthreads": 1,
-                    "memory_limit": 0,
+                    "memory_limit": memory_per_worker(count),
                     "dashboard": False,
                     "dashboard_address": _LOCAL_PORT,
                     "silence_logs": _QUIET,

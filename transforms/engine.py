@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..schemas.tables import arrow_schema
 from ..store.commit import Commit
 from ..store.lineage import Run
@@ -17,8 +19,9 @@ from ..store.registry import FeatureSet, register
 from .batches import PlateJob, run_batches
 from .cluster import connect
 from .device import get_device
-from .parts import BatchNote, Parts, merge_objects, merge_quality
+from .parts import BatchNote, Parts, merge_objects, merge_quality, merge_tracks
 from .recipe import load_recipe
+from .warmup import warm_up_workers
 from .work import PLATE_IDENTITY, PlateWork, check_unchanged, plan_work, warnings_of
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ def transform(
     warnings: list[str] = []
     done = 0
     with connect(workers=workers, scheduler=scheduler) as client:
+        if len(client.nthreads()) > 1:
+            warm_up_workers(client, works[0].bound.values(), np.dtype(np.uint16))
         for work in works:
             before = done
 
@@ -132,7 +137,7 @@ def _transform_plate(
             storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
         )
         notes = run_batches(client, job, work.fields, advance)
-        files, quality = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
+        files, rows = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
         warnings = warnings_of(work, notes)
         status = "partial" if any(note.skipped or note.failed for note in notes) else "ok"
         for warning in warnings:
@@ -149,12 +154,9 @@ def _transform_plate(
             for object_set, file in files.items():
                 schema = work.schema(object_set)
                 commit.replace_files(feature_set.table(object_set), key, [file] if file else [], schema)
-            commit.replace_files(
-                "quality",
-                {**key, "feature_set_hash": feature_set.hash},
-                [quality] if quality else [],
-                arrow_schema("quality"),
-            )
+            for table, file in rows.items():
+                where = {**key, "feature_set_hash": feature_set.hash}
+                commit.replace_files(table, where, [file] if file else [], arrow_schema(table))
             commit.append("runs", run.record(status))
             commit.commit()
         Parts(root.storage, folder).remove()
@@ -188,14 +190,23 @@ def _seconds_of(notes: Sequence[BatchNote]) -> dict[str, float]:
 
 def _merge(
     client: Client, job: PlateJob, notes: Sequence[BatchNote], feature_set: FeatureSet, constants: Mapping[str, str]
-) -> tuple[dict[str, DataFile | None], DataFile | None]:
-    """Have the batches joined to one file per object set, and one of quality rows, on the workers."""
-    of_quality = {**constants, "feature_set": feature_set.label, "feature_set_hash": feature_set.hash}
+) -> tuple[dict[str, DataFile | None], dict[str, DataFile | None]]:
+    """Have the batches joined on the workers: one file per object set, and one per table with a fixed schema."""
+    of_rows = {**constants, "feature_set": feature_set.label, "feature_set_hash": feature_set.hash}
     merging = {
         name: client.submit(
             merge_objects, job.storage, job.folder, name, notes, feature_set.table(name), constants, pure=False
         )
         for name in feature_set.object_sets
     }
-    quality = client.submit(merge_quality, job.storage, job.folder, notes, of_quality, pure=False)
-    return {name: future.result() for name, future in merging.items()}, quality.result()
+    tables = {"quality": merge_quality}
+    if any(bound.recipe.tracking is not None for bound in job.recipes.values()):
+        tables["tracks"] = merge_tracks
+    rows = {
+        table: client.submit(merge, job.storage, job.folder, notes, of_rows, pure=False)
+        for table, merge in tables.items()
+    }
+    return (
+        {name: future.result() for name, future in merging.items()},
+        {table: future.result() for table, future in rows.items()},
+    )

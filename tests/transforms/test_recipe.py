@@ -126,7 +126,7 @@ def test_recipes_travel_to_workers() -> None:
 REFUSED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "no object set": ("", ("objects", "at least one object set")),
     "unknown top key": ("projektion = 'max'\n" + NUCLEI, ("projektion", "did you mean 'projection'?")),
-    "unknown projection": ("projection = 'mean'\n" + NUCLEI, ("projection", "'mean'", "max, single")),
+    "unknown projection": ("projection = 'median'\n" + NUCLEI, ("projection", "'median'", "max, mean, single")),
     "unknown object key": (NUCLEI + "diamter_um = 3\n", ("[objects.nuclei] diamter_um", "'diameter_um'")),
     "unknown method": (
         NUCLEI.replace("local-threshold", "local-treshold"),

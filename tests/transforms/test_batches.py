@@ -1,0 +1,124 @@
+"""What goes wrong with one field or one worker costs that field at most, and is recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cytolake
+import psutil
+import pytest
+from cytolake.errors import StorageError
+from cytolake.lake import Lake
+from cytolake.store.registry import feature_sets
+
+ROLES = {"Alexa 488": "ER", "Alexa 568": "AGP"}
+
+
+@pytest.fixture
+def lake(tiny_export: Path, tmp_path: Path) -> Lake:
+    lake = cytolake.init_lake(tmp_path / "lake")
+    lake.ingest(tiny_export, study="pilot", roles=ROLES)
+    return lake
+
+
+def damage(lake: Path, field: str) -> None:
+    """Overwrite the full-size pixels of fields in A02."""
+    shards = [path for path in lake.rglob(f"A/02/{field}/0/c/**/*") if path.is_file()]
+    assert shards
+    for path in shards:
+        path.write_bytes(bytes(path.stat().st_size))
+
+
+def wells_and_fields(lake: Lake) -> set[tuple[str, int]]:
+    (one,) = feature_sets(lake.root)
+    rows = lake.root.tables.read(one.table("nuclei"), columns=["well_id", "field_id"]).to_pylist()
+    return {(row["well_id"], row["field_id"]) for row in rows}
+
+
+def test_a_field_that_cannot_be_read_is_recorded_and_the_others_are_measured(lake: Lake) -> None:
+    damage(Path(lake.url), "a1f2")
+    report = lake.transform(study="pilot", workers=1)
+    assert report["status"] == "partial"
+    (plate,) = report["plates"]
+    ((failed),) = plate["failed"]
+    assert (failed["well_id"], failed["field_id"]) == ("A02", 2)
+    assert "lost or damaged" in failed["reason"] or "damaged" in failed["reason"]
+    assert any("could not be processed, first well A02 field 2" in warning for warning in report["warnings"])
+    assert wells_and_fields(lake) == {("A01", 1), ("A01", 2), ("A02", 1)}
+    quality = lake.root.tables.read("quality", where={"well_id": "A02", "field_id": 2}).to_pylist()
+    (count,) = [row for row in quality if row["metric"] == "Count"]
+    assert count["value"] is None
+    assert "could not be processed" in count["reason"]
+
+
+def test_a_plate_of_which_nothing_can_be_read_is_not_committed(lake: Lake) -> None:
+    damage(Path(lake.url), "*")
+    for path in Path(lake.url).rglob("A/01/*/0/c/**/*"):
+        if path.is_file():
+            path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(StorageError, match="none of its 4 field"):
+        lake.transform(study="pilot", workers=1)
+    assert feature_sets(lake.root) == []
+
+
+def test_a_field_that_fails_once_is_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cytolake.transforms import batches
+
+    process = batches.process_field
+    calls: list[tuple[str, int]] = []
+
+    def moody(field: Any, *arguments: Any, **settings: Any) -> Any:
+        calls.append((field.key.well_id, field.key.field_id))
+        if calls.count(calls[-1]) == 1 and calls[-1] == ("A01", 2):
+            raise RuntimeError("a passing cloud")
+        return process(field, *arguments, **settings)
+
+    monkeypatch.setattr(batches, "process_field", moody)
+    report = lake.transform(study="pilot", workers=1)
+    assert report["status"] == "ok"
+    assert calls.count(("A01", 2)) == 2
+    assert len(wells_and_fields(lake)) == 4
+
+
+def test_the_report_says_where_the_time_went_and_how_much_memory_a_worker_took(lake: Lake) -> None:
+    (plate,) = lake.transform(study="pilot", workers=1)["plates"]
+    assert {"read", "segment", "AreaShape", "Intensity", "Location", "quality", "labels", "rows"} <= set(
+        plate["seconds_of"]
+    )
+    assert list(plate["seconds_of"].values()) == sorted(plate["seconds_of"].values(), reverse=True)
+    assert plate["peak_memory_mb"] > 50
+
+
+def test_a_plate_survives_the_death_of_a_worker(lake: Lake) -> None:
+    code = (
+        "import sys, cytolake\nlake = cytolake.open_lake(sys.argv[1])\n"
+        "report = lake.transform(study='pilot', workers=2, progress=lambda *_: print('field', flush=True))\n"
+        "print(report['status'], report['plates'][0]['objects']['nuclei'])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, lake.url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "field\n"
+        os.kill(_a_worker_of(process.pid), signal.SIGKILL)
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert output.splitlines()[-1].startswith("ok ")
+    assert wells_and_fields(lake) == {("A01", 1), ("A01", 2), ("A02", 1), ("A02", 2)}
+
+
+def _a_worker_of(driver: int) -> int:
+    """Wait until workers run below a process, and give one: a nanny starts it by multiprocessing."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for process in psutil.Process(driver).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("spawn_main" in word for word in process.cmdline()):
+                    return process.pid
+        time.sleep(0.05)
+    raise AssertionError("no worker came up")
