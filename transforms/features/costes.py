@@ -75,8 +75,12 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
     per_grey = steps / full_scale
     brightest_x, brightest_y = float(x.max()) * per_grey, float(y.max()) * per_grey
     last = int(min(max(brightest_x, 0.0), _MOST_STEPS))
-    sums = _background_sums(x, y, middle_x, middle_y, slope, intercept * per_grey, per_grey, last)
-    counts, correlations = _correlations(np.cumsum(sums, axis=0), 0.0 if exact else 1e-12)
+    line = (slope, intercept * per_grey, per_grey, last)
+    sums = _sums(_rows(x, y, *line, True), x, y, middle_x, middle_y, last)
+    if slope < 0:
+        left = _sums(_rows(x, y, *line, False), x, y, middle_x, middle_y, last)
+        sums += left[-1] - left
+    counts, correlations = _correlations(sums, 0.0 if exact else 1e-12)
     if search == "Faster":
         threshold = _bisection(counts, correlations, steps) / steps
     else:
@@ -128,45 +132,48 @@ def _line(sums: tuple[float, ...], middle_x: float, middle_y: float) -> tuple[fl
     return slope, middle_y + sum_y / n - slope * (middle_x + sum_x / n)
 
 
-@kernel
-def _background_sums(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    middle_x: float,
-    middle_y: float,
-    slope: float,
-    intercept: float,
-    per_grey: float,
-    last: int,
-) -> FloatArray:
-    """n, Σx, Σy, Σx², Σy², Σxy of the pixels that become background at each step, less those that leave it there."""
-    sums = np.zeros((last + 2, 6))
+@summing_kernel
+def _rows(
+    x: NDArray[Any], y: NDArray[Any], slope: float, intercept: float, per_grey: float, last: int, entering: bool
+) -> NDArray[np.int32]:
+    """Step, 0 to ``last`` + 1, from which on each pixel is background, or up to which the second channel keeps it there.
+
+    A pixel enters the background above its own value, and on a rising line above its place on the line; where the line
+    falls, it leaves the background there if it is not in it for its own value.
+    """
+    rows = np.empty(len(x), np.int32)
+    steps_per_y, offset, top = per_grey / slope, intercept / slope, last + 1.0
     for i in range(len(x)):
-        dx, dy = float(x[i]) - middle_x, float(y[i]) - middle_y
-        step_x = float(x[i]) * per_grey
-        step_y = (float(y[i]) * per_grey - intercept) / slope
-        below = min(step_x, step_y) if slope > 0 else step_x
-        turns = (int(math.floor(min(max(below, -1.0), float(last)))) + 1, 0)
-        if slope < 0:
-            # On a falling line the second channel lets the pixel leave the background, if the first one still does.
-            leaves = int(math.ceil(min(max(step_y, 0.0), last + 1.0)))
-            _add(sums, 0, 1.0, dx, dy)
-            if leaves >= turns[0]:
-                continue
-            _add(sums, leaves, -1.0, dx, dy)
-        _add(sums, turns[0], 1.0, dx, dy)
-    return sums
+        own, on_line = float(x[i]) * per_grey, float(y[i]) * steps_per_y - offset
+        enters = own if (slope < 0) | (own < on_line) else on_line
+        row = math.floor(enters) + 1.0
+        if not entering:
+            leaves = math.ceil(on_line)
+            row = leaves if leaves < row else row
+        row = row if row > 0 else 0.0
+        rows[i] = int(row if row < top else top)
+    return rows
 
 
 @kernel
-def _add(sums: FloatArray, row: int, sign: float, dx: float, dy: float) -> None:
-    into = sums[row]
-    into[0] += sign
-    into[1] += sign * dx
-    into[2] += sign * dy
-    into[3] += sign * dx * dx
-    into[4] += sign * dy * dy
-    into[5] += sign * dx * dy
+def _sums(
+    rows: NDArray[np.int32], x: NDArray[Any], y: NDArray[Any], middle_x: float, middle_y: float, last: int
+) -> FloatArray:
+    """n, Σx, Σy, Σx², Σy², Σxy about the middles, of the pixels of every row and those before it, (rows, 6)."""
+    sums = np.zeros((last + 2, 6))
+    for i in range(len(rows)):
+        dx, dy = float(x[i]) - middle_x, float(y[i]) - middle_y
+        into = sums[np.uint32(rows[i])]  # without a sign no index counts from the end, which would need a test
+        into[0] += 1.0
+        into[1] += dx
+        into[2] += dy
+        into[3] += dx * dx
+        into[4] += dy * dy
+        into[5] += dx * dy
+    for row in range(1, last + 2):
+        for k in range(6):
+            sums[row, k] += sums[row - 1, k]
+    return sums
 
 
 def _correlations(sums: FloatArray, noise: float) -> tuple[FloatArray, FloatArray]:
