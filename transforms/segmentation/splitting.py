@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +46,12 @@ def split_touching(inside: Mask, diameter: float) -> tuple[Labels, int, Plane]:
     return *basins(rounded, inside, _APART * diameter), depth
 
 
-def basins(height: Plane, inside: Mask, apart: float) -> tuple[Labels, int]:
-    """Split a mask by a watershed from its peaks; peaks closer than ``apart`` pixels are one."""
-    size = 2 * max(1, int(apart)) + 1
+def basins(height: Plane, inside: Mask, apart: float | Sequence[float]) -> tuple[Labels, int]:
+    """Split a mask of two or three dimensions by a watershed from its peaks.
+
+    Peaks closer than ``apart`` pixels, along every axis or along each, are one.
+    """
+    size = [2 * max(1, int(along)) + 1 for along in np.broadcast_to(apart, height.ndim)]
     peaks = (height == ndimage.maximum_filter(height, size)) & inside
     # A part of the mask that lies beside a higher one has no peak of that kind; its highest pixel will do.
     parts, n_parts = ndimage.label(inside)
@@ -59,5 +63,5 @@ def basins(height: Plane, inside: Mask, apart: float) -> tuple[Labels, int]:
     order = np.lexsort((height.ravel()[rest], part))
     highest = np.append(part[order][1:] != part[order][:-1], True)[: rest.size]
     peaks.ravel()[rest[order[highest]]] = True
-    markers, count = ndimage.label(peaks, np.ones((3, 3)))
+    markers, count = ndimage.label(peaks, np.ones((3,) * height.ndim))
     return np.asarray(watershed(-height, markers, mask=inside), dtype=np.int32), count
