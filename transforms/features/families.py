@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 from ...wording import did_you_mean
-from . import basic_columns
+from . import (
+    basic_columns,
+    correlation_columns,
+    granularity_columns,
+    neighbors_columns,
+    radial_columns,
+    relations_columns,
+    texture_columns,
+    zernike_columns,
+)
 from .dictionary import FeatureColumn
 from .family import Family, FieldObjects, FieldPixels, FloatArray, Use, default_full_scale
 
@@ -25,7 +34,21 @@ if TYPE_CHECKING:
     from .label_index import LabelIndex
 
 #: Every family, by name.
-FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in basic_columns.FAMILIES})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            *basic_columns.FAMILIES,
+            zernike_columns.FAMILY,
+            texture_columns.FAMILY,
+            radial_columns.FAMILY,
+            granularity_columns.FAMILY,
+            correlation_columns.FAMILY,
+            neighbors_columns.FAMILY,
+            relations_columns.FAMILY,
+        )
+    }
+)
 
 #: Families to compute with their default settings: their names, for all channels with a role, or each name with the
 #: roles that it measures (None: all; of no effect where a family measures no channel).
