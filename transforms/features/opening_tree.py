@@ -16,12 +16,11 @@ two thirds of the time). Erosions are minima of whole numbers over rows, which v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel, read_only
+from .sorting import ascending
 
 FloatArray = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
@@ -63,26 +62,27 @@ def opening_tree(image: FloatArray, steps: int) -> OpeningTree:
     steps
         1 to 255.
     """
-    flat = image.ravel()
-    bright = np.flatnonzero(flat > 0)
-    order = bright[np.argsort(flat[bright])]
-    nodes = np.zeros(image.shape, np.int32)
-    nodes.ravel()[order] = np.arange(1, len(order) + 1, dtype=np.int32)
+    framed = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.int32)
+    values = np.pad(image, 1).ravel()
+    places = np.flatnonzero(values > 0)
+    places = places[ascending(values[places])]
+    framed.ravel()[places] = np.arange(1, len(places) + 1, dtype=np.int32)
+    nodes = framed[1:-1, 1:-1].copy()
     # A frame that no minimum takes spares the erosion all tests for the border.
-    framed = np.pad(nodes, 1, constant_values=np.iinfo(np.int32).max)
-    lasts, wider = _survival(read_only(framed), read_only(order), steps)
+    framed[[0, -1]] = framed[:, [0, -1]] = np.iinfo(np.int32).max
+    lasts, wider = _survival(read_only(framed), read_only(places), steps)
     return OpeningTree(
         nodes=read_only(nodes),
-        values=read_only(np.concatenate([[0.0], flat[order]])),
+        values=read_only(np.concatenate([[0.0], values[places]])),
         lasts=read_only(lasts),
         wider=read_only(wider),
     )
 
 
 @kernel
-def _survival(framed: Int32Array, order: NDArray[Any], steps: int) -> tuple[NDArray[np.uint8], Int32Array]:
+def _survival(framed: Int32Array, places: NDArray[np.int64], steps: int) -> tuple[NDArray[np.uint8], Int32Array]:
     """Find, per node, the last step that it survives and the nearest node around it that survives longer."""
-    parents = _parents(framed, order)
+    parents = _parents(framed, places)
     n = len(parents)
     height, width = framed.shape
     lasts = np.zeros(n, np.uint8)
@@ -109,16 +109,15 @@ def _survival(framed: Int32Array, order: NDArray[Any], steps: int) -> tuple[NDAr
 
 
 @kernel
-def _parents(framed: Int32Array, order: NDArray[Any]) -> Int32Array:
+def _parents(framed: Int32Array, places: NDArray[np.int64]) -> Int32Array:
     """Find the node around each node, its parent: the next darker pixel of the part that it belongs to."""
-    n = len(order) + 1
+    n = len(places) + 1
     width = framed.shape[1]
     ranks = framed.ravel()
     parents = np.zeros(n, np.int32)
     darkest = np.arange(n).astype(np.int32)  # union-find: towards the darkest node that its part has so far
     for node in range(n - 1, 0, -1):
-        y, x = divmod(order[node - 1], width - 2)
-        place = (y + 1) * width + x + 1
+        place = places[node - 1]
         for beside in (place - width, place - 1, place + 1, place + width):
             other = ranks[beside]
             if node < other < n:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
+from .sorting import sort_by_key
 
 Int32Array = NDArray[np.int32]
 
@@ -57,29 +58,14 @@ def ranks_by_sorting(keys: NDArray[np.uint32], items: NDArray[np.uint64], ranks:
         Room.
     """
     m = len(keys)
-    source, target = items[0], items[1]
     for i in range(m):
-        source[i] = (np.uint64(keys[i]) << np.uint64(32)) | np.uint64(i)
-    starts = np.empty(256, np.int64)
-    for shift in (32, 40, 48, 56):
-        starts[:] = 0
-        for i in range(m):
-            starts[(source[i] >> np.uint64(shift)) & np.uint64(255)] += 1
-        at = 0
-        for digit in range(256):
-            count = starts[digit]
-            starts[digit] = at
-            at += count
-        for i in range(m):
-            digit = (source[i] >> np.uint64(shift)) & np.uint64(255)
-            target[starts[digit]] = source[i]
-            starts[digit] += 1
-        source, target = target, source
+        items[0, i] = (np.uint64(keys[i]) << np.uint64(32)) | np.uint64(i)
+    sort_by_key(items)
     rank = 0
     for i in range(m):
-        if i and source[i] >> np.uint64(32) != source[i - 1] >> np.uint64(32):
+        if i and items[0, i] >> np.uint64(32) != items[0, i - 1] >> np.uint64(32):
             rank += 1
-        ranks[source[i] & np.uint64(0xFFFFFFFF)] = rank
+        ranks[items[0, i] & np.uint64(0xFFFFFFFF)] = rank
     return rank + 1
 
 
