@@ -373,6 +373,36 @@ class Lake:
             progress=progress,
         )
 
+    def tracks(
+        self,
+        *,
+        study: str,
+        plate: str,
+        well: str | None = None,
+        field: int | None = None,
+        acquisition: int | None = None,
+        feature_set: str | None = None,
+        picture: PathLike | None = None,
+        overlay: PathLike | None = None,
+    ) -> dict[str, Any]:
+        """Say what was followed over time on a plate, and draw lineages and ways of one field as PNG.
+
+        See :func:`cytolake.transforms.tracking.reading.tracks`.
+        """
+        from .transforms.tracking.reading import tracks
+
+        return tracks(
+            self.root,
+            study_id=study,
+            plate_id=plate,
+            well=well,
+            field=field,
+            acquisition=acquisition,
+            feature_set=feature_set,
+            picture=picture,
+            overlay=overlay,
+        )
+
     def sql(self, query: str, *, as_of: str | None = None) -> Result:
         """Ask a question in DuckDB's SQL over every table and view by name."""
         return self._catalog().sql(query, as_of=as_of)

@@ -44,6 +44,7 @@ _VERBS: Mapping[str, _Verb] = {
     "annotate": _Verb("exports", "Say what is in the wells: plate maps and sample sheets."),
     "transform": _Verb("transform", "Segment and measure: pixels to labels, features, quality."),
     "report": _Verb("report", "Write the quality report of plates: what is wrong, and where to look."),
+    "tracks": _Verb("tracks", "Say what was followed over time; draw lineages."),
     "sql": _Verb("questions", "Ask a question in SQL."),
     "catalog": _Verb("questions", "List what can be asked."),
     "lineage": _Verb("questions", "Go from a row back to its pixels, recipe and code."),

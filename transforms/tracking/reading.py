@@ -1,0 +1,198 @@
+"""The tracks that a lake holds of a plate: counted by field, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import NotFoundError, StorageError, UsageError
+from ...schemas.identifiers import format_well, parse_well
+from ...store.images.plate import open_plate
+from ...store.plates import rows_of_plates
+from ...store.registry import resolve
+from ...wording import listed
+from .drift import DRIFT_METRICS
+from .picture import lineage_picture, trajectory_picture
+
+if TYPE_CHECKING:
+    from ...store.root import LakeRoot
+
+_FIELD = ("acquisition_id", "well_id", "field_id")
+
+
+def tracks(
+    root: LakeRoot,
+    *,
+    study_id: str,
+    plate_id: str,
+    well: str | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
+    feature_set: str | None = None,
+    picture: str | Path | None = None,
+    overlay: str | Path | None = None,
+) -> dict[str, Any]:
+    """Say what was followed on a plate, and draw one field of it.
+
+    Parameters
+    ----------
+    root
+        The lake.
+    study_id, plate_id
+        Which plate.
+    well, field, acquisition
+        Only these.
+    feature_set
+        Whose tracks: ``name@version``, a name or a hash; those that were made last by default.
+    picture
+        PNG to write: lineage trees of the field that has the most divisions.
+    overlay
+        PNG to write: the ways of that field's objects over its last image.
+
+    Returns
+    -------
+    dict
+        ``study_id``, ``plate_id``, ``feature_set``, ``object_set``, ``fields`` (for each ``acquisition_id``,
+        ``well_id``, ``field_id``, ``timepoints``, ``objects``, ``tracks``, ``lineages``, ``divisions``, ``gaps``,
+        ``median_lifetime`` in time points and ``median_speed_um_s``), ``drawn`` (which field) and ``pictures`` (paths).
+
+    Raises
+    ------
+    NotFoundError
+        The lake has no such plate, or no tracks of it, or none there.
+    UsageError
+        A picture cannot be written there.
+    """
+    for path in (picture, overlay):
+        if path is not None and (Path(path).is_dir() or not Path(path).parent.is_dir()):
+            raise UsageError(f"{path} cannot be written: it is a folder, or its folder is not there")
+    plate = rows_of_plates(root, study_id, [plate_id])[0]
+    rows = _rows(root, plate, feature_set)
+    for name, value in (
+        ("well_id", None if well is None else format_well(*parse_well(well))),
+        ("field_id", field),
+        ("acquisition_id", acquisition),
+    ):
+        if value is not None:
+            known = rows[name].unique().sort().to_pylist()
+            rows = rows.filter(pc.equal(rows[name], value))
+            if not rows.num_rows:
+                what = name.removesuffix("_id")
+                raise NotFoundError(
+                    f"plate {plate_id} has no tracks in {what} {value}", hint=f"There are some in {listed(known, 10)}."
+                )
+    shapes = _timepoints(root, plate)
+    fields = [_described(part, key, shapes) for key, part in _by_field(rows)]
+    drawn = max(fields, key=lambda one: (one["divisions"], one["tracks"]))
+    key = {name: drawn[name] for name in _FIELD}
+    report = {
+        "study_id": study_id,
+        "plate_id": plate_id,
+        "feature_set": rows["feature_set"][0].as_py(),
+        "object_set": rows["object_set"][0].as_py(),
+        "fields": fields,
+        "drawn": key if picture is not None or overlay is not None else None,
+        "pictures": [str(path) for path in (picture, overlay) if path is not None],
+    }
+    part = next(part for one, part in _by_field(rows) if one == tuple(key.values()))
+    title = f"{plate_id} {key['well_id']} field {key['field_id']}: {report['object_set']} ({report['feature_set']})"
+    if picture is not None:
+        _write(picture, lineage_picture(part, n_timepoints=drawn["timepoints"], title=title))
+    if overlay is not None:
+        _write(overlay, _overlay(root, plate, part, key, title))
+    return report
+
+
+def _rows(root: LakeRoot, plate: Mapping[str, Any], feature_set: str | None) -> pa.Table:
+    """Read the tracks of a plate under one feature set."""
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    if feature_set is not None:
+        where["feature_set_hash"] = resolve(root, feature_set).hash
+    rows = root.tables.read("tracks", where=where)
+    if not rows.num_rows:
+        of = "" if feature_set is None else f" under the feature set {feature_set}"
+        raise NotFoundError(
+            f"plate {plate['plate_id']} of study {plate['study_id']} has no tracks{of}",
+            hint="Transform it with a recipe that has a table [tracking].",
+        )
+    # Runs are named by the time of their start.
+    last = pc.max(rows["run_id"])
+    return rows.filter(pc.equal(rows["run_id"], last))
+
+
+def _by_field(rows: pa.Table) -> list[tuple[tuple[int, str, int], pa.Table]]:
+    found = rows.select(list(_FIELD)).group_by(list(_FIELD)).aggregate([]).to_pylist()
+    keys = sorted(
+        (tuple(one[name] for name in _FIELD) for one in found), key=lambda one: (one[0], parse_well(one[1]), one[2])
+    )
+    split = []
+    for key in keys:
+        chosen = pc.and_(
+            pc.and_(pc.equal(rows["acquisition_id"], key[0]), pc.equal(rows["well_id"], key[1])),
+            pc.equal(rows["field_id"], key[2]),
+        )
+        split.append((key, rows.filter(chosen).sort_by([("timepoint", "ascending"), ("object_id", "ascending")])))
+    return split
+
+
+def _timepoints(root: LakeRoot, plate: Mapping[str, Any]) -> dict[tuple[int, str, int], int]:
+    where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    images = root.tables.read("images", columns=[*_FIELD, "n_timepoints"], where=where).to_pylist()
+    return {tuple(image[name] for name in _FIELD): image["n_timepoints"] for image in images}
+
+
+def _described(
+    rows: pa.Table, key: tuple[int, str, int], timepoints: Mapping[tuple[int, str, int], int]
+) -> dict[str, Any]:
+    ages = rows["TrackObjects_FinalAge"].drop_null().to_numpy()
+    speeds = rows["TrackObjects_Speed"].drop_null().to_numpy()
+    return {
+        **dict(zip(_FIELD, key, strict=True)),
+        "timepoints": timepoints[key],
+        "objects": rows.num_rows,
+        "tracks": len(rows["track_id"].unique()),
+        "lineages": len(rows["lineage_id"].unique()),
+        "divisions": int(pc.sum(rows["divides"]).as_py() or 0),
+        "gaps": int(pc.sum(pc.greater(rows["gap"], 0)).as_py() or 0),
+        "median_lifetime": float(np.median(ages)),
+        "median_speed_um_s": float(np.median(speeds)) if len(speeds) else None,
+    }
+
+
+def _overlay(root: LakeRoot, plate: Mapping[str, Any], rows: pa.Table, key: Mapping[str, Any], title: str) -> bytes:
+    field = open_plate(root.storage, plate["path"]).field(key["well_id"], key["field_id"], key["acquisition_id"])
+    last = field.shape[0] - 1
+    where = {
+        "study_id": plate["study_id"],
+        "plate_id": plate["plate_id"],
+        **key,
+        "feature_set_hash": rows["feature_set_hash"][0].as_py(),
+        "timepoint": last,
+        "metric": list(DRIFT_METRICS),
+    }
+    drift = root.tables.read("quality", columns=["metric", "value", "channel_index"], where=where).to_pylist()
+    known = {row["metric"]: row["value"] or 0.0 for row in drift}
+    channel = drift[0]["channel_index"] if drift else 0
+    # The brightest of a stack is enough to see where one is.
+    image = field.read(t=last, c=channel).max(axis=(0, 1))
+    _, pixel_y, pixel_x = field.pixel_size_um
+    return trajectory_picture(
+        rows,
+        image,
+        shift=(known.get("Drift_Y", 0.0), known.get("Drift_X", 0.0)),
+        timepoint=last,
+        pixel_size_um=float(np.sqrt(pixel_y * pixel_x)) if pixel_y and pixel_x else None,
+        title=title,
+    )
+
+
+def _write(path: str | Path, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
