@@ -95,7 +95,7 @@ def _survival(framed: Int32Array, places: NDArray[np.int64], steps: int) -> tupl
         for y in range(1, height - 1):
             row = wanted[y]
             for x in range(1, width - 1):
-                lasts[row[x]] = step  # the darkest pixel of a diamond is a part that holds it
+                lasts[np.uint32(row[x])] = step  # the darkest pixel of a diamond is a part that holds it
         eroded, wanted = wanted, eroded
     for node in range(n - 1, 0, -1):
         parent = parents[node]
@@ -110,21 +110,26 @@ def _survival(framed: Int32Array, places: NDArray[np.int64], steps: int) -> tupl
 
 @kernel
 def _parents(framed: Int32Array, places: NDArray[np.int64]) -> Int32Array:
-    """Find the node around each node, its parent: the next darker pixel of the part that it belongs to."""
-    n = len(places) + 1
-    width = framed.shape[1]
+    """Find the node around each node, its parent: the next darker pixel of the part that it belongs to.
+
+    Places are made unsigned because a signed index is tested for counting from the end, at each of many steps.
+    """
+    n = np.int32(len(places) + 1)
+    width = np.uint32(framed.shape[1])
     ranks = framed.ravel()
     parents = np.zeros(n, np.int32)
     darkest = np.arange(n).astype(np.int32)  # union-find: towards the darkest node that its part has so far
     for node in range(n - 1, 0, -1):
-        place = places[node - 1]
-        for beside in (place - width, place - 1, place + 1, place + width):
+        place = np.uint32(places[node - 1])
+        for beside in (place - width, place - np.uint32(1), place + np.uint32(1), place + width):
             other = ranks[beside]
-            if node < other < n:
-                while darkest[other] != other:
-                    darkest[other] = darkest[darkest[other]]
-                    other = darkest[other]
-                if other != node:
-                    parents[other] = node
-                    darkest[other] = node
+            if (node < other) & (other < n):
+                # This node becomes the darkest of the part, so all on the way there may point to it at once.
+                further = darkest[np.uint32(other)]
+                while further != other and further != node:
+                    darkest[np.uint32(other)] = node
+                    other = further
+                    further = darkest[np.uint32(other)]
+                if further != node:
+                    parents[np.uint32(other)] = darkest[np.uint32(other)] = node
     return parents
