@@ -315,7 +315,7 @@ def _commit(
         if plan.action == "replace":
             # What was computed from the pixels that are gone goes with them.
             for name in root.tables.names():
-                if name == "quality" or name.startswith("features/"):
+                if name in ("quality", "tracks") or name.startswith("features/"):
                     commit.delete(name, key)
         commit.append("runs", run.record(status))
         commit.commit()

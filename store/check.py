@@ -40,6 +40,7 @@ _REFERENCES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "channels": (((*_PLATE, "acquisition_id"), "acquisitions"),),
     "images": ((_WELL, "wells"), ((*_PLATE, "acquisition_id"), "acquisitions")),
     "quality": (((*_WELL, "acquisition_id", "field_id"), "images"),),
+    "tracks": (((*_WELL, "acquisition_id", "field_id"), "images"),),
     "labels": ((_PLATE, "plates"), (_WELL, "wells")),
 }
 _FEATURE_REFERENCES = (((*_WELL, "acquisition_id", "field_id"), "images"),)

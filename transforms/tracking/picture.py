@@ -27,7 +27,7 @@ _BRIGHT = ((86, 180, 233), (230, 159, 0), (0, 220, 150), (240, 228, 66), (255, 1
 _MARGIN, _ROW, _LABEL = 14, 13, 64
 _LEAST_STEP, _WIDEST = 3, 900
 #: Lines that a picture of lineages has room for.
-MOST_LINES = 120
+MOST_LINES = 80
 #: An image is drawn at least this wide and high, enlarged by a whole number.
 _LEAST_SIDE = 900
 _PERCENTILES = (0.5, 99.8)

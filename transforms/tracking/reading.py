@@ -179,7 +179,7 @@ def _overlay(root: LakeRoot, plate: Mapping[str, Any], rows: pa.Table, key: Mapp
     known = {row["metric"]: row["value"] or 0.0 for row in drift}
     channel = drift[0]["channel_index"] if drift else 0
     # The brightest of a stack is enough to see where one is.
-    image = field.read(t=last, c=channel).max(axis=(0, 1))
+    image = field.read([channel], t=last).max(axis=(0, 1))
     _, pixel_y, pixel_x = field.pixel_size_um
     return trajectory_picture(
         rows,
