@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..store.storage import Storage
-    from .work import FieldName
+    from .work import FieldName, PlateWork
 
 #: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
 _TASKS_PER_WORKER = 2
@@ -53,6 +53,13 @@ class PlateJob:
     folder: str
     recipes: Mapping[int, BoundRecipe]
     full_scale: Mapping[int, Sequence[float | None]]
+
+    @classmethod
+    def of(cls, storage: Storage, work: PlateWork, *, folder: str = "") -> PlateJob:
+        """Tell workers of a planned plate; ``folder`` is where its batches are left."""
+        return cls(
+            storage=storage, path=work.plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
+        )
 
 
 def run_batches(

@@ -133,9 +133,7 @@ def _transform_plate(
     with plate_lock, work_lock:
         check_unchanged(root, plate)
         folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
-        job = PlateJob(
-            storage=root.storage, path=plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
-        )
+        job = PlateJob.of(root.storage, work, folder=folder)
         notes = run_batches(client, job, work.fields, advance)
         files, rows = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
         warnings = warnings_of(work, notes)

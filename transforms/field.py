@@ -6,7 +6,7 @@ gives no objects *and says so* in its quality rows; a feature of a channel that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -79,6 +79,8 @@ def process_field(
     *,
     full_scale: Sequence[float | None] | None = None,
     write_labels: bool = True,
+    timepoints: Sequence[int] | None = None,
+    watch: Callable[[Pixels, Mapping[str, npt.NDArray[np.int32]]], None] | None = None,
 ) -> FieldResult:
     """Segment and measure every time point of one field.
 
@@ -92,6 +94,10 @@ def process_field(
         Grey value at which the camera saturates, for each channel; the pixel type's largest where it is None.
     write_labels
         Whether the label images are written into the plate, as ``<object set>_<segmentation hash>``.
+    timepoints
+        Which; all by default. Labels are written for all or none.
+    watch
+        Called for each time point with the image (c, y, x) that was measured and the label images of the sets.
 
     Raises
     ------
@@ -108,7 +114,7 @@ def process_field(
     labels: dict[str, list[npt.NDArray[np.int32]]] = {}
     tracker = _tracker(field, bound)
     n_timepoints, _, _, height, width = field.shape
-    for timepoint in range(n_timepoints):
+    for timepoint in range(n_timepoints) if timepoints is None else timepoints:
         with steps("read"):
             image, present = projected(field, timepoint, bound.recipe.projection)
         identity = {
@@ -120,6 +126,8 @@ def process_field(
         with steps("segment"):
             found = segment_field(bound, image, present=present, pixel_size_um=_pixel_size(field))
         skipped.update(found.skipped)
+        if watch is not None:
+            watch(image, found.labels)
         for name, plane in found.labels.items():
             labels.setdefault(name, [np.zeros((height, width), np.int32)] * timepoint).append(plane)
         for name in found.skipped.keys() & labels.keys():

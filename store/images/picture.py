@@ -29,7 +29,7 @@ _PAPER = (255, 255, 255)
 _PLAIN = (128, 160, 200)
 _ALARM = (190, 40, 40)
 #: Outlines, told apart on dark and on bright ground (Okabe and Ito, https://jfly.uni-koeln.de/color/).
-_OUTLINES = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (255, 255, 255))
+OUTLINE_COLOURS = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (255, 255, 255))
 #: Knots of a perceptually even ramp from dark blue over green to yellow.
 _RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64)
 _MARGIN = 12
@@ -251,7 +251,7 @@ def field_picture(
     for n, (name, objects) in enumerate((labels or {}).items()):
         if objects.shape != (height, width):
             raise UsageError(f"labels {name!r} of shape {objects.shape} do not fit an image of {height} × {width}")
-        colour = _OUTLINES[n % len(_OUTLINES)]
+        colour = OUTLINE_COLOURS[n % len(OUTLINE_COLOURS)]
         pixels[outlines(objects)] = colour
         marks.append((name, colour))
     font = caption_font(14)
