@@ -29,6 +29,9 @@ from .label_index import Int32Array, Int64Array, LabelIndex
 
 FloatArray = NDArray[np.float64]
 Levels = NDArray[np.uint8]
+Keys = NDArray[np.uint16]
+#: Unsigned, as all that the inner loops count with, so that no index is asked whether it is negative.
+Places = NDArray[np.uint32]
 
 #: Features in Haralick's order, by CellProfiler's names: the last axis of :func:`haralick`.
 FEATURES = (
@@ -161,7 +164,7 @@ def _haralick(
         most_cells = max(most_cells, (height + margin) * (width + 2 * margin))
     crop_of_largest = np.empty(most_cells, np.uint8)
     keys_of_largest = np.empty(most_cells, np.uint16)
-    places_of_largest = np.empty(largest, np.int32)
+    places_of_largest = np.empty(largest, np.uint32)
     pair_counts = np.zeros(_LEVELS * _LEVELS, np.int32)
     touched = np.empty(largest, np.uint16)
     histograms = np.zeros((3, 2 * _LEVELS), np.int64)
@@ -192,7 +195,7 @@ def _haralick(
 
 @kernel
 def _crop(
-    levels: Levels, runs: Int32Array, box: Int32Array, margin: int, crop: Levels, places: Int32Array
+    levels: Levels, runs: Int32Array, box: Int32Array, margin: int, crop: Levels, places: Places
 ) -> tuple[int, int]:
     """Copy an object's levels into its box, zeros round them; where its pixels are there; lowest and highest level.
 
@@ -216,7 +219,7 @@ def _crop(
 
 
 @kernel
-def _pair_keys(crop: Levels, step: int, keys: NDArray[np.uint16]) -> None:
+def _pair_keys(crop: Levels, step: int, keys: Keys) -> None:
     """Name the pair of levels of each place and the one a step further: the lower times 256 plus the higher."""
     inside = min(keys.shape[0], crop.shape[0] - step)
     here, there = crop[:inside], crop[step : step + inside]
@@ -225,22 +228,22 @@ def _pair_keys(crop: Levels, step: int, keys: NDArray[np.uint16]) -> None:
 
 
 @kernel
-def _count(keys: NDArray[np.uint16], places: Int32Array, counts: Int32Array, touched: NDArray[np.uint16]) -> int:
+def _count(keys: Keys, places: Places, counts: Int32Array, touched: Keys) -> int:
     """Count the keys at these places; list those that occur, and give their number."""
-    found = 0
+    found = np.uint64(0)
     for i in range(places.shape[0]):
         key = keys[places[i]]
         count = counts[key]
         touched[found] = key
-        found += count == 0
+        found += np.uint64(count == 0)
         counts[key] = count + 1
-    return found
+    return int(found)
 
 
 @kernel
 def _features(
     pair_counts: Int32Array,
-    touched: NDArray[np.uint16],
+    touched: Keys,
     lowest: int,
     highest: int,
     histograms: Int64Array,
@@ -253,7 +256,7 @@ def _features(
     squares, diagonal_squares, joint = 0, 0, 0.0
     for i in range(touched.shape[0]):
         key = touched[i]
-        low, high = np.int64(key >> 8), np.int64(key & 255)
+        low, high = np.uint64(key) >> np.uint64(8), np.uint64(key) & np.uint64(255)
         count = np.int64(pair_counts[key]) * (low > 0)  # level 0 is background
         pair_counts[key] = 0
         squares += count * count
