@@ -15,8 +15,8 @@ from .output import report as print_report
 @click.command()
 @click.option("--study", required=True, metavar="STUDY", help="The study whose plates are reported.")
 @click.option("--plate", "plates", metavar="PLATE", multiple=True, help="Only this plate; may be repeated.")
-@click.option("--output", required=True, metavar="FILE.html", type=click.Path(dir_okay=False), help="The page to write.")
-@click.option("--png", metavar="FILE.png", type=click.Path(dir_okay=False), help="A picture too, one per plate.")
+@click.option("--output", required=True, metavar="FILE.html", help="The page to write.")
+@click.option("--png", metavar="FILE.png", help="A picture too, one per plate.")
 @click.option("--feature-set", metavar="NAME", help="Whose quality rows; of each plate the newest if not given.")
 @lake_option
 @common

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Blocks down and across; each is wide enough to hold background between cells, and they are many enough for a surface.
-BLOCKS = 6
+#: Blocks down and across: so large that each holds some background between cells, and enough for a surface.
+BLOCKS = 4
 #: Share of a block's pixels that lie at or below its background.
-BACKGROUND_SHARE = 0.05
+BACKGROUND_SHARE = 0.02
 #: Pixels of a block that are enough to tell that share; larger blocks are looked at in steps.
-_SIDE = 50
+_SIDE = 100
 
 
 def unevenness(plane: NDArray[Any]) -> float | None:
     """Give how far the background of an image rises over its field, as a share of its mean.
 
-    The background of each of 6 × 6 blocks is the grey value that 5 % of its pixels do not exceed; a surface of second
-    degree is fitted to the 36 by least squares; the measure is its largest less its least value at the blocks, over
+    The background of each of 4 × 4 blocks is the grey value that 2 % of its pixels do not exceed; a surface of second
+    degree is fitted to the 16 by least squares; the measure is its largest less its least value at the blocks, over
     its mean. 0 is even; 0.3 means that the brightest part gets about a third more light than the darkest. The camera's
     offset is part of the grey values and makes it smaller.
 
@@ -31,7 +31,7 @@ def unevenness(plane: NDArray[Any]) -> float | None:
     Returns
     -------
     float or None
-        None for an image of fewer than 6 × 6 pixels, and where the mean is not above 0.
+        None for an image of fewer than 4 × 4 pixels, and where the mean is not above 0.
     """
     height, width = (length // BLOCKS for length in plane.shape)
     if height == 0 or width == 0:
@@ -49,7 +49,7 @@ def unevenness(plane: NDArray[Any]) -> float | None:
 
 
 def _projection() -> NDArray[np.float64]:
-    """Matrix (36, 36) that takes 36 values to the surface of second degree that fits them best."""
+    """Matrix (16, 16) that takes 16 values to the surface of second degree that fits them best."""
     y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : BLOCKS * 1j, -1 : 1 : BLOCKS * 1j])
     terms = np.stack([np.ones_like(x), y, x, y * y, x * y, x * x], axis=1)
     fitted: NDArray[np.float64] = terms @ np.linalg.pinv(terms)

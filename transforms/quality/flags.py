@@ -218,7 +218,7 @@ class _Subjects:
 
 
 def _numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
-    """Number the different combinations of columns; equal rows have equal numbers."""
+    """Give a number for each row; rows that are equal in these columns have equal numbers."""
     number = np.zeros(rows.num_rows, np.int64)
     for name in names:
         codes = rows[name].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
@@ -351,9 +351,9 @@ def _empty(objects: _Subjects, limits: FlagLimits) -> _Verdict:
     well_empty = np.bincount(whole, ~flagged & np.isfinite(count)) == 0
 
     def text(i: int) -> str:
-        where = "; so is every field of the well" if well_empty[whole[i]] else ""
-        many = "no" if count[i] == 0 else f"only {count[i]:.0f}"
-        return f"{many} {names[i]}; typical of the plate are {middle[i]:.0f} in a field{where}"
+        many = f"no {names[i]}" if count[i] == 0 else f"only {count[i]:.0f} {names[i]}"
+        where = ", as in every field of the well" if well_empty[whole[i]] else ""
+        return f"{many}{where}; typical of the plate is {middle[i]:.0f} in a field"
 
     known = np.isfinite(count) & np.isfinite(middle) & (middle >= limits.fewest_typical)
     why = f"not looked for, or too few fields and objects to compare with (at least {limits.fewest_fields} fields of "

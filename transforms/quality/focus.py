@@ -79,10 +79,11 @@ def power_log_log_slope(plane: NDArray[Any]) -> float | None:
         return None
     reach = int(radii[-1]) + 1
     centred = plane - np.float32(plane.mean(dtype=np.float64))
+    centred /= max(float(centred.max()), -float(centred.min())) or 1.0  # the slope does not see it, float32 would
     across = fft.rfft(centred, axis=1)[:, : reach + 1]
     # Both halves of the columns' frequencies, rows from -reach to reach: the other half is the mirror image.
-    power = np.square(np.abs(np.fft.fftshift(fft.fft(across, axis=0), axes=0)))
-    power = power[height // 2 - reach : height // 2 + reach + 1].astype(np.float64)
+    magnitude = np.abs(np.fft.fftshift(fft.fft(across, axis=0), axes=0))
+    power = np.square(magnitude[height // 2 - reach : height // 2 + reach + 1], dtype=np.float64)
     # The rings of centrosome count the frequency -k as k - 1; so do these, because values are to be comparable.
     down = _counted(np.arange(-reach, reach + 1))
     sums = np.zeros(reach + 2)
@@ -135,5 +136,5 @@ def _quantised(plane: NDArray[Any], low: float, high: float) -> NDArray[np.float
 
 
 def _level(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    levels: NDArray[np.float32] = np.floor((values - low) * _LEVELS / (high - low)).clip(0, _LEVELS - 1)
+    levels: NDArray[np.float32] = np.floor((values - low) / ((high - low) / _LEVELS)).clip(0, _LEVELS - 1)
     return levels.astype(np.float32)

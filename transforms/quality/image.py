@@ -151,9 +151,9 @@ _OF_PLACE = ("FocusScore", f"LocalFocusScore_{SCALE}", "PowerLogLogSlope", f"Cor
 _WHY_UNDEFINED = {
     "FocusScore": "the mean of the image is not above 0",
     f"LocalFocusScore_{SCALE}": f"at least half of the windows of {SCALE} pixels are constant",
-    "PowerLogLogSlope": "the image is less than 32 pixels high or wide, or has no structure at the frequencies looked at",
+    "PowerLogLogSlope": "the image is less than 32 pixels high or wide, or has no power at the frequencies looked at",
     f"Correlation_{SCALE}": f"the image is not wider than {SCALE} pixels, or one of its sides is constant",
-    "Unevenness": "the image is less than 6 pixels high or wide, or its background is not above 0",
+    "Unevenness": "the image is less than 4 pixels high or wide, or its background is not above 0",
 }
 
 

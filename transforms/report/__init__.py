@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import StorageError, UsageError
 from ...store.plates import rows_of_plates
 from ...store.registry import resolve
-from .data import NotTransformedError, PlateQuality, read_plate
+from .data import NotTransformedError, PlateQuality, Series, read_plate
 from .judgement import effect_sentences, effects, problems, separations
 from .page import CLOSING, Findings, opening, plate_section
 from .poster import poster
@@ -140,14 +140,16 @@ def _described(findings: Findings) -> dict[str, Any]:
         ],
         "notes": [*findings.notes, *effect_sentences(findings.effects)],
         "effects": [
-            {"metric": one.series.metric, "of": one.series.name, "place": one.place, "ratio": one.ratio, "p": one.chance}
+            {**_about(one.series), "place": one.place, "ratio": one.ratio, "p": one.chance}
             for one in findings.effects
             if one.matters or one.place == "edge"
         ],
-        "z_prime": [
-            {"metric": one.series.metric, "of": one.series.name, "z_prime": one.z_prime} for one in findings.separations
-        ],
+        "z_prime": [{**_about(one.series), "z_prime": one.z_prime} for one in findings.separations],
     }
+
+
+def _about(series: Series) -> dict[str, str]:
+    return {"metric": series.metric, "of": series.name}
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from ..quality.flags import FLAG_METRICS, METRICS_JUDGED, plate_flags
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
 
+
 class NotTransformedError(NotFoundError):
     """A plate has no quality rows, so that nothing can be reported."""
 
@@ -32,6 +33,8 @@ SHOWN = {
     "PercentSaturated": "saturated pixels (%)",
     "Unevenness": "unevenness of the light",
 }
+#: Of a field in which an object set could not be looked for.
+_UNMEASURED = "Flag_Unmeasured"
 _IDENTITY = ("acquisition_id", "well_id", "field_id", "timepoint", "channel_index", "channel_role", "object_set")
 
 
@@ -150,7 +153,7 @@ def read_plate(root: LakeRoot, plate: Mapping[str, Any], feature_set_hash: str |
         feature_set=rows["feature_set"][0].as_py(),
         run_id=newest.as_py(),
         series=_series(rows, names),
-        flags=_flags(judged, names),
+        flags=_flags(judged, rows.filter(pc.equal(rows["metric"], "Count")), names),
         controls={row["well_id"]: row["control_type"] for row in wells.to_pylist() if row["control_type"]},
         fields={
             (row["well_id"], row["field_id"]): row["acquisition_id_min"]
@@ -200,9 +203,12 @@ def _series(rows: pa.Table, names: Mapping[tuple[int, int], str]) -> list[Series
     ]
 
 
-def _flags(rows: pa.Table, names: Mapping[tuple[int, int], str]) -> list[Flag]:
+def _flags(rows: pa.Table, counts: pa.Table, names: Mapping[tuple[int, int], str]) -> list[Flag]:
+    """Give the flags that are raised, and one for each object set that could not be looked for in a field."""
+    order = {name: place for place, name in enumerate((_UNMEASURED, *FLAG_METRICS))}
     raised = rows.filter(pc.equal(rows["value"], 1.0)).to_pylist()
-    order = {name: place for place, name in enumerate(FLAG_METRICS)}
+    without = counts.filter(pc.is_null(counts["value"])).to_pylist()
+    raised += [{**row, "metric": _UNMEASURED} for row in without]
     raised.sort(key=lambda row: (order[row["metric"]], row["well_id"], row["field_id"], row["timepoint"]))
     return [
         Flag(

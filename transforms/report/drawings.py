@@ -23,18 +23,35 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def colour_range(values: Mapping[str, float], suspicious: Collection[str]) -> tuple[float, float]:
+    """Give least and largest value of the wells that are not suspicious, or of all where none is left.
+
+    One saturated well would otherwise make all the others look alike.
+    """
+    known = {well: value for well, value in values.items() if math.isfinite(value)}
+    good = [value for well, value in known.items() if well not in suspicious] or list(known.values())
+    return (min(good), max(good)) if good else (0.0, 0.0)
+
+
 def heat_map(
-    n_rows: int, n_columns: int, values: Mapping[str, float], *, title: str, marked: Collection[str] = ()
+    n_rows: int,
+    n_columns: int,
+    values: Mapping[str, float],
+    *,
+    title: str,
+    limits: tuple[float, float],
+    marked: Collection[str] = (),
 ) -> str:
     """Draw a plate with one coloured square per well that has a value; ``marked`` wells carry a cross.
 
-    Colours run from the least to the largest value; both stand beside the scale. Pointing at a well shows its value.
+    Colours run between ``limits``, which stand beside the scale, and stay the same beyond them. Pointing at a well
+    shows its value.
     """
     cell = max(5, min(22, 420 // max(n_columns, 1)))
     width = _LEFT + n_columns * cell + _LEGEND
     height = _TOP + n_rows * cell + 6
     known = {well: value for well, value in values.items() if math.isfinite(value)}
-    low, high = (min(known.values()), max(known.values())) if known else (0.0, 0.0)
+    low, high = limits
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{escape(title)}">'
@@ -47,14 +64,12 @@ def heat_map(
         if cell >= 15 or column % 3 == 0:
             x = _LEFT + column * cell + cell / 2
             parts.append(f'<text x="{x:.0f}" y="{_TOP - 4}" text-anchor="middle">{column + 1}</text>')
-    parts.append(
-        f'<rect x="{_LEFT}" y="{_TOP}" width="{n_columns * cell}" height="{n_rows * cell}" class="ground"/>'
-    )
+    parts.append(f'<rect x="{_LEFT}" y="{_TOP}" width="{n_columns * cell}" height="{n_rows * cell}" class="ground"/>')
     for well, value in known.items():
         row, column = parse_well(well)
         x, y = _LEFT + (column - 1) * cell, _TOP + (row - 1) * cell
-        share = (value - low) / (high - low) if high > low else 0.5
-        colour = "#%02x%02x%02x" % ramp(share)
+        share = min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+        colour = "#{:02x}{:02x}{:02x}".format(*ramp(share))
         parts.append(
             f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{colour}">'
             f"<title>{escape(well)}: {number(value)}</title></rect>"
@@ -72,7 +87,7 @@ def _scale(x: int, y: int, height: int, low: float, high: float) -> list[str]:
     steps = 12
     parts = []
     for step in range(steps):
-        colour = "#%02x%02x%02x" % ramp(1 - step / (steps - 1))
+        colour = "#{:02x}{:02x}{:02x}".format(*ramp(1 - step / (steps - 1)))
         top = y + step * height / steps
         parts.append(f'<rect x="{x}" y="{top:.1f}" width="10" height="{height / steps + 0.5:.1f}" fill="{colour}"/>')
     for value, at in ((high, y + 8), (low, y + height)):

@@ -12,6 +12,7 @@ from .data import Flag, PlateQuality, Series
 
 #: How a flag is said of a field.
 WORDS = {
+    "Unmeasured": "could not be measured",
     "Missing": "lacks planes",
     "Blurred": "is blurred",
     "Saturated": "is saturated",
@@ -101,8 +102,8 @@ def problems(plate: PlateQuality) -> tuple[list[Problem], list[str]]:
         typical = median(one.fields.values())
         if typical > _UNEVEN:
             notes.append(
-                f"The light of {one.name} is uneven on all of the plate (typical unevenness {typical:.2f}): correct the "
-                f"illumination before intensities are compared."
+                f"The light of {one.name} is uneven on all of the plate (typical unevenness {typical:.2f}): correct "
+                f"the illumination before intensities are compared."
             )
     return found, notes
 
@@ -225,13 +226,11 @@ def _compared(
         return []
     from scipy.stats import mannwhitneyu
 
-    chance = min(1.0, trials * float(mannwhitneyu(inside, outside, alternative="two-sided", method="asymptotic").pvalue))
-    if math.isnan(chance):  # all values are the same
-        chance = 1.0
+    chance = float(mannwhitneyu(inside, outside, alternative="two-sided", method="asymptotic").pvalue)
+    # NaN where all values are the same.
+    chance = 1.0 if math.isnan(chance) else min(1.0, trials * chance)
     ratio = median(inside) / median(outside)
-    return [
-        Effect(series=series, place=place, inside=len(inside), outside=len(outside), ratio=ratio, chance=chance)
-    ]
+    return [Effect(series=series, place=place, inside=len(inside), outside=len(outside), ratio=ratio, chance=chance)]
 
 
 def _row_letter(row: int) -> str:

@@ -11,7 +11,7 @@ from html import escape
 
 from ...schemas.identifiers import parse_well
 from .data import PlateQuality, Series
-from .drawings import heat_map, number, strips
+from .drawings import colour_range, heat_map, number, strips
 from .judgement import WORDS, Effect, Problem, Separation, effect_sentences
 from .thumbnails import Pair
 
@@ -118,17 +118,20 @@ def _thumbnails(findings: Findings) -> str:
         )
         figures.append(f'<div class="field">{images}</div>')
     return (
-        '<h3>Fields to look at</h3><p class="quiet">Each whole and, beside it, its middle at full size; a field without '
-        f'flags in the same grey values for comparison.</p><div class="pictures">{"".join(figures)}</div>'
+        '<h3>Fields to look at</h3><p class="quiet">Each whole and, beside it, its middle at full size; then a field '
+        f'without flags in the same grey values.</p><div class="pictures">{"".join(figures)}</div>'
     )
 
 
 def _heat_maps(findings: Findings, title: str, series: Sequence[Series]) -> str:
     plate = findings.plate
+    suspicious = {flag.well_id for flag in plate.flags}
     figures = []
     for one in series:
+        wells = one.wells()
+        limits = colour_range(wells, suspicious)
         marked = {flag.well_id for flag in plate.flags if flag.name == one.name and _concerns(flag.kind, one.metric)}
-        drawn = heat_map(plate.n_rows, plate.n_columns, one.wells(), title=one.title, marked=marked)
+        drawn = heat_map(plate.n_rows, plate.n_columns, wells, title=one.title, limits=limits, marked=marked)
         figures.append(f"<figure><figcaption>{escape(one.title)}</figcaption>{drawn}</figure>")
     if not figures:
         return ""
@@ -161,9 +164,9 @@ def _places(findings: Findings) -> str:
         )
     return (
         '<h3>Edge, rows and columns</h3><p class="quiet">Median of the wells there over the median of the others, and '
-        "how likely chance alone makes such a difference (Mann-Whitney; of rows and columns, times their number). Where "
-        "controls or doses are laid out by row or column, that is the difference seen.</p><table><tr><th>what</th>"
-        f"<th>where</th><th>ratio</th><th>p</th><th>wells there / others</th></tr>{''.join(rows)}</table>"
+        "how likely chance alone makes such a difference (Mann-Whitney; of rows and columns, times their number). "
+        "Where controls or doses are laid out by row or column, that is the difference seen.</p><table><tr>"
+        f"<th>what</th><th>where</th><th>ratio</th><th>p</th><th>wells there / others</th></tr>{''.join(rows)}</table>"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from ...store.images.picture import caption_font, plain_text, plate_picture, to_png
+from .drawings import colour_range
 from .judgement import effect_sentences
 from .page import Findings, verdict
 
@@ -18,10 +19,14 @@ def poster(findings: Findings) -> bytes:
     from PIL import Image, ImageDraw
 
     plate = findings.plate
+    suspicious = {flag.well_id for flag in plate.flags}
+    wells = {well: len(fields) for well, fields in plate.fields_of_wells.items()}
     maps = []
     for one in plate.of("Count", "PowerLogLogSlope", "MeanIntensity"):
-        wells = {well: len(fields) for well, fields in plate.fields_of_wells.items()}
-        png = plate_picture(plate.n_rows, plate.n_columns, fields=wells, values=dict(one.wells()), title=one.title)
+        values = one.wells()
+        low, high = colour_range(values, suspicious)
+        within = {well: min(max(value, low), high) for well, value in values.items()}
+        png = plate_picture(plate.n_rows, plate.n_columns, fields=wells, values=within, title=one.title)
         maps.append(Image.open(io.BytesIO(png)))
     lines = [f"{plate.study_id} / {plate.plate_id}: {verdict(findings)}"]
     for text in (

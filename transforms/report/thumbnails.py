@@ -108,7 +108,7 @@ def _channel_name(images: Plate, name: FieldName, acquisition_id: int, channel: 
 def _pixels(
     images: Plate, name: FieldName, acquisition_id: int, channel: int, timepoint: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read the smallest level of a field that is large enough, and the middle of it at full size; stacks at their max."""
+    """Read the smallest level of a field that is large enough, and its middle at full size; of stacks the maximum."""
     field = images.field(*name, acquisition_id)
     enough = [level for level in range(field.levels) if min(field.level_shape(level)[-2:]) >= SIDE]
     whole = field.read([channel], t=timepoint, level=max(enough, default=0)).max(axis=1)[0]
