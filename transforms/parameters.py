@@ -30,3 +30,21 @@ class Parameter:
     low: float = 0.0
     high: float = float("inf")
     choices: tuple[str, ...] = ()
+
+
+class BadParameterError(ValueError):
+    """Raise this where a value has a fault that only its method knows of; who read it says where it stands.
+
+    Parameters
+    ----------
+    key
+        Name of the parameter.
+    problem
+        What is wrong.
+    allowed
+        What may stand there.
+    """
+
+    def __init__(self, key: str, problem: str, allowed: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key, self.problem, self.allowed = key, problem, allowed
