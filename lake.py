@@ -350,6 +350,37 @@ class Lake:
             progress=progress,
         )
 
+    def preview(
+        self,
+        count: int,
+        *,
+        study: str,
+        output: PathLike,
+        plates: Sequence[str] = (),
+        recipe: PathLike = "nuclei",
+        roles: Mapping[str, str] | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        scheduler: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Run a recipe on some fields and write one HTML page; see :func:`cytolake.transforms.preview.run.preview`."""
+        from .transforms.preview.run import preview
+
+        return preview(
+            self.root,
+            study_id=study,
+            count=count,
+            output=Path(output),
+            plate_ids=plates,
+            recipe=str(recipe),
+            roles=roles,
+            device=device,
+            workers=workers,
+            scheduler=scheduler,
+            progress=progress,
+        )
+
     def report(
         self,
         *,

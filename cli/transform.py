@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,15 @@ from .output import exit_code, progress_bar, report, table
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes; else one per core.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to use instead of this machine.")
+@click.option(
+    "--preview", type=click.IntRange(min=1), metavar="N", help="Only show what it does on N fields, as a page."
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the preview goes; else preview-STUDY.html.",
+)
 @lake_option
 @common
 @click.pass_context
@@ -33,10 +43,30 @@ def transform(
     device: str,
     workers: int | None,
     scheduler: str | None,
+    preview: int | None,
+    output: Path | None,
     json_: bool,
 ) -> int:
     """Segment and measure: pixels to labels, features and quality."""
     lake = the_lake(ctx)
+    if preview is None and output is not None:
+        raise click.UsageError("--output is where a --preview goes.")
+    if preview is not None:
+        with progress_bar(f"previewing {study} with {recipe}") as progress:
+            result = lake.preview(
+                preview,
+                study=study,
+                output=output or Path(f"preview-{study}.html"),
+                plates=list(plates),
+                recipe=recipe,
+                roles=roles,
+                device=device,
+                workers=workers,
+                scheduler=scheduler,
+                progress=progress,
+            )
+        report(result, json_=json_, readable=_previewed)
+        return exit_code(result)
     with progress_bar(f"transforming {study} with {recipe}") as progress:
         result = lake.transform(
             study=study,
@@ -52,6 +82,23 @@ def transform(
     return exit_code(result)
 
 
+def _previewed(result: Mapping[str, Any]) -> str:
+    sets = list(dict.fromkeys(name for field in result["fields"] for name in field["objects"]))
+    rows = [
+        (
+            field["plate_id"],
+            field["well_id"],
+            field["field_id"],
+            *(field["objects"].get(name) for name in sets),
+            field["seconds"],
+        )
+        for field in result["fields"]
+    ]
+    failed = [f"{f['well_id']} field {f['field_id']}: {f['failed']}" for f in result["fields"] if f["failed"]]
+    lines = [table(rows, ("plate", "well", "field", *sets, "seconds")), "", *failed]
+    return "\n".join([*lines, f"{result['status']}  {result['path']}  (nothing was written into the lake)"])
+
+
 def _transformed(result: Mapping[str, Any]) -> str:
     sets = list(dict.fromkeys(name for plate in result["plates"] for name in plate["objects"]))
     rows = [
@@ -59,4 +106,9 @@ def _transformed(result: Mapping[str, Any]) -> str:
         for plate in result["plates"]
     ]
     lines = [table(rows, ("plate", "images", *sets, "seconds")), ""]
+    lines += [
+        f"{plate['plate_id']} {one['well_id']} field {one['field_id']}: {one['reason']}"
+        for plate in result["plates"]
+        for one in plate["failed"]
+    ]
     return "\n".join([*lines, f"{result['status']}  {result['feature_set']}  run {result['run_id']}"])

@@ -1,0 +1,158 @@
+"""One field under a recipe, as the page shows it: pictures with outlines, counts, values to draw, time."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CytolakeError
+from ...store.images.picture import OUTLINE_COLOURS, outlines
+from ...store.images.plate import open_plate
+from ..batches import PlateJob
+from ..field import process_field
+
+if TYPE_CHECKING:
+    from ..recipe import BoundRecipe
+    from ..work import FieldName
+
+#: Longest side of a picture, and side of the part shown at full size, in pixels.
+WHOLE, DETAIL = 560, 420
+_PERCENTILES = (0.5, 99.8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One channel with the outlines of all objects: the whole field, and its middle at full size (JPEG, base64)."""
+
+    channel: str
+    whole: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the page says of one field.
+
+    Attributes
+    ----------
+    plate_id, name
+        Which field: (acquisition, well, field).
+    objects
+        Object set to how many were found at the first time point.
+    values
+        Column to its values, float32, of the columns that are drawn.
+    seconds, seconds_of
+        Wall seconds for the field, and for each step.
+    failed
+        Why there is nothing to see; None where there is.
+    """
+
+    plate_id: str
+    name: FieldName
+    objects: Mapping[str, int]
+    pictures: Sequence[Picture]
+    values: Mapping[str, NDArray[np.float32]]
+    seconds: float
+    seconds_of: Mapping[str, float]
+    skipped: Mapping[str, str]
+    failed: str | None = None
+
+
+def look_at(job: PlateJob, plate_id: str, name: FieldName) -> Look:
+    """Process the first time point of one field on a worker, writing nothing, and draw it."""
+    acquisition_id, well_id, field_id = name
+    bound = job.recipes[acquisition_id]
+    seen: list[tuple[NDArray[Any], Mapping[str, NDArray[np.int32]]]] = []
+    started = perf_counter()
+    try:
+        field = open_plate(job.storage, job.path).field(well_id, field_id, acquisition_id)
+        result = process_field(
+            field,
+            bound,
+            full_scale=job.full_scale[acquisition_id],
+            write_labels=False,
+            timepoints=[0],
+            watch=lambda image, labels: seen.append((image, labels)),
+        )
+    except CytolakeError as error:
+        return Look(
+            plate_id=plate_id,
+            name=name,
+            objects={},
+            pictures=(),
+            values={},
+            seconds=perf_counter() - started,
+            seconds_of={},
+            skipped={},
+            failed=error.message,
+        )
+    seconds = perf_counter() - started
+    image, labels = seen[0]
+    values = {
+        column: table[column].to_numpy(zero_copy_only=False)
+        for object_set, table in result.objects.items()
+        for column in columns_to_draw(bound, object_set)
+    }
+    return Look(
+        plate_id=plate_id,
+        name=name,
+        objects={object_set: table.num_rows for object_set, table in result.objects.items()},
+        pictures=_pictures(bound, image, labels),
+        values=values,
+        seconds=seconds,
+        seconds_of=result.seconds,
+        skipped=result.skipped,
+    )
+
+
+def columns_to_draw(bound: BoundRecipe, object_set: str, most: int = 8) -> list[str]:
+    """Choose the columns whose histograms tell most at a glance: size, form, and the mean of every channel.
+
+    A recipe that measures none of them has its first columns drawn.
+    """
+    columns = bound.plans[object_set].columns
+    wanted = [c.name for c in columns if c.operator in ("Area", "Volume", "FormFactor", "MeanIntensity")]
+    return (wanted or [c.name for c in columns if "Location" not in c.family])[:most]
+
+
+def _pictures(bound: BoundRecipe, image: NDArray[Any], labels: Mapping[str, NDArray[np.int32]]) -> list[Picture]:
+    return [
+        Picture(
+            channel=role or name,
+            whole=_drawn(_shrunk(plane, WHOLE), {key: _shrunk(one, WHOLE) for key, one in labels.items()}),
+            detail=_drawn(_middle(plane, DETAIL), {key: _middle(one, DETAIL) for key, one in labels.items()}),
+        )
+        for plane, role, name in zip(image, bound.roles, bound.channel_names, strict=True)
+    ]
+
+
+def _shrunk(plane: NDArray[Any], most: int) -> NDArray[Any]:
+    """Take every n-th pixel, so that labels stay labels."""
+    step = -(-max(plane.shape) // most)
+    return plane[::step, ::step]
+
+
+def _middle(plane: NDArray[Any], side: int) -> NDArray[Any]:
+    y, x = (max(0, (length - side) // 2) for length in plane.shape)
+    return plane[y : y + side, x : x + side]
+
+
+def _drawn(plane: NDArray[Any], labels: Mapping[str, NDArray[np.int32]]) -> str:
+    from PIL import Image
+
+    low, high = np.percentile(plane, _PERCENTILES)
+    grey = np.clip((plane.astype(np.float32) - low) / max(float(high - low), 1e-9), 0, 1)
+    pixels = np.repeat((grey * 255).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+    # Sets made later lie inside or around the first: those are drawn last, on top.
+    for place, objects in reversed(list(enumerate(labels.values()))):
+        pixels[outlines(objects)] = OUTLINE_COLOURS[place % len(OUTLINE_COLOURS)]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
