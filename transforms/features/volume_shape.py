@@ -23,6 +23,8 @@ Spacing = tuple[float, float, float]
 #: A voxel centre this far outside the convex hull is on it; the hull's own rounding is far smaller, and the next
 #: place that a centre can have far larger.
 _ON_THE_HULL = 1e-8
+#: A variance below this share of the largest is rounding.
+_FLAT = 1e-12
 #: Middles of a voxel's six faces.
 _FACES = np.array([step for step in product((-0.5, 0, 0.5), repeat=3) if sum(map(abs, step)) == 0.5])
 
@@ -47,6 +49,7 @@ def volume_shape(index: VolumeIndex, spacing: Spacing = (1.0, 1.0, 1.0)) -> dict
     volume, centre, covariance = _moments(index)
     steps = np.array(spacing)
     variances = np.linalg.eigvalsh(covariance * steps[:, None] * steps) if len(index) else np.empty((0, 3))
+    variances[variances < _FLAT * variances[:, 2:]] = 0  # objects in one plane or line, but for rounding
     corners = corner_sums(index, np.stack([_surfaces(spacing), _euler_numbers()], axis=1))
     measures = {
         "Volume": volume,
@@ -56,8 +59,8 @@ def volume_shape(index: VolumeIndex, spacing: Spacing = (1.0, 1.0, 1.0)) -> dict
         "EulerNumber": np.rint(corners[:, 1]),
         "Extent": volume / box_volume,
         # An ellipsoid has a fifth of its squared half axis as variance.
-        "MajorAxisLength": np.sqrt(20 * np.maximum(variances[:, 2], 0)),
-        "MinorAxisLength": np.sqrt(20 * np.maximum(variances[:, 0], 0)),
+        "MajorAxisLength": np.sqrt(20 * variances[:, 2]),
+        "MinorAxisLength": np.sqrt(20 * variances[:, 0]),
         "Solidity": volume / _convex_volumes(index, volume == box_volume),
     }
     for i, axis in enumerate("ZYX"):
@@ -174,8 +177,8 @@ def _voxels_in_hull(points: NDArray[np.int64], size: Int32Array) -> int:
     hull = ConvexHull((points[:, None, :] + _FACES).reshape(-1, 3))
     planes = np.unique(hull.equations, axis=0)  # the triangles of one facet have one plane
     z, y = np.mgrid[: size[0], : size[1]].reshape(2, -1)
-    offset = planes[:, :2] @ np.stack([z, y]) + planes[:, 3:]  # normal · (z, y, x) + offset <= 0 inside
-    along_x = planes[:, 2]
+    along_z, along_y, along_x, constant = planes.T
+    offset = along_z[:, None] * z + along_y[:, None] * y + constant[:, None]  # plus along_x · x: at most 0 inside
     flat = np.abs(along_x) < 1e-12
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = (_ON_THE_HULL - offset) / along_x[:, None]
