@@ -6,26 +6,27 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import RecipeError
 from ..schemas.ontology import enum_values
 from ..wording import did_you_mean
-from .parameters import Parameter, Value
+from .parameters import BadParameterError, Parameter, Value
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
-from .segmentation.methods import METHODS
+from .segmentation.methods import METHODS, Method
 from .tracking.settings import PARAMETERS as TRACKING_PARAMETERS
 from .tracking.settings import TrackingSettings
 
 _TOP = ("name", "description", "projection", "roles", "objects", "features", "tracking")
-_OBJECT = ("method", "channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
+_OBJECT = ("method", "channel", "second_channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def parse_recipe(text: str, *, source: str) -> Recipe:
+def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recipe:
     """Check a recipe's TOML.
 
     Parameters
@@ -34,6 +35,8 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         The TOML.
     source
         What messages call it: a path or a name.
+    folder
+        Where relative paths in it begin; the working directory by default.
 
     Raises
     ------
@@ -50,7 +53,8 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
     if not _RECIPE_NAME.fullmatch(name):
         top.refuse("name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64")
     roles = enum_values("ChannelRole") + _own_roles(top)
-    sets = [_object_set(table, roles) for table in top.tables("objects")]
+    folder = Path.cwd() if folder is None else folder
+    sets = [_object_set(table, roles, folder) for table in top.tables("objects")]
     if not sets:
         top.refuse("objects", "a recipe needs at least one object set", "a table [objects.NAME]")
     return Recipe(
@@ -154,7 +158,7 @@ def _own_roles(top: _Table) -> tuple[str, ...]:
     return own
 
 
-def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
+def _object_set(table: _Table, roles: tuple[str, ...], folder: Path) -> ObjectSet:
     if not _NAME.fullmatch(table.name):
         table.refuse("", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter")
     method_name = table.choice("method", tuple(METHODS), default="subtract" if "minus" in table.raw else None)
@@ -162,7 +166,9 @@ def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
     known = [*_OBJECT, *method.parameters]
     if not method.takes_channel:
         known.remove("channel")
-    if method.kind == "image":
+    if method.kind != "model":
+        known.remove("second_channel")
+    if method.parent == "none":
         known.remove("from")
     if method.kind != "difference":
         known.remove("minus")
@@ -175,13 +181,29 @@ def _object_set(table: _Table, roles: tuple[str, ...]) -> ObjectSet:
         name=table.name,
         method=method_name,
         channels=table.known_words("channel", roles, "role", more=_FREE_ROLES) if method.takes_channel else (),
-        parent=None if method.kind == "image" else table.text("from"),
+        second_channels=(
+            table.known_words("second_channel", roles, "role", more=_FREE_ROLES)
+            if "second_channel" in table.raw
+            else ()
+        ),
+        parent=table.text("from") if method.parent == "needed" or "from" in table.raw else None,
         minus=table.text("minus") if method.kind == "difference" else None,
-        parameters={name: _parameter(table, name, it) for name, it in method.parameters.items()},
+        parameters=_complete(table, method, folder),
         border=table.choice("border", _BORDER, default="keep"),
         min_area_um2=low_area,
         max_area_um2=high_area,
     )
+
+
+def _complete(table: _Table, method: Method, folder: Path) -> dict[str, Value]:
+    """Read all settings of a method, and find what they name."""
+    values = {name: _parameter(table, name, it) for name, it in method.parameters.items()}
+    if method.complete is None:
+        return values
+    try:
+        return method.complete(values, folder)
+    except BadParameterError as error:
+        table.refuse(error.key, error.problem, error.allowed)
 
 
 def _parameter(table: _Table, name: str, parameter: Parameter) -> Value:

@@ -36,13 +36,15 @@ PROJECTIONS: tuple[Projection, ...] = ("max", "mean", "single")
 class ObjectSet:
     """One kind of object and how it is made.
 
-    ``channels`` are roles; the first one that the plate has is used. ``parent`` is the set that it grows from or
+    ``channels`` are roles; the first one that the plate has is used, and so it is with ``second_channels``, which some
+    models take beside it. ``parent`` is the set that it grows from or
     is cut out of, ``minus`` the set that is taken away. ``parameters`` are complete: defaults are filled in.
     """
 
     name: str
     method: str
     channels: tuple[str, ...] = ()
+    second_channels: tuple[str, ...] = ()
     parent: str | None = None
     minus: str | None = None
     parameters: Mapping[str, Value]
@@ -52,13 +54,15 @@ class ObjectSet:
 
     def definition(self) -> dict[str, Any]:
         """Return what decides the pixels of this set, with the version of its method."""
+        method = METHODS[self.method]
         return {
             "method": self.method,
-            "version": METHODS[self.method].version,
+            "version": method.version,
             "channel": list(self.channels),
+            **({"second_channel": list(self.second_channels)} if self.second_channels else {}),
             "from": self.parent,
             "minus": self.minus,
-            "parameters": dict(self.parameters),
+            "parameters": {name: value for name, value in self.parameters.items() if name not in method.places},
             "border": self.border,
             "min_area_um2": self.min_area_um2,
             "max_area_um2": self.max_area_um2,
@@ -189,7 +193,10 @@ class Recipe:
                     hint=f'give one of them another role: --role "{channel_names[index]}=ROLE"',
                 )
             where[role] = index
-        channel_of = {one.name: self._channel(one, where, roles, channel_names) for one in self.objects}
+        channel_of = {one.name: self._channel(one, one.channels, where, roles, channel_names) for one in self.objects}
+        second_channel_of = {
+            one.name: self._channel(one, one.second_channels, where, roles, channel_names) for one in self.objects
+        }
         features: dict[str, tuple[int, ...]] = {}
         for use in self.features:
             asked = use.roles()
@@ -208,6 +215,7 @@ class Recipe:
             roles=tuple(roles),
             channel_names=tuple(channel_names),
             channel_of=channel_of,
+            second_channel_of=second_channel_of,
             feature_channels=features,
             drift_channel=None if drift_role is None else where[drift_role],
         )
@@ -215,18 +223,19 @@ class Recipe:
     def _channel(
         self,
         one: ObjectSet,
+        wanted: Sequence[str],
         where: Mapping[str, int],
         roles: Sequence[str | None],
         channel_names: Sequence[str],
     ) -> int | None:
-        for role in one.channels:
+        for role in wanted:
             if role in where:
                 return where[role]
-        if not one.channels or one.parameters.get("without_channel") == "distance":
+        if not wanted or one.parameters.get("without_channel") == "distance":
             return None
-        wanted = one.channels[0] if len(one.channels) == 1 else "one of " + ", ".join(one.channels)
-        what = f"{self.source}: [objects.{one.name}] needs a channel with the role {wanted}"
-        raise _lacking(what, one.channels[0], roles, channel_names)
+        named = wanted[0] if len(wanted) == 1 else "one of " + ", ".join(wanted)
+        what = f"{self.source}: [objects.{one.name}] needs a channel with the role {named}"
+        raise _lacking(what, wanted[0], roles, channel_names)
 
 
 class LackingStainError(RecipeError):
@@ -237,7 +246,8 @@ class LackingStainError(RecipeError):
 class BoundRecipe:
     """A recipe and one plate's channels.
 
-    ``channel_of`` gives each object set its channel index (None: made without an image), ``feature_channels``
+    ``channel_of`` gives each object set its channel index (None: made without an image), ``second_channel_of`` the
+    index of what a model takes beside it (None: nothing), ``feature_channels``
     each family the indices of the channels that it measures, in the plate's order.
     """
 
@@ -245,6 +255,7 @@ class BoundRecipe:
     roles: tuple[str | None, ...]
     channel_names: tuple[str, ...]
     channel_of: Mapping[str, int | None]
+    second_channel_of: Mapping[str, int | None]
     feature_channels: Mapping[str, tuple[int, ...]]
     drift_channel: int | None = None
 
@@ -315,7 +326,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
-    return parse_recipe(content, source=str(path))
+    return parse_recipe(content, source=str(path), folder=path.absolute().parent)
 
 
 def shipped_recipes() -> tuple[str, ...]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..parameters import Parameter
+from ..parameters import Parameter, Value
 
 Labels = npt.NDArray[np.int32]
-Kind = Literal["image", "seeded", "difference"]
+Kind = Literal["image", "seeded", "difference", "model", "imported"]
+#: Completes the parameters of a recipe that lies in a folder, or raises BadParameterError.
+Completion = Callable[[Mapping[str, Value], Path], dict[str, Value]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,12 @@ class Method:
     image         ``run(image)``, one plane (y, x)
     seeded        ``run(image | None, seeds)``: grows the objects of another set
     difference    ``run(whole, part)``: the objects of one set without the pixels of another
+    model         ``run(pixels)``, one or two planes (c, y, x)
+    imported      never run: its objects are read
     ============  =========================================================================
+
+    ``complete`` finds what parameters name (a file), when a recipe is read. ``places`` are parameters that say where
+    something lies, and so are no part of what an object set is.
     """
 
     name: str
@@ -40,6 +49,15 @@ class Method:
     run: Callable[..., Labels]
     parameters: Mapping[str, Parameter]
     takes_channel: bool
+    complete: Completion | None = None
+    places: frozenset[str] = frozenset()
+
+    @property
+    def parent(self) -> Literal["none", "needed", "possible"]:
+        """Whether its objects are made from those of another set."""
+        if self.kind in ("image", "model"):
+            return "none"
+        return "possible" if self.kind == "imported" else "needed"
 
 
 _DIAMETER = Parameter(default=12.0, low=1.0, high=200.0, meaning="typical diameter of a nucleus, µm")
@@ -120,6 +138,55 @@ def _distance(image: npt.NDArray[Any] | None, seeds: Labels, *, pixel_size_um: f
     return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=max_distance_um)
 
 
+def _model(kind: str, pixels: npt.NDArray[Any], **settings: Any) -> Labels:
+    from .models import segment_by_model
+
+    return segment_by_model(kind, pixels, **settings)
+
+
+def _find_model(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value]:
+    from .models import find_model
+
+    return find_model(parameters, folder)
+
+
+def _find_masks(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value]:
+    from .imported import find_masks
+
+    return find_masks(parameters, folder)
+
+
+def _import(**_: Any) -> Labels:
+    raise AssertionError("imported objects are read, not made")
+
+
+_MODEL = {
+    "model": Parameter(default="", meaning="the model file; a relative path begins at the recipe's folder"),
+    "model_sha256": Parameter(default="", meaning="what the file must hash to, if it is to be that one alone"),
+    "diameter_um": Parameter(default=12.0, low=0.1, high=500.0, meaning="typical diameter of an object, µm"),
+}
+
+_NETWORK = {
+    **_MODEL,
+    "output": Parameter(
+        default="probability",
+        choices=("probability", "probability-and-boundary", "labels"),
+        meaning="what the network gives for each pixel",
+    ),
+    "threshold": Parameter(default=0.5, low=0.0, high=1.0, meaning="probability above which a pixel is foreground"),
+    "boundary_threshold": Parameter(
+        default=0.5, low=0.0, high=1.0, meaning="probability above which a pixel is boundary, between two objects"
+    ),
+    "low_percentile": Parameter(default=1.0, low=0.0, high=50.0, meaning="percentile of a channel that becomes 0"),
+    "high_percentile": Parameter(default=99.8, low=50.0, high=100.0, meaning="percentile of a channel that becomes 1"),
+    "model_pixel_size_um": Parameter(
+        default=0.0, low=0.0, high=100.0, meaning="pixel size that the network was trained on, µm; 0: any"
+    ),
+    "tile": Parameter(default=512, low=64, high=8192, meaning="side of a tile, pixels"),
+    "overlap": Parameter(default=64, low=0, high=1024, meaning="how far tiles overlap, pixels"),
+}
+
+
 def _subtract(whole: Labels, part: Labels, *, pixel_size_um: float) -> Labels:
     from .objects import subtract
 
@@ -196,6 +263,63 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 run=_distance,
                 takes_channel=False,
                 parameters={"max_distance_um": _MAX_DISTANCE},
+            ),
+            Method(
+                name="onnx",
+                version=1,
+                kind="model",
+                run=partial(_model, "onnx"),
+                takes_channel=True,
+                parameters=_NETWORK,
+                complete=_find_model,
+                places=frozenset({"model"}),
+            ),
+            Method(
+                name="torchscript",
+                version=1,
+                kind="model",
+                run=partial(_model, "torchscript"),
+                takes_channel=True,
+                parameters=_NETWORK,
+                complete=_find_model,
+                places=frozenset({"model"}),
+            ),
+            Method(
+                name="cellpose",
+                version=1,
+                kind="model",
+                run=partial(_model, "cellpose"),
+                takes_channel=True,
+                parameters={
+                    **_MODEL,
+                    "flow_threshold": Parameter(
+                        default=0.4, low=0.0, high=10.0, meaning="largest error of the flows of a mask; 0: any"
+                    ),
+                    "cellprob_threshold": Parameter(
+                        default=0.0, low=-10.0, high=10.0, meaning="lower for more and larger masks"
+                    ),
+                },
+                complete=_find_model,
+                places=frozenset({"model"}),
+            ),
+            Method(
+                name="import",
+                version=1,
+                kind="imported",
+                run=_import,
+                takes_channel=False,
+                parameters={
+                    "masks": Parameter(default="", meaning="paths of TIFF masks, with {well}, {field} … in them"),
+                    "labels": Parameter(default="", meaning="name of label images that lie in the plate"),
+                    "values": Parameter(
+                        default="instances",
+                        choices=("instances", "foreground"),
+                        meaning="whether a mask numbers the objects, or its connected parts are the objects",
+                    ),
+                    "origin": Parameter(default="", meaning="how the masks were made, in words; part of the identity"),
+                },
+                complete=_find_masks,
+                places=frozenset({"masks"}),
             ),
             Method(
                 name="subtract",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import objects
+from .imported import match_to_parents
 from .methods import METHODS
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Segmentation:
         Object set to the set of its parent objects. A child has its parent's number, always.
     skipped
         Object set to the reason why it could not be made (its channel has no pixels in this field).
+    unmatched
+        Imported set with a parent to the number of its objects that were dropped, because they lie in no parent, or
+        in one that has another child.
     pixel_size_um
         What lengths were judged by.
     pixel_size_estimated
@@ -39,6 +43,7 @@ class Segmentation:
     labels: Mapping[str, Labels]
     parents: Mapping[str, str]
     skipped: Mapping[str, str]
+    unmatched: Mapping[str, int]
     pixel_size_um: float
     pixel_size_estimated: bool
 
@@ -49,6 +54,7 @@ def segment_field(
     *,
     present: npt.NDArray[np.bool_] | None = None,
     pixel_size_um: float | None,
+    imported: Mapping[str, Labels | str] | None = None,
 ) -> Segmentation:
     """Segment every object set of a recipe on one field.
 
@@ -63,12 +69,14 @@ def segment_field(
         skipped with a reason, and so are the sets made from it: no objects are not the same as not looked.
     pixel_size_um
         Side of a pixel; None when unknown, then it is estimated from the nuclei of this very image.
+    imported
+        For each set whose objects were made elsewhere its labels (y, x), or the reason why there are none.
 
     Returns
     -------
     Segmentation
-        Primary sets are numbered from 1 without gaps, from top to bottom; sets made from them keep those
-        numbers and have gaps where a rule of their own dropped an object.
+        Primary sets are numbered from 1 without gaps, from top to bottom, imported ones as they came; sets made from
+        them keep those numbers and have gaps where a rule of their own dropped an object.
     """
     there = np.ones(image.shape[0], dtype=np.bool_) if present is None else present
     scale = pixel_size_um if pixel_size_um is not None else _estimate_scale(bound, image, there)
@@ -76,11 +84,12 @@ def segment_field(
     parents: dict[str, str] = {}
     skipped: dict[str, str] = {}
     # Nuclei that a border or upper size rule drops still own the cytoplasm around them: their cells are grown
-    # and dropped too, instead of going to the neighbours. They are numbered behind the `kept` ones.
+    # and dropped too, instead of going to the neighbours. `kept` says by number which ones stay.
     seeds: dict[str, Labels] = {}
-    kept: dict[str, int] = {}
+    kept: dict[str, npt.NDArray[np.bool_]] = {}
+    unmatched: dict[str, int] = {}
     for one in bound.recipe.objects:
-        reason = _why_not(one, bound, there, skipped)
+        reason = _why_not(one, bound, there, skipped, imported or {})
         if reason is not None:
             skipped[one.name] = reason
             continue
@@ -89,18 +98,28 @@ def segment_field(
         rules = _rules(one, scale)
         method = METHODS[one.method]
         settings = {"pixel_size_um": scale, **one.parameters}
-        if method.kind == "image":
-            found = method.run(plane, **settings)
+        if method.kind in ("image", "model"):
+            found = method.run(plane if method.kind == "image" else _planes(one, bound, image), **settings)
             found = objects.drop(found, objects.too_small(found, rules))
-            seeds[one.name], kept[one.name] = objects.number(found, last=objects.broken(found, rules))
-            labels[one.name] = _up_to(seeds[one.name], kept[one.name])
+            seeds[one.name], count = objects.number(found, last=objects.broken(found, rules))
+            kept[one.name] = np.arange(int(seeds[one.name].max(initial=0)) + 1) <= count
+            labels[one.name] = _only(seeds[one.name], kept[one.name])
+            continue
+        if method.kind == "imported":
+            found = _fitting((imported or {})[one.name], image)
+            if one.parent is not None:
+                parents[one.name] = one.parent
+                found, unmatched[one.name] = match_to_parents(found, labels[one.parent])
+            seeds[one.name] = objects.drop(found, objects.too_small(found, rules))
+            kept[one.name] = ~objects.broken(found, rules)
+            labels[one.name] = _only(seeds[one.name], kept[one.name])
             continue
         assert one.parent is not None
         parents[one.name] = one.parent
         if method.kind == "seeded":
             grown = method.run(plane, seeds[one.parent], **settings)
             seeds[one.name], kept[one.name] = grown, kept[one.parent]
-            made = _up_to(grown, kept[one.name])
+            made = _only(grown, kept[one.name])
         else:
             assert one.minus is not None
             made = method.run(labels[one.parent], labels[one.minus], **settings)
@@ -110,13 +129,27 @@ def segment_field(
         labels=labels,
         parents=parents,
         skipped=skipped,
+        unmatched=unmatched,
         pixel_size_um=scale,
         pixel_size_estimated=pixel_size_um is None,
     )
 
 
-def _up_to(labels: Labels, count: int) -> Labels:
-    return np.where(labels > count, np.int32(0), labels)
+def _only(labels: Labels, kept: npt.NDArray[np.bool_]) -> Labels:
+    return objects.drop(labels, ~kept)
+
+
+def _planes(one: ObjectSet, bound: BoundRecipe, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give what a model is given: its channel, and the second one where there is one, (c, y, x)."""
+    indices = (bound.channel_of[one.name], bound.second_channel_of[one.name])
+    return image[[index for index in indices if index is not None]]
+
+
+def _fitting(labels: Labels | str, image: npt.NDArray[Any]) -> Labels:
+    assert not isinstance(labels, str)  # a reason: the set was skipped
+    if labels.shape != image.shape[1:]:
+        raise ValueError(f"labels {labels.shape} for an image {image.shape[1:]}")
+    return labels
 
 
 def _rules(one: ObjectSet, pixel_size_um: float) -> objects.Rules:
@@ -129,14 +162,21 @@ def _rules(one: ObjectSet, pixel_size_um: float) -> objects.Rules:
 
 
 def _why_not(
-    one: ObjectSet, bound: BoundRecipe, there: npt.NDArray[np.bool_], skipped: Mapping[str, str]
+    one: ObjectSet,
+    bound: BoundRecipe,
+    there: npt.NDArray[np.bool_],
+    skipped: Mapping[str, str],
+    imported: Mapping[str, Labels | str],
 ) -> str | None:
     for source in (one.parent, one.minus):
         if source is not None and source in skipped:
             return f"made from {source}: {skipped[source]}"
-    index = bound.channel_of[one.name]
-    if index is not None and not there[index]:
-        return f"no pixels of channel {bound.channel_names[index]!r} in this field"
+    for index in (bound.channel_of[one.name], bound.second_channel_of[one.name]):
+        if index is not None and not there[index]:
+            return f"no pixels of channel {bound.channel_names[index]!r} in this field"
+    if METHODS[one.method].kind == "imported":
+        found = imported.get(one.name, "its masks were not read")
+        return found if isinstance(found, str) else None
     return None
 
 

@@ -1,0 +1,273 @@
+"""Masks made elsewhere as object sets: label images that lie in the plate, or TIFF files named after the fields.
+
+What is imported is checked field by field. A mask that is missing or unusable is told with its reason, and the other
+fields are done. Numbers of objects stay what they are in the mask, so that tables of the tool that made it can be
+joined; where the set has a parent, a child takes its parent's number instead, as everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import NotFoundError, RecipeError
+from ...schemas.identifiers import parse_well
+from ..parameters import BadParameterError, Value
+
+if TYPE_CHECKING:
+    from ...store.images.model import FieldKey
+    from ...store.images.plate import Field
+
+Labels = npt.NDArray[np.int32]
+
+#: Numbers above are refused: tables indexed by number would not fit into memory.
+LARGEST_LABEL = 2**22 - 1
+
+_PLACES = ("well", "row", "column", "acquisition", "field", "timepoint")
+_NUMBERS = frozenset(_PLACES) - {"well", "row"}
+_WIDTH = re.compile(r"0[1-9]d?")
+
+
+class UnusableMaskError(Exception):
+    """The mask of one field cannot be used, for this reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedMask:
+    """The objects of one field and time point as they came.
+
+    Attributes
+    ----------
+    labels : int32 (y, x)
+        With the numbers of the mask.
+    name
+        What was read: a path, or the name of labels in the plate.
+    sha256
+        Of the numbers of the mask as int32 in rows: the same objects have the same hash, whatever file they were in.
+    """
+
+    labels: Labels
+    name: str
+    sha256: str
+
+
+def find_masks(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value]:
+    """Check where a recipe says that masks are.
+
+    Parameters
+    ----------
+    parameters
+        As written: ``masks``, a pattern of paths, or ``labels``, the name of label images.
+    folder
+        What a relative path begins at.
+
+    Raises
+    ------
+    BadParameterError
+        Neither or both are given; the pattern has an unknown placeholder.
+    """
+    masks, labels = str(parameters["masks"]), str(parameters["labels"])
+    if bool(masks) == bool(labels):
+        raise BadParameterError(
+            "masks",
+            "missing, and so is labels" if not masks else "says where objects come from, and so does labels",
+            'either masks = "FOLDER/{well}_{field}.tif", or labels = "NAME" of label images in the plate',
+        )
+    if not masks:
+        return dict(parameters)
+    named = _placeholders(masks)
+    if "well" not in named and not {"row", "column"} <= set(named):
+        raise BadParameterError(
+            "masks", f"{masks!r} is the same for every well", "a path with {well}, or {row} and {column}"
+        )
+    return {**parameters, "masks": str((folder / Path(masks).expanduser()).absolute())}
+
+
+def _placeholders(pattern: str) -> list[str]:
+    allowed = "a path with " + ", ".join(f"{{{name}}}" for name in _PLACES) + "; numbers may have a width: {field:03}"
+    try:
+        parts = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise BadParameterError("masks", f"{pattern!r}: {error}", allowed) from error
+    named = []
+    for _, name, width, conversion in parts:
+        if name is None:
+            continue
+        if name not in _PLACES or conversion or (width and not (name in _NUMBERS and _WIDTH.fullmatch(width))):
+            text = name + (f"!{conversion}" if conversion else "") + (f":{width}" if width else "")
+            raise BadParameterError("masks", f"{{{text}}} is no placeholder", allowed)
+        named.append(name)
+    return named
+
+
+def mask_path(pattern: str, key: FieldKey, timepoint: int) -> Path:
+    """Give the path of the mask of a field; wells and numbers hold nothing that leads to another folder."""
+    return Path(
+        pattern.format(
+            well=key.well_id,
+            row=key.well_id.rstrip(string.digits),
+            column=parse_well(key.well_id)[1],
+            acquisition=key.acquisition_id,
+            field=key.field_id,
+            timepoint=timepoint,
+        )
+    )
+
+
+def check_masks(parameters: Mapping[str, Any], keys: Iterable[FieldKey], *, where: str) -> tuple[int, int]:
+    """Look for the files of all fields before any work; give how many of the fields have one, and how many do not.
+
+    Parameters
+    ----------
+    parameters
+        Checked by :func:`find_masks`.
+    keys
+        The fields.
+    where
+        What messages begin with: recipe and object set.
+
+    Raises
+    ------
+    RecipeError
+        No field has one: folder or pattern are wrong.
+    """
+    pattern = parameters["masks"]
+    paths = [mask_path(pattern, key, 0) for key in keys]
+    found = sum(path.is_file() for path in paths)
+    if paths and not found:
+        raise RecipeError(
+            f"{where}: none of the {len(paths)} field(s) has a mask; the first would be {paths[0]}",
+            hint="A relative path begins at the recipe's folder; timepoints are counted from 0, fields as in the lake.",
+        )
+    return found, len(paths) - found
+
+
+def read_mask(field: Field, parameters: Mapping[str, Any], timepoint: int) -> ImportedMask:
+    """Read the objects of one field at one time point.
+
+    Raises
+    ------
+    UnusableMaskError
+        There is none, or it cannot be used; the text is the reason.
+    """
+    n_timepoints, _, _, height, width = field.shape
+    if parameters["labels"]:
+        name = str(parameters["labels"])
+        raw = _from_plate(field, name, timepoint)
+    else:
+        pattern = str(parameters["masks"])
+        path = mask_path(pattern, field.key, timepoint)
+        name = str(path)
+        raw = _from_tiff(path, None if "{timepoint" in pattern or n_timepoints == 1 else (timepoint, n_timepoints))
+    labels = as_labels(raw, (height, width), name, parts=parameters["values"] == "foreground")
+    return ImportedMask(labels=labels, name=name, sha256=hashlib.sha256(labels.tobytes()).hexdigest())
+
+
+def _from_plate(field: Field, name: str, timepoint: int) -> npt.NDArray[Any]:
+    try:
+        return field.read_label(name, t=timepoint)
+    except NotFoundError as error:
+        known = field.labels()
+        raise UnusableMaskError(
+            f"no labels {name!r} in this field" + (f", it has {', '.join(known)}" if known else "")
+        ) from error
+
+
+def _from_tiff(path: Path, one_of: tuple[int, int] | None) -> npt.NDArray[Any]:
+    """Read the plane of a file, or of a file with one for each time point the ``one_of`` (time point, number)."""
+    import tifffile
+
+    if not path.is_file():
+        raise UnusableMaskError(f"there is no mask {path}")
+    try:
+        stack = np.asarray(tifffile.imread(path))
+    except Exception as error:
+        raise UnusableMaskError(f"{path}: cannot be read as TIFF: {error}") from error
+    while stack.ndim > 2 and stack.shape[0] == 1:
+        stack = stack[0]
+    if one_of is None:
+        return stack
+    timepoint, n_timepoints = one_of
+    if stack.ndim != 3 or len(stack) != n_timepoints:
+        raise UnusableMaskError(f"{path}: has shape {stack.shape}, the field has {n_timepoints} time points")
+    return np.asarray(stack[timepoint])
+
+
+def as_labels(raw: npt.NDArray[Any], shape: Sequence[int], name: str, *, parts: bool) -> Labels:
+    """Check that an array holds instances, and give them as int32.
+
+    Parameters
+    ----------
+    raw
+        What was read.
+    shape
+        (y, x) of the image.
+    name
+        What it is called in reasons.
+    parts
+        Whether every value above 0 is foreground, and its connected parts (by sides and corners) the objects.
+
+    Raises
+    ------
+    UnusableMaskError
+        It does not fit the image, or holds no instances.
+    """
+    if raw.shape != tuple(shape):
+        raise UnusableMaskError(
+            f"{name}: has shape {' × '.join(map(str, raw.shape))}, the image {' × '.join(map(str, shape))}"
+        )
+    if raw.dtype.kind not in "biu":
+        raise UnusableMaskError(f"{name}: its pixels are {raw.dtype}, labels are whole numbers")
+    if raw.dtype.kind == "i" and raw.min(initial=0) < 0:
+        raise UnusableMaskError(f"{name}: has the label {raw.min()}, labels are not negative")
+    if parts:
+        from scipy import ndimage
+
+        return np.asarray(ndimage.label(raw > 0, np.ones((3, 3)))[0], dtype=np.int32)
+    largest = int(raw.max(initial=0))
+    if raw.dtype.kind == "b" or (largest in (255, 65535) and np.isin(raw, (0, largest)).all()):
+        raise UnusableMaskError(f'{name}: tells foreground, not objects; values = "foreground" makes its parts objects')
+    if largest > LARGEST_LABEL:
+        raise UnusableMaskError(f"{name}: has the label {largest}, the largest that is taken is {LARGEST_LABEL}")
+    return raw.astype(np.int32)
+
+
+def match_to_parents(children: Labels, parents: Labels) -> tuple[Labels, int]:
+    """Give each child the number of the parent that it shares most pixels with.
+
+    Parameters
+    ----------
+    children, parents
+        int32 (y, x).
+
+    Returns
+    -------
+    labels, dropped
+        int32 (y, x), the children with the numbers of their parents, and how many children were dropped: those
+        without a parent, and those whose parent has a child that overlaps it more. Of equals, the parent and the
+        child with the lower number count.
+    """
+    if children.shape != parents.shape:
+        raise ValueError(f"label images of different shapes: {children.shape} and {parents.shape}")
+    n_children = np.count_nonzero(np.bincount(children.ravel())[1:])
+    both = (children > 0) & (parents > 0)
+    stride = int(parents.max(initial=0)) + 1
+    pairs, shared = np.unique(children[both].astype(np.int64) * stride + parents[both], return_counts=True)
+    child, parent = pairs // stride, pairs % stride
+    # By falling overlap, then rising numbers: what comes first of a child is its parent, and of that its only child.
+    order = np.lexsort((parent, child, -shared))
+    child, parent = child[order], parent[order]
+    first = np.sort(np.unique(child, return_index=True)[1])
+    child, parent = child[first], parent[first]
+    only = np.unique(parent, return_index=True)[1]
+    table = np.zeros(int(children.max(initial=0)) + 1, dtype=np.int32)
+    table[child[only]] = parent[only]
+    return table[children], int(n_children - only.size)
