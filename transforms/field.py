@@ -23,6 +23,7 @@ from .features.family import FieldPixels, default_full_scale
 from .features.label_index import LabelIndex, label_index
 from .quality import image_quality, object_counts, object_quality
 from .segmentation.segment import segment_field
+from .segmentation.sources import read_masks
 from .tracking.rows import FieldTracker
 
 if TYPE_CHECKING:
@@ -112,11 +113,13 @@ def process_field(
     steps = Steps()
     scale = default_full_scale(field.dtype)
     labels: dict[str, list[npt.NDArray[np.int32]]] = {}
+    imported: dict[str, list[Mapping[str, str] | None]] = {}
     tracker = _tracker(field, bound)
     n_timepoints, _, _, height, width = field.shape
     for timepoint in range(n_timepoints) if timepoints is None else timepoints:
         with steps("read"):
             image, present = projected(field, timepoint, bound.recipe.projection)
+            masks = read_masks(bound, field, timepoint)
         identity = {
             "acquisition_id": field.key.acquisition_id,
             "well_id": field.key.well_id,
@@ -124,8 +127,16 @@ def process_field(
             "timepoint": timepoint,
         }
         with steps("segment"):
-            found = segment_field(bound, image, present=present, pixel_size_um=_pixel_size(field))
+            found = segment_field(
+                bound,
+                image,
+                present=present,
+                pixel_size_um=_pixel_size(field),
+                imported={name: mask if isinstance(mask, str) else mask.labels for name, mask in masks.items()},
+            )
         skipped.update(found.skipped)
+        for name, mask in masks.items():
+            imported.setdefault(name, []).append(None if isinstance(mask, str) else mask.source())
         if watch is not None:
             watch(image, found.labels)
         for name, plane in found.labels.items():
@@ -146,14 +157,14 @@ def process_field(
         with steps("quality"):
             measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
-        quality += [{**identity, **row} for row in object_counts(counts, found.skipped)]
+        quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched)]
         if tracker is not None:
             with steps("tracks"):
                 tracker.add(indices, image, present)
     if write_labels:
         with steps("labels"):
             for name, stack in labels.items():
-                _write_label(field, bound, name, np.stack(stack))
+                _write_label(field, bound, name, np.stack(stack), imported.get(name))
     tracks = None
     if tracker is not None:
         with steps("tracks"):
@@ -297,11 +308,23 @@ def _table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _write_label(field: Field, bound: BoundRecipe, name: str, labels: npt.NDArray[np.int32]) -> None:
+def _write_label(
+    field: Field,
+    bound: BoundRecipe,
+    name: str,
+    labels: npt.NDArray[np.int32],
+    imported: Sequence[Mapping[str, str] | None] | None,
+) -> None:
+    """Write the objects of a set, with what they were made by; ``imported`` is what was read for each time point."""
     segmentation = bound.recipe.segmentation_hash(name)
     write_label(
         field,
         f"{name}_{segmentation}",
         labels,
-        source={"object_set": name, "segmentation": segmentation, "recipe": bound.recipe.name},
+        source={
+            "object_set": name,
+            "segmentation": segmentation,
+            "recipe": bound.recipe.name,
+            **({} if imported is None else {"imported": imported}),
+        },
     )

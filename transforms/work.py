@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,17 +14,21 @@ from .. import __version__
 from ..errors import ConflictError, InvalidDataError, RecipeError, UsageError
 from ..schemas.identifiers import parse_well
 from ..schemas.tables import arrow_schema
+from ..store.images.model import FieldKey
+from ..store.images.plate import open_plate
 from ..store.plates import rows_of_plates
 from ..wording import did_you_mean
 from .features.dictionary import FeatureColumn, dictionary_rows
 from .field import OBJECT_IDENTITY
 from .parts import BATCH_FIELDS, BatchNote, feature_schema
 from .recipe import BoundRecipe, LackingStainError, Recipe
+from .segmentation.sources import check_sources
 from .tracking.settings import require_laptrack
 
 if TYPE_CHECKING:
     from ..store.registry import FeatureSet
     from ..store.root import LakeRoot
+    from .segmentation.imported import MaskFiles
 
 #: (acquisition, well, field)
 FieldName = tuple[int, str, int]
@@ -38,7 +42,8 @@ class PlateWork:
     """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order.
 
     ``left_out`` says why of each acquisition that lacks what the recipe needs while another has it; its fields are in
-    no list. ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel.
+    no list. ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel;
+    ``masks`` what there is of the files of masks that the recipe imports, object set by object set.
     """
 
     plate: Mapping[str, Any]
@@ -47,6 +52,7 @@ class PlateWork:
     fields: Sequence[FieldName]
     without_image: Sequence[FieldName]
     left_out: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    masks: Mapping[int, Mapping[str, MaskFiles]] = dataclasses.field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -60,9 +66,16 @@ class PlateWork:
             for acquisition_id, b in self.bound.items()
         }
 
+    def mask_files(self) -> Iterator[tuple[str, MaskFiles]]:
+        """Give the files of masks of each object set that is imported from files, once for each acquisition."""
+        for own in self.masks.values():
+            yield from own.items()
+
     def identity(self, feature_set: FeatureSet) -> str:
         """Give 16 hex digits that change with whatever changes the rows of this plate."""
-        parts = [feature_set.hash, self.plate["fingerprint"], self.role_map(), self.fields, BATCH_FIELDS, __version__]
+        parts: list[object] = [feature_set.hash, self.plate["fingerprint"], self.role_map(), self.fields]
+        parts += [BATCH_FIELDS, __version__]
+        parts += [files.listing for _, files in self.mask_files()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def columns(self, object_set: str) -> list[FeatureColumn]:
@@ -143,13 +156,26 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
         )
     channels = _channels(root, plate)
     bound, left_out = _bind(recipe, plate, channels, roles)
+    fields = sorted((name for name in names[True] if name[0] in bound), key=order)
     return PlateWork(
         plate=plate,
         bound=bound,
         full_scale={number: [c["max_intensity"] for c in channels[number]] for number in bound},
-        fields=sorted((name for name in names[True] if name[0] in bound), key=order),
+        fields=fields,
         without_image=sorted((name for name in names[False] if name[0] in bound), key=order),
         left_out=left_out,
+        masks={
+            number: check_sources(
+                own,
+                [
+                    FieldKey(well_id, acquisition_id, field_id)
+                    for acquisition_id, well_id, field_id in fields
+                    if acquisition_id == number
+                ],
+                lambda: open_plate(root.storage, plate["path"]),
+            )
+            for number, own in bound.items()
+        },
     )
 
 

@@ -21,7 +21,9 @@ CLUMP_AREA, DENTED_CLUMP_AREA, CLUMP_SOLIDITY = 3.0, 1.5, 0.9
 FEWEST_OBJECTS = 5
 
 
-def object_counts(counts: Mapping[str, int | None], skipped: Mapping[str, str]) -> list[QualityRow]:
+def object_counts(
+    counts: Mapping[str, int | None], skipped: Mapping[str, str], unmatched: Mapping[str, int] | None = None
+) -> list[QualityRow]:
     """Give the number of objects of each set.
 
     Parameters
@@ -30,11 +32,14 @@ def object_counts(counts: Mapping[str, int | None], skipped: Mapping[str, str]) 
         Object set to how many were found; None where it could not be looked for.
     skipped
         Object set to the reason for that.
+    unmatched
+        Imported set to how many of its objects were left out, because no parent was theirs: ``Unmatched``.
     """
-    return [
+    rows = [
         _row(name, "Count", None if count is None else float(count), skipped.get(name, "not looked for"))
         for name, count in counts.items()
     ]
+    return rows + [_row(name, "Unmatched", float(count), None) for name, count in (unmatched or {}).items()]
 
 
 def object_quality(object_set: str, index: LabelIndex) -> list[QualityRow]:

@@ -58,6 +58,24 @@ class ImportedMask:
     name: str
     sha256: str
 
+    def source(self) -> dict[str, str]:
+        """Say what was read, for those who ask where objects come from."""
+        return {"name": self.name, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFiles:
+    """What there is of the masks of a plate.
+
+    ``found`` and ``missing`` count fields; ``listing`` is a hash of paths, sizes and times of change, to see whether
+    files have changed without reading them.
+    """
+
+    pattern: str
+    found: int
+    missing: int
+    listing: str
+
 
 def find_masks(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value]:
     """Check where a recipe says that masks are.
@@ -122,32 +140,34 @@ def mask_path(pattern: str, key: FieldKey, timepoint: int) -> Path:
     )
 
 
-def check_masks(parameters: Mapping[str, Any], keys: Iterable[FieldKey], *, where: str) -> tuple[int, int]:
-    """Look for the files of all fields before any work; give how many of the fields have one, and how many do not.
-
-    Parameters
-    ----------
-    parameters
-        Checked by :func:`find_masks`.
-    keys
-        The fields.
-    where
-        What messages begin with: recipe and object set.
+def look_for_masks(parameters: Mapping[str, Any], keys: Iterable[FieldKey]) -> MaskFiles:
+    """Look for the files of all fields before any work.
 
     Raises
     ------
     RecipeError
-        No field has one: folder or pattern are wrong.
+        No field has one, so folder or pattern are wrong; or several fields have the same one.
     """
-    pattern = parameters["masks"]
+    pattern = str(parameters["masks"])
     paths = [mask_path(pattern, key, 0) for key in keys]
-    found = sum(path.is_file() for path in paths)
+    if len(set(paths)) < len(paths):
+        raise RecipeError(
+            f"{pattern} is the same file for several fields of the plate",
+            hint="Tell them apart with {field}, and measurements with {acquisition}.",
+        )
+    listing = hashlib.sha256()
+    found = 0
+    for path in paths:
+        if path.is_file():
+            state = path.stat()
+            listing.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+            found += 1
     if paths and not found:
         raise RecipeError(
-            f"{where}: none of the {len(paths)} field(s) has a mask; the first would be {paths[0]}",
-            hint="A relative path begins at the recipe's folder; timepoints are counted from 0, fields as in the lake.",
+            f"none of the {len(paths)} field(s) has a mask; the first would be {paths[0]}",
+            hint="A relative path begins at the recipe's folder; time points count from 0, fields as in the lake.",
         )
-    return found, len(paths) - found
+    return MaskFiles(pattern=pattern, found=found, missing=len(paths) - found, listing=listing.hexdigest())
 
 
 def read_mask(field: Field, parameters: Mapping[str, Any], timepoint: int) -> ImportedMask:

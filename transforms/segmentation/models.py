@@ -171,7 +171,7 @@ def segment_by_model(
     return load_segmenter(kind, model, model_sha256)(pixels, pixel_size_um=pixel_size_um, **settings)
 
 
-def try_model(kind: str, parameters: Mapping[str, Any], n_channels: int, *, pixel_size_um: float) -> None:
+def try_model(kind: str, parameters: Mapping[str, Any], n_channels: int) -> None:
     """Run a model on an empty tile, as it would be run on a field.
 
     Raises
@@ -183,7 +183,7 @@ def try_model(kind: str, parameters: Mapping[str, Any], n_channels: int, *, pixe
     """
     side = 64
     empty = np.zeros((n_channels, side, side), np.uint16)
-    labels = segment_by_model(kind, empty, pixel_size_um=pixel_size_um, **parameters)
+    labels = segment_by_model(kind, empty, pixel_size_um=parameters.get("model_pixel_size_um") or 1.0, **parameters)
     if labels.shape != (side, side):
         raise RecipeError(
             f"{parameters['model']}: gives labels of shape {labels.shape} for an image of {side} × {side}"
