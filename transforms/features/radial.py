@@ -8,9 +8,9 @@ are equal parts of that place, and each ring is cut into eight wedges round the 
 All of that is geometry: done once per object, it sorts the object's pixels by ring and wedge. A channel then costs one
 sum per ring and wedge over pixels that lie one after the other in that order.
 
-What limits the speed: the geometry, and in it the division that each pixel costs, thrice (two for the distance to the
-edge, one for its place); the ways from the centre follow from two sweeps over the object and two more that find nothing
-left to shorten, except in objects that bend.
+What limits the speed: the distance to the edge (a division per pixel and branches that cannot be foretold) and the sums
+of the channels, a third each. The ways from the centre follow from two sweeps over the object and two more that find
+nothing left to shorten, except in objects that bend.
 """
 
 from __future__ import annotations
