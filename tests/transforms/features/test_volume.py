@@ -68,7 +68,7 @@ def test_what_scikit_image_measures(spacing):
             found[f"AreaShape_{operator.name}"][chosen],
             np.array(wanted, float),
             rtol=1e-9,
-            atol=1e-9,
+            atol=1e-6 if name == "axis_minor_length" else 1e-9,  # roots of rounding for objects in one plane
             err_msg=operator.name,
         )
         checked.add(operator.name)
