@@ -55,12 +55,11 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
         if "Costes" in asked:
             search = str(use.parameters["costes"])
             thresholds[:] = [_shared_costes(field, *pairs[k], search) for k in there]
-        image = field.pixels()
-        if image.dtype == np.uint8:
-            image = image.astype(np.uint16)  # one compilation for both
+        # Kernels are compiled for rows of uint16 and of float32.
+        image = np.ascontiguousarray(field.pixels(), np.float32 if field.pixels().dtype.kind == "f" else np.uint16)
         keys, how, levels = _rank_keys(index, image, channels, asked, str(use.parameters["ranks"]))
         measured = _measure(
-            read_only(np.ascontiguousarray(image)),
+            read_only(image),
             read_only(keys),
             read_only(channels),
             read_only(local.reshape(-1, 2)),
@@ -77,7 +76,7 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
             read_only(levels),
         )
         values[:, there] = measured[:, :, wanted]
-    return values.reshape(len(index), -1)
+    return values.reshape(len(index), len(pairs) * len(wanted))
 
 
 def _shared_costes(field: FieldPixels, first: int, second: int, search: str) -> tuple[float, float]:
@@ -133,7 +132,12 @@ def _measure(
     key = np.empty(largest if how != _NO_RANKS else 0, np.uint32)
     items = np.empty((2, largest if how == _BY_SORTING else 0), np.uint64)
     words = np.zeros(1024, np.uint64)
-    means, cuts, totals, constant = np.empty(n_channels), np.empty(n_channels), np.empty(n_channels), np.empty(n_channels)
+    means, cuts, totals, constant = (
+        np.empty(n_channels),
+        np.empty(n_channels),
+        np.empty(n_channels),
+        np.empty(n_channels),
+    )
     levels = np.ones(n_channels, np.int64)
     for k in range(n_objects):
         size = offsets[k + 1] - offsets[k]
@@ -195,9 +199,7 @@ def _measure(
 
 
 @summing_kernel
-def _read(
-    plane: NDArray[Any], runs: Int32Array, full_scale: float, values: FloatArray
-) -> tuple[float, float, float]:
+def _read(plane: NDArray[Any], runs: Int32Array, full_scale: float, values: FloatArray) -> tuple[float, float, float]:
     """Copy an object's pixels of one channel as intensities; their smallest, largest and sum."""
     low = high = plane[runs[0, 0], runs[0, 1]]
     total = 0.0
@@ -245,9 +247,7 @@ def _moments(x: FloatArray, y: FloatArray, mean_x: float, mean_y: float) -> tupl
 
 
 @summing_kernel
-def _sums_from(
-    x: FloatArray, y: FloatArray, cut_x: float, cut_y: float
-) -> tuple[float, float, float, float, float]:
+def _sums_from(x: FloatArray, y: FloatArray, cut_x: float, cut_y: float) -> tuple[float, float, float, float, float]:
     """Σx, Σy, Σx², Σy², Σxy of the pixels at or above both cuts."""
     sum_x, sum_y, sum_xx, sum_yy, sum_xy = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(len(x)):

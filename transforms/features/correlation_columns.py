@@ -113,7 +113,9 @@ def _columns(use: Use) -> list[FeatureColumn]:
         for operator in OPERATORS.values():
             if operator.name in asked:  # type: ignore[operator]
                 directions = ((first, second), (second, first)) if operator.name in DIRECTED else ((first, second),)
-                columns += [feature_column(use.object_set, "Correlation", operator, roles=roles) for roles in directions]
+                columns += [
+                    feature_column(use.object_set, "Correlation", operator, roles=roles) for roles in directions
+                ]
     return columns
 
 

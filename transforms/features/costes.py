@@ -66,7 +66,9 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
         return math.nan, math.nan
     x, y = read_only(x), read_only(y)
     # Any whole number near the mean will do: sums of integer images then stay exact and small.
-    middle_x, middle_y = (float(np.rint(values[:: values.size // 1024 + 1].mean(dtype=np.float64))) for values in (x, y))
+    middle_x, middle_y = (
+        float(np.rint(values[:: values.size // 1024 + 1].mean(dtype=np.float64))) for values in (x, y)
+    )
     slope, intercept = _line(_lit_sums(x, y, middle_x, middle_y), middle_x, middle_y)
     if math.isnan(slope):
         return math.nan, math.nan

@@ -12,7 +12,7 @@ size at which it loses something, which is two or three, not one for each size.
 
 What limits the speed: the tree (:mod:`.opening_tree`), about three quarters of the time.
 
-    S. Maragos, IEEE Trans. Pattern Anal. Mach. Intell. 11 (1989) 701-716; L. Vincent, Fund. Inform. 41 (2000) 57-90.
+    P. Maragos, IEEE Trans. Pattern Anal. Mach. Intell. 11 (1989) 701-716; L. Vincent, Fund. Inform. 41 (2000) 57-90.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def granularity(objects: FieldObjects, use: Use) -> FloatArray:
                 plane = field.pixels()[channel]
                 tree = field.shared((Settings, settings, channel), partial(channel_openings, plane, settings))
                 spectra[:, role] = _spectra(index, plane, tree, weights, settings.steps)
-    return spectra.reshape(len(index), -1)
+    return spectra.reshape(len(index), len(use.roles) * settings.steps)
 
 
 def channel_openings(plane: NDArray[Any], settings: Settings) -> OpeningTree:
@@ -248,9 +248,7 @@ def _grid_weights(
     return ends, points[:end].copy(), weights[:end].copy()
 
 
-def _spectra(
-    index: LabelIndex, plane: NDArray[Any], tree: OpeningTree, grid: GridWeights, steps: int
-) -> FloatArray:
+def _spectra(index: LabelIndex, plane: NDArray[Any], tree: OpeningTree, grid: GridWeights, steps: int) -> FloatArray:
     """Percent of its mean intensity that each object loses at each step, (n, steps)."""
     intensity = _mean_intensity(read_only(np.ascontiguousarray(plane)), index.offsets, index.run_offsets, index.runs)
     means, losses = _losses(
@@ -289,9 +287,7 @@ def _losses(
 
 
 @summing_kernel
-def _mean_intensity(
-    plane: NDArray[Any], offsets: Int64Array, run_offsets: Int64Array, runs: Int32Array
-) -> FloatArray:
+def _mean_intensity(plane: NDArray[Any], offsets: Int64Array, run_offsets: Int64Array, runs: Int32Array) -> FloatArray:
     means = np.empty(len(offsets) - 1)
     for k in range(len(means)):
         total = 0.0

@@ -16,6 +16,7 @@ two thirds of the time). Erosions are minima of whole numbers over rows, which v
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
