@@ -1,4 +1,4 @@
-"""Gaussian blur of planes: exact for small widths, on a coarser grid for large ones."""
+"""Hot pixels off, and Gaussian blur: exact for small widths, on a coarser grid for large ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from .planes import Plane, binned
 _REACH = 4.0
 # Least width of a Gaussian in pixels of the grid that it is computed on.
 _FINEST = 2.0
+
+
+def without_hot_pixels(plane: Plane) -> Plane:
+    """Lower each pixel that is brighter than its eight neighbours to the brightest of them; two pixels at least."""
+    framed = np.pad(plane, 1, constant_values=-np.inf)
+    rows = np.maximum(np.maximum(framed[:, :-2], framed[:, 1:-1]), framed[:, 2:])
+    beside = np.maximum(framed[1:-1, :-2], framed[1:-1, 2:])
+    return np.minimum(plane, np.maximum(beside, np.maximum(rows[:-2], rows[2:])))
 
 
 def blurred(plane: Plane, sigma: float) -> Plane:

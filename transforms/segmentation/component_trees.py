@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ..jit import read_only
 from . import outlines
-from .blurring import blurred, coarsely_blurred, less_coarse
+from .blurring import blurred, coarsely_blurred, less_coarse, without_hot_pixels
 from .lobes import split_lobes
 from .max_tree import max_tree, thinned
 from .objects import number
@@ -74,6 +74,8 @@ _LEAST_ELLIPSE = 0.75
 _OF_TYPICAL = 0.25
 _OF_TYPICAL_LATER = 0.375
 _OF_NOISE = 18.0
+# White noise differs so much less between neighbours after the blur than far apart.
+_FAR_STEP = 0.5
 
 # Outlines.
 _NEAR, _FAR = 2, 5  # pixels of the grid that nuclei are found on: from where to where the surroundings of a nucleus are
@@ -106,6 +108,7 @@ def segment_component_trees(
     plane = _unit_range(image)
     if plane is None:
         return np.zeros(image.shape, dtype=np.int32)
+    plane = without_hot_pixels(plane)
     diameter = diameter_um / pixel_size_um
     bins = max(1, int(diameter / _FINEST))
     smooth = blurred(binned(plane, bins), _BLUR)
@@ -140,7 +143,7 @@ def _unit_range(image: npt.NDArray[Any]) -> Plane | None:
 
 def _found(smooth: Plane, diameter: float, effort: Effort) -> Labels:
     """Nuclei of a plane by their trees, numbered without gaps; outlines are those of tree nodes."""
-    ground, bright = np.quantile(smooth, (_GROUND, _BRIGHT))
+    ground, middle, bright = np.quantile(_sample(smooth), (_GROUND, 0.5, _BRIGHT))
     intensity = np.maximum(smooth - np.float32(ground), 0)
     intensity /= np.float32(max(bright - ground, _LEAST_SPAN))
     root = np.sqrt(intensity + np.float32(_ADDED))
@@ -175,10 +178,23 @@ def _found(smooth: Plane, diameter: float, effort: Effort) -> Labels:
 
 
 def _roughness(plane: Plane) -> float:
-    """Median difference between pixels side by side: noise, where most of an image is smooth."""
-    steps = [np.abs(np.diff(plane, axis=axis)).ravel() for axis in (0, 1)]
-    every = np.concatenate(steps)
-    return float(np.median(every)) if every.size else 0.0
+    """How much pixels differ from those beside them: noise, where most of an image is smooth.
+
+    Noise that neighbours share, in resampled or denoised images, shows between pixels that are farther apart.
+    """
+    return max(_median_step(plane, 1), _FAR_STEP * _median_step(plane, 3))
+
+
+def _median_step(plane: Plane, apart: int) -> float:
+    """Median difference between pixels of a row and of a column, the mean of both."""
+    steps = [np.abs(line[apart:] - line[:-apart]) for line in (plane, plane.T) if len(line) > apart]
+    return float(np.mean([np.median(_sample(step)) for step in steps])) if steps else 0.0
+
+
+def _sample(plane: Plane) -> npt.NDArray[np.float32]:
+    """Pixels enough for a quantile: all of a small plane, evenly spread ones of a large plane."""
+    every = plane.ravel()
+    return every[:: max(1, every.size >> 18)]
 
 
 def _guesses(
@@ -190,12 +206,13 @@ def _guesses(
     trees, starts, stops, features = [], [], [], []
     for tree, width in enumerate(widths):
         levels = _levels(_without_surroundings(root, taken, width), taken)
-        order[tree], start, stop = max_tree(read_only(levels), *areas)
+        above, start, stop = max_tree(read_only(levels), *areas)
+        order[tree, : above.size] = above
         some = thinned(read_only(start), read_only(stop), _STEP)
         start, stop = start[some], stop[some]
         sides = edge_sides(read_only(levels), read_only(taken))
         measured = node_features(
-            read_only(order[tree]),
+            read_only(above),
             read_only(start),
             read_only(stop),
             read_only(sides),
@@ -219,7 +236,7 @@ def _guesses(
 def _without_surroundings(root: Plane, taken: Mask, width: float) -> Plane:
     """Subtract the weighted mean around each pixel, of pixels that are not taken; width 0 subtracts the median."""
     if width == 0:
-        return root - np.median(root)
+        return root - np.median(_sample(root))
     if not taken.any():
         return less_coarse(read_only(root), *_read_only_grid(coarsely_blurred(root, width)))
     free = (~taken).astype(np.float32)

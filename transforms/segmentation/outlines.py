@@ -126,53 +126,45 @@ def _in_one_part(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.in
 def _filled(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     height, width = labels.shape
     result = labels.copy()
-    flat, out = labels.ravel(), result.ravel()
-    seen = np.zeros(flat.size, np.bool_)
-    members = np.empty(flat.size, np.int32)
-    for first in range(flat.size):
-        if flat[first] or seen[first]:
+    # Background: 0 not seen, 1 being explored, 2 no hole. Most of it is found beside a pixel that is known to be none.
+    state = np.zeros((height, width), np.uint8)
+    members = np.empty(labels.size, np.int32)
+    for first in range(labels.size):
+        y = first // width
+        x = first - y * width
+        if labels[y, x] or state[y, x]:
             continue
-        seen[first] = True
+        state[y, x] = 1
         members[0] = first
         count, at = 1, 0
-        owner = -1  # none yet; 0: not a hole
-        while at < count:
-            pixel = members[at]
+        owner = 0
+        closed = True
+        while closed and at < count:
+            y = members[at] // width
+            x = members[at] - y * width
             at += 1
-            y = pixel // width
-            x = pixel - y * width
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                owner = 0
             for side in range(4):
-                if side == 0:
-                    if x == 0:
-                        continue
-                    other = pixel - 1
-                elif side == 1:
-                    if x == width - 1:
-                        continue
-                    other = pixel + 1
-                elif side == 2:
-                    if y == 0:
-                        continue
-                    other = pixel - width
-                else:
-                    if y == height - 1:
-                        continue
-                    other = pixel + width
-                there = flat[other]
+                yy = y + (side == 0) - (side == 1)
+                xx = x + (side == 2) - (side == 3)
+                if yy < 0 or xx < 0 or yy >= height or xx >= width or state[yy, xx] == 2:
+                    closed = False
+                    break
+                there = labels[yy, xx]
                 if there:
-                    if owner < 0:
-                        owner = there
-                    elif owner != there:
-                        owner = 0
-                elif not seen[other]:
-                    seen[other] = True
-                    members[count] = other
+                    closed = owner == 0 or owner == there
+                    if not closed:
+                        break
+                    owner = there
+                elif state[yy, xx] == 0:
+                    state[yy, xx] = 1
+                    members[count] = yy * width + xx
                     count += 1
-        if owner > 0:
-            for k in range(count):
-                out[members[k]] = owner
+        for k in range(count):
+            y = members[k] // width
+            x = members[k] - y * width
+            if closed:
+                result[y, x] = owner
+            state[y, x] = 2
     return result
 
 

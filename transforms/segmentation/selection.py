@@ -26,7 +26,7 @@ _SHAPE, _CONTRAST, _SIZE = 4.0, 1.3, 0.5
 class Guesses:
     """Nodes of several trees of one image.
 
-    ``order`` is int32 (trees, pixels); guess *k* is the slice ``start[k]:stop[k]`` of ``order[tree[k]]``, and
+    ``order`` is int32 (trees, pixels), each row as far as its tree goes; guess *k* is the slice ``start[k]:stop[k]`` of ``order[tree[k]]``, and
     ``features[k]`` are its :func:`~.tree_nodes.node_features`.
     """
 

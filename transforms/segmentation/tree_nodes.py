@@ -104,14 +104,17 @@ def node_features(
     """
     width = sides.shape[1]
     side, out, soft = sides.ravel(), flow.ravel(), soft_flow.ravel()
-    # Running sums where a node starts, kept until it stops.
+    # Running sums where a node starts, kept until the last node that starts there stops.
     slot = np.full(order.size + 1, -1, np.int32)
+    last_stop = np.empty(start.size, np.int32)
     slots = 0
     for node in range(start.size):
         if slot[start[node]] < 0:
             slot[start[node]] = slots
             slots += 1
+        last_stop[slot[start[node]]] = stop[node]
     at_start = np.empty((slots, _TERMS))
+    needed = 0
     sums = np.zeros(_TERMS)
     features = np.empty((start.size, 5))
     node = 0
@@ -136,6 +139,9 @@ def node_features(
             break
         if slot[at] >= 0:
             at_start[slot[at]] = sums
+            needed = max(needed, last_stop[slot[at]])
+        if at >= needed:
+            continue
         pixel = order[at]
         y = pixel // width
         x = pixel - y * width
