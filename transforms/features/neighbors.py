@@ -99,7 +99,8 @@ def _two_nearest(centre: FloatArray) -> Int64Array:
     asked = 6  # the point itself, two others, and room for some that are equally near
     while len(rows):
         asked = min(asked, n)
-        distance, other = tree.query(centre[rows], k=asked)
+        answer = tree.query(centre[rows], k=asked)
+        distance, other = np.asarray(answer[0]), np.asarray(answer[1])
         distance[other == rows[:, None]] = np.inf
         order = np.argsort(other, axis=1)  # by label
         distance, other = np.take_along_axis(distance, order, axis=1), np.take_along_axis(other, order, axis=1)

@@ -59,10 +59,10 @@ def volume_intensity(
     measures["MaxIntensity_X"] = measured["MaxIntensity_X"]
     measures["MaxIntensity_Y"], measures["MaxIntensity_Z"] = row % height, row // height
 
-    corner = index.bbox[:, None, :3]
+    corner = index.bbox[:, None, :3].astype(np.float64)
     sums = _weighted_sums(index.tall.run_offsets, index.tall.runs, index.bbox, height, tall, read_only(present))
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre = np.where(sums[..., :1] != 0, sums[..., 1:] / sums[..., :1], np.nan) + corner
+        centre: FloatArray = np.where(sums[..., :1] != 0, sums[..., 1:] / sums[..., :1], np.nan) + corner
     centre[np.isnan(measured["MeanIntensity"])] = np.nan
     for i, axis in enumerate("ZYX"):
         measures[f"CenterMassIntensity_{axis}"] = centre[..., i]

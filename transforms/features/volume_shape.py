@@ -162,15 +162,13 @@ def _convex_volumes(index: VolumeIndex, is_box: NDArray[np.bool_]) -> FloatArray
     for k in np.flatnonzero(~is_box):
         own = slice(index.tall.run_offsets[k], index.tall.run_offsets[k + 1])
         corner = index.bbox[k, :3]
-        ends = np.concatenate(
-            [np.stack([z[own], y[own], index.tall.runs[own, 1]], axis=1),
-             np.stack([z[own], y[own], index.tall.runs[own, 2] - 1], axis=1)]
-        )  # fmt: skip
+        x = np.concatenate([index.tall.runs[own, 1], index.tall.runs[own, 2] - 1])  # only ends can be corners
+        ends = np.stack([np.tile(z[own], 2), np.tile(y[own], 2), x], axis=1)
         out[k] = _voxels_in_hull(ends - corner, index.bbox[k, 3:] - corner)
     return out
 
 
-def _voxels_in_hull(points: NDArray[np.int64], size: Int32Array) -> int:
+def _voxels_in_hull(points: NDArray[np.integer], size: Int32Array) -> int:
     """Count the voxel centres of a box in the hull of the middles of the faces of some of its voxels."""
     from scipy.spatial import ConvexHull
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +45,7 @@ def split_touching(inside: Mask, diameter: float) -> tuple[Labels, int, Plane]:
     return *basins(rounded, inside, _APART * diameter), depth
 
 
-def basins(height: Plane, inside: Mask, apart: float | Sequence[float]) -> tuple[Labels, int]:
+def basins(height: Plane, inside: Mask, apart: float | npt.NDArray[np.float64]) -> tuple[Labels, int]:
     """Split a mask of two or three dimensions by a watershed from its peaks.
 
     Peaks closer than ``apart`` pixels, along every axis or along each, are one.
