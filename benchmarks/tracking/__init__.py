@@ -1,0 +1,1 @@
+"""Objects followed over time, against what is known of them."""
