@@ -58,8 +58,7 @@ def _largest_crop(bbox: Int32Array) -> int:
     most = 0
     for k in range(bbox.shape[0]):
         depth, height = np.int64(bbox[k, 3] - bbox[k, 0] + 2), np.int64(bbox[k, 4] - bbox[k, 1] + 2)
-        voxels: int = depth * height * np.int64(bbox[k, 5] - bbox[k, 2] + 2)
-        most = max(most, voxels)
+        most = max(most, int(depth * height * np.int64(bbox[k, 5] - bbox[k, 2] + 2)))
     return most
 
 
