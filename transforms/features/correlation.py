@@ -54,7 +54,7 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
         thresholds = np.full((len(there), 2), np.nan)
         if "Costes" in asked:
             search = str(use.parameters["costes"])
-            thresholds[:] = [_shared_costes(field, *pairs[k], search) for k in there]
+            thresholds[:] = [_shared_costes(field, int(first), int(second), search) for first, second in pairs[there]]
         # Kernels are compiled for rows of uint16 and of float32.
         image = np.ascontiguousarray(field.pixels(), np.float32 if field.pixels().dtype.kind == "f" else np.uint16)
         keys, how, levels = _rank_keys(index, image, channels, asked, str(use.parameters["ranks"]))
@@ -82,13 +82,13 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
 def _shared_costes(field: FieldPixels, first: int, second: int, search: str) -> tuple[float, float]:
     image = field.pixels()
     find = partial(costes_thresholds, image[first], image[second], field.full_scale, search)
-    return field.shared((costes_thresholds, int(first), int(second), search), find)
+    return field.shared((costes_thresholds, first, second, search), find)
 
 
 def _rank_keys(
     index: LabelIndex, image: NDArray[Any], channels: NDArray[np.int64], asked: tuple[Any, ...], among: str
 ) -> tuple[NDArray[Any], int, Int64Array]:
-    """Whole numbers that are ordered as the pixels, (c, y, x), how to rank them, and the ranks there are per channel."""
+    """Whole numbers ordered as the pixels, (c, y, x), how to rank them, and the ranks that a channel has, if known."""
     levels = np.zeros(len(image), np.int64)
     is_float = image.dtype.kind == "f"
     if "RWC" not in asked:
@@ -132,12 +132,8 @@ def _measure(
     key = np.empty(largest if how != _NO_RANKS else 0, np.uint32)
     items = np.empty((2, largest if how == _BY_SORTING else 0), np.uint64)
     words = np.zeros(1024, np.uint64)
-    means, cuts, totals, constant = (
-        np.empty(n_channels),
-        np.empty(n_channels),
-        np.empty(n_channels),
-        np.empty(n_channels),
-    )
+    means, cuts, totals = np.empty(n_channels), np.empty(n_channels), np.empty(n_channels)
+    constant = np.empty(n_channels, np.bool_)
     levels = np.ones(n_channels, np.int64)
     for k in range(n_objects):
         size = offsets[k + 1] - offsets[k]

@@ -112,10 +112,9 @@ def _columns(use: Use) -> list[FeatureColumn]:
     for first, second in use.pairs:
         for operator in OPERATORS.values():
             if operator.name in asked:  # type: ignore[operator]
-                directions = ((first, second), (second, first)) if operator.name in DIRECTED else ((first, second),)
-                columns += [
-                    feature_column(use.object_set, "Correlation", operator, roles=roles) for roles in directions
-                ]
+                columns.append(feature_column(use.object_set, "Correlation", operator, roles=(first, second)))
+                if operator.name in DIRECTED:
+                    columns.append(feature_column(use.object_set, "Correlation", operator, roles=(second, first)))
     return columns
 
 

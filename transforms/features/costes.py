@@ -65,10 +65,10 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
     if x.size < 3:
         return math.nan, math.nan
     x, y = read_only(x), read_only(y)
-    # Any whole number near the mean will do: sums of integer images then stay exact and small.
-    middle_x, middle_y = (
-        float(np.rint(values[:: values.size // 1024 + 1].mean(dtype=np.float64))) for values in (x, y)
-    )
+    # Any number near the mean will do; whole ones keep the sums of whole numbers exact.
+    middle_x, middle_y = (float(values[:: values.size // 1024 + 1].mean(dtype=np.float64)) for values in (x, y))
+    if exact:
+        middle_x, middle_y = float(round(middle_x)), float(round(middle_y))
     slope, intercept = _line(_lit_sums(x, y, middle_x, middle_y), middle_x, middle_y)
     if math.isnan(slope):
         return math.nan, math.nan
@@ -138,7 +138,7 @@ def _line(sums: tuple[float, ...], middle_x: float, middle_y: float) -> tuple[fl
 def _rows(
     x: NDArray[Any], y: NDArray[Any], slope: float, intercept: float, per_grey: float, last: int, entering: bool
 ) -> NDArray[np.int32]:
-    """Step, 0 to ``last`` + 1, from which on each pixel is background, or up to which the second channel keeps it there.
+    """Step, 0 to ``last`` + 1, at which each pixel enters the background, or leaves it for the time until then.
 
     A pixel enters the background above its own value, and on a rising line above its place on the line; where the line
     falls, it leaves the background there if it is not in it for its own value.

@@ -86,7 +86,7 @@ def channel_openings(plane: NDArray[Any], settings: Settings) -> OpeningTree:
 
 
 def thinned_out(plane: NDArray[Any], subsample: float, extent: tuple[float, float] | None = None) -> FloatArray:
-    """Sample an image every 1 / ``subsample`` pixels from its corner on, over ``extent`` samples, 0 beyond its border."""
+    """Sample an image every 1 / ``subsample`` pixels from its corner on, ``extent`` samples, 0 beyond its border."""
     height, width = (side * subsample for side in plane.shape) if extent is None else extent
     rows, columns = (np.arange(math.ceil(size)) / subsample for size in (height, width))
     return _interpolated(plane, rows, columns)
@@ -108,7 +108,7 @@ def _background(image: FloatArray, extent: tuple[float, ...], settings: Settings
 
 
 def _interpolated(image: NDArray[Any], rows: FloatArray, columns: FloatArray) -> FloatArray:
-    """Interpolate linearly at every (row, column); 0 outside the pixel centres, as SciPy's ``map_coordinates`` has it."""
+    """Interpolate linearly at all rows and columns; 0 beyond the outer pixel centres, as ``map_coordinates`` does."""
     first, second, fraction = _between(rows, image.shape[0])
     lines = image[np.maximum(first, 0)]
     if fraction.any():
@@ -188,9 +188,9 @@ class GridWeights:
 def grid_weights(index: LabelIndex, subsample: float) -> GridWeights:
     """Weigh the points of the thinned out grid for the mean of what is interpolated at each object's pixels."""
     height, width = index.shape
-    grid = tuple(math.ceil(side * subsample) for side in index.shape)
+    grid = math.ceil(height * subsample), math.ceil(width * subsample)
     rows, columns = (
-        _between(np.arange(side) * ((side * subsample - 1) / (side - 1)), points)
+        _between(np.arange(side, dtype=np.float64) * ((side * subsample - 1) / (side - 1)), points)
         for side, points in zip((height, width), grid, strict=True)
     )
     # A run of m pixels lies between two rows, and over m times the ratio of the grids and at most 3 points more.

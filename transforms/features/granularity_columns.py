@@ -11,7 +11,7 @@ _SOURCE = (
     "Vincent, Fund. Inform. 41 (2000) 57-90"
 )
 _UNDEFINED = (
-    "where the object's mean intensity is not above 0 (CellProfiler divides by the smallest float), the field lacks this "
+    "where the object's mean intensity is not above 0 (CellProfiler divides by a tiny number), the field lacks this "
     "channel, the object has a pixel that is not finite, or the image has not two rows and columns once thinned out"
 )
 

@@ -28,7 +28,7 @@ def ranks_by_bits(keys: NDArray[np.uint32], words: NDArray[np.uint64], ranks: In
         words[keys[i] >> 6] |= np.uint64(1) << np.uint64(keys[i] & 63)
     first, last = low >> 6, high >> 6
     below = np.empty(1024, np.int32)
-    levels = 0
+    levels = np.int64(0)
     for word in range(first, last + 1):
         below[word] = levels
         levels += _bits(words[word])
@@ -36,11 +36,11 @@ def ranks_by_bits(keys: NDArray[np.uint32], words: NDArray[np.uint64], ranks: In
         word = keys[i] >> 6
         ranks[i] = below[word] + _bits(words[word] & ((np.uint64(1) << np.uint64(keys[i] & 63)) - np.uint64(1)))
     words[first : last + 1] = 0
-    return levels
+    return int(levels)
 
 
 @kernel
-def _bits(word: np.uint64) -> int:
+def _bits(word: np.uint64) -> np.int64:
     """Count the bits; LLVM knows this pattern as one instruction."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))

@@ -49,7 +49,7 @@ def ascending(values: FloatArray) -> NDArray[np.int64]:
     items[0] <<= np.uint64(32)
     items[0] |= np.arange(len(values), dtype=np.uint64)
     sort_by_key(items)
-    order = (items[0] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    order: NDArray[np.int64] = (items[0] & np.uint64(0xFFFFFFFF)).astype(np.int64)
     if not _settle(order, read_only(values)):
         order = np.argsort(values)
     return order

@@ -158,9 +158,8 @@ def test_columns_are_named_as_in_cellprofiler():
         column.name for column in FAMILY.columns(Use(object_set="cells", pairs=(("DNA", "ER"),), parameters=DEFAULTS))
     ]
     both = [f"Cells_Correlation_{name}_{pair}" for name in DIRECTED for pair in ("DNA_ER", "ER_DNA")]
-    assert sorted(names) == sorted(
-        [f"Cells_Correlation_{n}_DNA_ER" for n in ("Correlation", "Slope", "Overlap")] + both
-    )
+    one = [f"Cells_Correlation_{name}_DNA_ER" for name in ("Correlation", "Slope", "Overlap")]
+    assert sorted(names) == sorted(one + both)
 
 
 def test_only_what_is_asked_is_measured(monkeypatch):
@@ -193,7 +192,7 @@ def test_costes_thresholds_are_those_of_the_image(search, dtype, level):
 
 def test_costes_with_anticorrelated_and_dark_pixels():
     rng = np.random.default_rng(5)
-    for seed in range(20):
+    for seed in range(8):
         x = rng.integers(0, 60, 400) * (rng.random(400) < 0.7)
         y = (rng.choice([-1, 1]) * x + rng.integers(0, 90, 400)).clip(0, 255) * (rng.random(400) < 0.8)
         x[:3] = 255  # so that the highest candidates are no plain background
@@ -365,8 +364,10 @@ def test_the_full_frame():
 def test_real_cell_painting(shared_data):
     tifffile = pytest.importorskip("tifffile")
     folder = shared_data / "images" / "cellpainting-nf1"
-    image = np.stack([tifffile.imread(path) for path in sorted(folder.glob("Plate_2_images/B7_*"))[:2]])
-    labels, _ = ndimage.label(tifffile.imread(folder / "Plate_2_masks" / "B7_01_1_3_DAPI_001_MaskNuclei.tiff"))
+    crop = np.s_[200:600, 300:700]
+    image = np.stack([tifffile.imread(path)[crop] for path in sorted(folder.glob("Plate_2_images/B7_*"))[:2]])
+    labels, n = ndimage.label(tifffile.imread(folder / "Plate_2_masks" / "B7_01_1_3_DAPI_001_MaskNuclei.tiff")[crop])
+    assert n > 3
     measured = measure(labels.astype(np.int32), image)
     assert_as_reference(labels, image, measured, 65535.0)
     expected = costes_reference(image[0] / 65535, image[1] / 65535, 65535.0)

@@ -262,7 +262,9 @@ def test_pixels_that_are_not_finite(bad):
 def test_real_cell_painting(shared_data):
     tifffile = pytest.importorskip("tifffile")
     folder = shared_data / "images" / "cellpainting-nf1"
-    plane = tifffile.imread(folder / "Plate_2_images" / "B7_01_2_3_GFP_001.tif")
-    labels, _ = ndimage.label(tifffile.imread(folder / "Plate_2_masks" / "B7_01_1_3_DAPI_001_MaskNuclei.tiff"))
+    crop = np.s_[200:600, 300:700]
+    plane = tifffile.imread(folder / "Plate_2_images" / "B7_01_2_3_GFP_001.tif")[crop]
+    labels, n = ndimage.label(tifffile.imread(folder / "Plate_2_masks" / "B7_01_1_3_DAPI_001_MaskNuclei.tiff")[crop])
+    assert n > 3
     ours = measure(labels.astype(np.int32), plane[None])
     assert_close(ours[:, 0], reference(labels, plane))
