@@ -141,8 +141,8 @@ def _transform_plate(
         for warning in warnings:
             run.warn(warning)
         run.add_input("plate", plate["path"], sha256=plate["fingerprint"])
-        for name, files in work.mask_files():
-            run.add_input("masks", files.pattern, detail=f"{name}: {files.found} field(s), {files.missing} without")
+        for name, masks in work.mask_files():
+            run.add_input("masks", masks.pattern, detail=f"{name}: {masks.found} field(s), {masks.missing} without")
         for object_set, file in files.items():
             run.add_output("table", feature_set.table(object_set), rows=file.rows if file else 0)
         app_id = f"transform/{key['study_id']}/{key['plate_id']}/{feature_set.hash[:8]}"
