@@ -44,7 +44,7 @@ METRICS_JUDGED = (
 
 _NORMAL = 1.4826
 #: Columns of a row of flags; those of a quality row that are the same for a whole plate are added by whoever writes it.
-_COLUMNS = {
+_COLUMNS: dict[str, pa.DataType] = {
     "acquisition_id": pa.int32(),
     "well_id": pa.string(),
     "field_id": pa.int32(),
@@ -175,7 +175,7 @@ class _Subjects:
             chosen = metric == name
             values[name] = np.full(len(order), np.nan)
             values[name][subject[chosen]] = value[chosen]
-        identity = rows.select([*_IMAGE, *carried]).take(pa.array(first[order]))
+        identity = rows.select([*_IMAGE, *carried]).take(first[order])
         return cls(
             identity=identity,
             groups=_numbered(identity, ("acquisition_id", *compared)),
@@ -213,7 +213,7 @@ class _Subjects:
         columns["value"] = pa.array(verdict.value, pa.float64(), from_pandas=True)
         columns["reason"] = pa.array([verdict.reasons.get(i) for i in range(len(self))], pa.string())
         for name, kind in _COLUMNS.items():
-            columns.setdefault(name, pa.nulls(len(self), kind))
+            columns.setdefault(name, pa.nulls(len(self)).cast(kind))
         return pa.table({name: columns[name] for name in _COLUMNS})
 
 

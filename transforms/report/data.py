@@ -153,7 +153,7 @@ def read_plate(root: LakeRoot, plate: Mapping[str, Any], feature_set_hash: str |
         feature_set=rows["feature_set"][0].as_py(),
         run_id=newest.as_py(),
         series=_series(rows, names),
-        flags=_flags(judged, rows.filter(pc.equal(rows["metric"], "Count")), names),
+        flags=_flags(judged, rows.filter(pc.equal(rows["metric"], pa.scalar("Count"))), names),
         controls={row["well_id"]: row["control_type"] for row in wells.to_pylist() if row["control_type"]},
         fields={
             (row["well_id"], row["field_id"]): row["acquisition_id_min"]
@@ -206,7 +206,7 @@ def _series(rows: pa.Table, names: Mapping[tuple[int, int], str]) -> list[Series
 def _flags(rows: pa.Table, counts: pa.Table, names: Mapping[tuple[int, int], str]) -> list[Flag]:
     """Give the flags that are raised, and one for each object set that could not be looked for in a field."""
     order = {name: place for place, name in enumerate((_UNMEASURED, *FLAG_METRICS))}
-    raised = rows.filter(pc.equal(rows["value"], 1.0)).to_pylist()
+    raised = rows.filter(pc.equal(rows["value"], pa.scalar(1.0))).to_pylist()
     without = counts.filter(pc.is_null(counts["value"])).to_pylist()
     raised += [{**row, "metric": _UNMEASURED} for row in without]
     raised.sort(key=lambda row: (order[row["metric"]], row["well_id"], row["field_id"], row["timepoint"]))
