@@ -38,6 +38,15 @@ def test_every_shape_feature_is_cellprofilers(nucleus):
         assert value == pytest.approx(row[column.name], rel=1e-9), column.name
 
 
+def test_every_zernike_moment_is_cellprofilers(nucleus):
+    """Of this nucleus CellProfiler lost no pixel on the circle."""
+    row, index = nucleus
+    columns, values = compute(["Zernike"], "nuclei", index, None, [])
+    assert len(columns) == 30
+    for column, value in zip(columns, values[0], strict=True):
+        assert value == pytest.approx(row[column.name], abs=1e-13), column.name
+
+
 def test_the_edge_has_as_many_pixels_as_cellprofilers(nucleus):
     row, index = nucleus
     theirs = row["Nuclei_Intensity_IntegratedIntensityEdge_DAPI"] / row["Nuclei_Intensity_MeanIntensityEdge_DAPI"]
