@@ -486,6 +486,45 @@ class Lake:
 
         return profiles_of_plate(self.root, study_id=study, plate_id=plate, acquisition_id=acquisition, folder=export)
 
+    def estimate_illumination(
+        self,
+        *,
+        study: str,
+        plates: Sequence[str] = (),
+        method: str = "auto",
+        images: int = 200,
+        min_images: int = 16,
+        dark_level: float = 0.0,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Estimate how evenly each channel of plates was lit, from their own images, and keep the profiles with them.
+
+        A recipe that asks for the same takes them from there. The settings are those of its table ``[illumination]``;
+        see :func:`cytolake.transforms.illumination.report.estimate_illumination` for what comes back.
+        """
+        from .transforms.illumination.report import estimate_illumination
+        from .transforms.illumination.settings import IlluminationSettings
+
+        settings = IlluminationSettings(method=method, images=images, min_images=min_images, dark_level=dark_level)
+        return estimate_illumination(self.root, study_id=study, plate_ids=plates, settings=settings, progress=progress)
+
+    def illumination_picture(
+        self,
+        *,
+        study: str,
+        plates: Sequence[str] = (),
+        method: str = "auto",
+        images: int = 200,
+        min_images: int = 16,
+        dark_level: float = 0.0,
+    ) -> bytes:
+        """Draw mean images with and without the profiles of :meth:`estimate_illumination`, as PNG."""
+        from .transforms.illumination.report import illumination_picture
+        from .transforms.illumination.settings import IlluminationSettings
+
+        settings = IlluminationSettings(method=method, images=images, min_images=min_images, dark_level=dark_level)
+        return illumination_picture(self.root, study_id=study, plate_ids=plates, settings=settings)
+
     def lineage(self, row: str) -> dict[str, Any]:
         """Go from a row back to its pixels, recipe and code.
 

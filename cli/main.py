@@ -42,6 +42,7 @@ _VERBS: Mapping[str, _Verb] = {
     "inspect": _Verb("exports", "Say what a vendor export is, without reading pixels."),
     "ingest": _Verb("exports", "Bring a vendor export into the lake."),
     "annotate": _Verb("exports", "Say what is in the wells: plate maps and sample sheets."),
+    "illumination": _Verb("illumination", "Say how evenly plates are lit; keep profiles to correct it."),
     "transform": _Verb("transform", "Segment and measure: pixels to labels, features, quality."),
     "report": _Verb("report", "Write the quality report of plates: what is wrong, and where to look."),
     "tracks": _Verb("tracks", "Say what was followed over time; draw lineages."),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .illumination.settings import check
 from .parameters import Parameter
 
 #: Version of each method: raised when the same settings give other numbers.
@@ -54,6 +55,9 @@ class BackgroundSettings:
     method: str = "none"
     percentile: float = 5.0
     radius_um: float = 50.0
+
+    def __post_init__(self) -> None:
+        check(self, PARAMETERS, "background")
 
     @property
     def is_off(self) -> bool:

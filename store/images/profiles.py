@@ -2,9 +2,9 @@
 
 They lie in ``cytolake/illumination/<name>/a<acquisition>c<channel>`` below the plate: a Zarr group whose attributes say
 how the profile was made, with one array ``profile`` (y, x), float32, in a single chunk. The group's ``zarr.json`` is
-written last, so what has one is whole, whenever its writer was killed. A name stands for one content: it ends in a hash
-of all that decides the profile, and whoever writes it again, or at the same time, writes the same. NGFF knows nothing of
-such groups and lets them be.
+written last, so what has one is whole, whenever its writer was killed. A name stands for one content: it ends in a
+hash of all that decides the profile, and whoever writes it again, or at the same time, writes the same. NGFF knows
+nothing of such groups and lets them be.
 """
 
 from __future__ import annotations

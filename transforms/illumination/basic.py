@@ -90,7 +90,10 @@ def _weigh(images: Plane, brightness: Plane, light: Plane, spread: np.float32, w
 
 @summing_kernel
 def _normal_equations(terms: Float, weights: Float, weighted: Float) -> tuple[Float, Float]:
-    """Sum up the weighted least squares of the series: (k, k), (k,). Not by BLAS, whose threads wait for one another."""
+    """Sum up the weighted least squares of the series: (k, k) and (k,).
+
+    Not by BLAS, whose threads wait for one another where more of them run than there are cores.
+    """
     places, count = terms.shape
     normal, right = np.zeros((count, count)), np.zeros(count)
     for p in range(places):

@@ -3,6 +3,10 @@
 Every estimate is made three times: from all images, and from each half of them. What the halves say of each other
 chooses between settings, and tells whether dividing by the profile makes images more even at all: objects that happen
 to lie in the middle of a few images look like light to any method.
+
+On simulated fields (light falling off by 10 and 40 %, objects on a third to three quarters of the field and up to seven
+times as bright as what is between them) estimates from 8 images left fields less even than they were, those from 12 and
+more that were found useful never did with ``basic``: hence the default of 16.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from .flatness import Flatness, flatness, mean_image
 from .grids import LEAST_LIGHT, Float, Plane, area_means, enlarged, grid_shape
 from .settings import ESTIMATORS, IlluminationSettings
 
-#: What ``basic`` chooses from: penalties on roughness (below the first nothing changes, at the last little is left), and
-#: how far from the light an object begins.
+#: What ``basic`` chooses from: penalties on roughness (below the first nothing changes, at the last little is left),
+#: and how far from the light an object begins.
 _ROUGHNESS = (1e-4, 1e-2, 1e-1)
 _SPREADS = (0.1, 1.0)
-#: A profile is of use when what is uneven in other images falls by this share at least.
+#: What is uneven in other images must fall by this share for a profile to be of use, or for a setting to be better.
 _GAIN = 0.05
+#: Cells along the longer side of the grid on which settings are judged; the profile itself is made on a finer one.
+_JUDGED_ON = 64
 
 _Make = Callable[[npt.NDArray[np.floating]], Float]
 
@@ -109,14 +115,15 @@ def estimate(stack: Plane, settings: IlluminationSettings) -> Estimate:
             f"{len(stack)} images tell too little of the light: objects in them look like light",
             hint=f"{settings.min_images} are needed; with so few use the vendor's profile, or none",
         )
-    halves = [stack[0::2], stack[1::2]]
+    coarse = np.stack([area_means(image, grid_shape((stack.shape[1], stack.shape[2]), _JUDGED_ON)) for image in stack])
+    halves = [coarse[0::2], coarse[1::2]]
     means = [mean_image(half) for half in halves]
     before = [flatness(mean) for mean in means]
     best: tuple[list[Flatness], str, _Make] | None = None
     for method, make in _candidates(settings):
         # The profile of each half divides the mean of the other.
         after = [flatness(mean, make(other)) for mean, other in zip(means, reversed(halves), strict=True)]
-        if best is None or _mean(after).cv < _mean(best[0]).cv:
+        if best is None or _mean(after).cv < (1 - _GAIN) * _mean(best[0]).cv:
             best = after, method, make
     assert best is not None
     after, method, make = best

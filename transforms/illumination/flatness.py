@@ -58,11 +58,11 @@ def flatness(mean: npt.NDArray[np.floating], profile: npt.NDArray[np.floating] |
     """
     even = smoothed(mean if profile is None else mean / profile, _WIDTH)
     rows, columns = (max(1, round(size * _CORNER)) for size in even.shape)
-    corners = [even[y, x].mean() for y in (slice(rows), slice(-rows, None)) for x in (slice(columns), slice(-columns, None))]
-    (y0, y1), (x0, x1) = (
-        (round(size * (0.5 - _CENTRE / 2)), max(round(size * (0.5 + _CENTRE / 2)), size // 2 + 1)) for size in even.shape
-    )
+    ends = [(slice(rows), slice(-rows, None)), (slice(columns), slice(-columns, None))]
+    corners = [even[y, x].mean() for y in ends[0] for x in ends[1]]
+    # At least the middle pixel.
+    centre = [slice(int(size * (0.5 - _CENTRE / 2)), int(size * (0.5 + _CENTRE / 2)) + 1) for size in even.shape]
     return Flatness(
         cv=float(even.std() / even.mean()),
-        corner_to_centre=float(np.mean(corners) / even[y0:y1, x0:x1].mean()),
+        corner_to_centre=float(np.mean(corners) / even[centre[0], centre[1]].mean()),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import UsageError
 from ..parameters import Parameter
 
 #: Version of each method: raised when the same settings give other numbers.
@@ -21,7 +22,9 @@ PARAMETERS: Mapping[str, Parameter] = {
         meaning="where profiles come from: the vendor, one of two estimates over the plate, or whatever there is",
         choices=("auto", "vendor", "basic", "cellprofiler", "none"),
     ),
-    "images": Parameter(default=200, meaning="most images of a channel that an estimate is made from", low=1, high=5000),
+    "images": Parameter(
+        default=200, meaning="most images of a channel that an estimate is made from", low=1, high=5000
+    ),
     "min_images": Parameter(
         default=16, meaning="fewest images of a channel that an estimate is made from", low=4, high=5000
     ),
@@ -35,7 +38,10 @@ PARAMETERS: Mapping[str, Parameter] = {
         high=0.5,
     ),
     "dark_level": Parameter(
-        default=0.0, meaning="what the camera reads without light, in grey values; taken off first", low=0.0, high=65535.0
+        default=0.0,
+        meaning="what the camera reads without light, in grey values; taken off first",
+        low=0.0,
+        high=65535.0,
     ),
 }
 
@@ -48,6 +54,24 @@ _OF_METHOD: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def check(settings: object, parameters: Mapping[str, Parameter], table: str) -> None:
+    """Compare settings with what their table allows.
+
+    Raises
+    ------
+    UsageError
+        A value is none that is allowed.
+    """
+    for name, parameter in parameters.items():
+        value = getattr(settings, name)
+        if parameter.choices:
+            if value not in parameter.choices:
+                known = ", ".join(parameter.choices)
+                raise UsageError(f"{table}: {name} {value!r} is unknown", hint=f"use one of {known}")
+        elif not parameter.low <= value <= parameter.high:
+            raise UsageError(f"{table}: {name} {value!r} is not from {parameter.low:g} to {parameter.high:g}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IlluminationSettings:
     """The table ``[illumination]``, complete; :data:`PARAMETERS` says what each is and may be."""
@@ -58,6 +82,9 @@ class IlluminationSettings:
     average: str = "mean"
     smoothing: float = 0.1
     dark_level: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, PARAMETERS, "illumination")
 
     @property
     def is_off(self) -> bool:
