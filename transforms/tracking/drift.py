@@ -37,9 +37,12 @@ _UPSAMPLING = 20
 _FINE, _COARSE = 1.5, 16.0
 #: Share of the frame's side over which it fades out at each border, so that its borders are no features.
 _TAPER = 0.1
-#: Correlation at the peak below which two frames have nothing in common. Frames of noise reach 0.05 (264 × 542
-#: pixels) by the best of all shifts, a tissue that flows by half the distance of its nuclei has 0.4.
+#: Correlation at the peak below which two frames have nothing in common, whatever their size.
 _LEAST_CORRELATION = 0.1
+#: The same in standard deviations of the correlation of frames that have as much structure and are not related: the
+#: best of all shifts of such frames reaches 5 by chance. A tissue that flows by half the distance of its nuclei has 6,
+#: a field of moving cells 35.
+_LEAST_DEVIATIONS = 5.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class DriftEstimator:
         # What scikit-image gives moves the second frame back onto the first.
         back = np.asarray(found, dtype=np.float64)
         correlation = _correlation(reference, spectrum, back)
-        if correlation < _LEAST_CORRELATION:
+        if correlation < max(_LEAST_CORRELATION, _LEAST_DEVIATIONS * _deviation(reference, spectrum)):
             return None, f"no shift makes it like an earlier frame (correlation {correlation:.2f})"
         length = float(np.hypot(*back))
         if length > self._max_step_px:
@@ -169,14 +172,14 @@ def _spectrum(frame: npt.NDArray[Any] | None) -> tuple[_Spectrum | None, str | N
     pixels = frame.astype(np.float32)
     if not np.isfinite(pixels).all():
         return None, "the image has values that are not finite"
-    pixels -= pixels.mean()
-    window, band = _weights(frame.shape)
-    pixels *= window
-    spectrum: _Spectrum = fft.fft2(pixels)
-    spectrum *= band
-    # What rounding leaves of a constant image is no structure.
-    if float(np.abs(spectrum).max()) <= 1e-4 * float(np.abs(frame).max(initial=0)):
+    spread = float(pixels.std(dtype=np.float64))
+    if spread <= 1e-6 * float(np.abs(pixels).max(initial=0)):  # what rounding leaves of a constant is no structure
         return None, "the image is constant"
+    # Brightness plays no part, and single precision is enough for numbers around 1.
+    pixels = (pixels - np.float32(pixels.mean(dtype=np.float64))) / np.float32(spread)
+    window, band = _weights(frame.shape)
+    spectrum: _Spectrum = fft.fft2(pixels * window)
+    spectrum *= band
     return spectrum, None
 
 
@@ -201,3 +204,10 @@ def _correlation(first: _Spectrum, second: _Spectrum, shift: Sequence[float] | F
     ramp_x = np.exp(2j * np.pi * fft.fftfreq(width) * shift[1])
     norm = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
     return float((ramp_y @ product @ ramp_x).real) / norm
+
+
+def _deviation(first: _Spectrum, second: _Spectrum) -> float:
+    """Give the standard deviation of the correlation of two frames with these spectra and phases at random."""
+    one, other = (spectrum.real**2 + spectrum.imag**2 for spectrum in (first, second))
+    power = one.sum(dtype=np.float64) * other.sum(dtype=np.float64)
+    return float(np.sqrt((one * other).sum(dtype=np.float64) / power))

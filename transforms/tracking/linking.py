@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: Cost of leaving an end or a start alone over that of the farthest join, as Jaqaman et al. have it.
+_ALTERNATIVE = 1.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objects:
@@ -135,6 +138,12 @@ def _edges(positions: FloatArray, timepoint: IntArray, settings: TrackingSetting
         gap_closing_max_frame_count=settings.max_gap + 1,
         splitting_cutoff=farthest if settings.divisions else False,
         merging_cutoff=farthest if settings.merges else False,
+        # What it costs to join nothing. By default it is taken from the costs of whatever candidates there are, so that
+        # a lone division would be found or not for what else happens in the field.
+        segment_start_cost=_ALTERNATIVE * farthest,
+        segment_end_cost=_ALTERNATIVE * farthest,
+        no_splitting_cost=_ALTERNATIVE * farthest,
+        no_merging_cost=_ALTERNATIVE * farthest,
     ).predict(frames)
     return sorted((int(starts[f] + i), int(starts[g] + j)) for (f, i), (g, j) in graph.edges())
 
