@@ -44,7 +44,7 @@ _VERBS: Mapping[str, _Verb] = {
     "annotate": _Verb("exports", "Say what is in the wells: plate maps and sample sheets."),
     "illumination": _Verb("illumination", "Say how evenly plates are lit; keep profiles to correct it."),
     "transform": _Verb("transform", "Segment and measure: pixels to labels, features, quality."),
-    "report": _Verb("report", "Write the quality report of plates: what is wrong, and where to look."),
+    "report": _Verb("report", "Write the quality report of plates as a page to look at."),
     "tracks": _Verb("tracks", "Say what was followed over time; draw lineages."),
     "sql": _Verb("questions", "Ask a question in SQL."),
     "catalog": _Verb("questions", "List what can be asked."),

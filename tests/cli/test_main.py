@@ -30,8 +30,12 @@ OPTIONS = {
         "--study", "--plate", "--replace", "--keep-unknown", "--accept-valid", "--dry-run", "--lake", "--json",
     },
     "transform": {
-        "--study", "--plate", "--recipe", "--role", "--device", "--workers", "--scheduler", "--lake", "--json",
+        "--study", "--plate", "--recipe", "--role", "--device", "--workers", "--scheduler", "--preview", "--output",
+        "--lake", "--json",
     },
+    "illumination": {"--study", "--plate", "--method", "--picture", "--lake", "--json"},
+    "report": {"--study", "--plate", "--output", "--lake", "--json"},
+    "tracks": {"--study", "--plate", "--well", "--field", "--picture", "--lake", "--json"},
     "sql": {"--format", "--output", "--as-of", "--lake", "--json"},
     "lineage": {"--lake", "--json"},
     "exclude": {"--study", "--plate", "--well", "--reason", "--include", "--dry-run", "--lake", "--json"},

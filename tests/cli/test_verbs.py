@@ -325,7 +325,9 @@ def test_transform(run: Any, noted: Any) -> None:
         "run_id": "r9",
         "status": "ok",
         "feature_set": "nuclei-and-cells@1",
-        "plates": [{"plate_id": "P1", "objects": {"nuclei": 220, "cells": 219}, "images": 48, "seconds": 9.6}],
+        "plates": [
+            {"plate_id": "P1", "objects": {"nuclei": 220, "cells": 219}, "images": 48, "seconds": 9.6, "failed": []}
+        ],
         "warnings": [],
     }
     ran = run(
