@@ -43,10 +43,10 @@ def load_cellpose(file: Path, sha256: str) -> Segmenter:
             hint="Put the model where every worker sees it, and run the same command again.",
         )
     try:
-        torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RecipeError(
-            f"{file}: holds no weights that can be loaded safely: {first_line(error)}",
+            f"{file}: holds no weights that PyTorch loads without running code of the file",
             hint="Needed is a model file of Cellpose, as it or its training writes them.",
         ) from error
     settings: dict[str, Any] = {"gpu": False, "pretrained_model": str(file)}

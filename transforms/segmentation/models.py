@@ -29,6 +29,8 @@ Labels = npt.NDArray[np.int32]
 Segmenter = Callable[..., Labels]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 240
 
 
 def find_model(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value]:
@@ -101,18 +103,27 @@ def need(module: str, extra: str, *, what: str) -> ModuleType:
     ------
     MissingExtraError
         It is not installed.
+    ConfigurationError
+        It is, and cannot be imported: libraries beside it do not go together.
     """
     try:
         return import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{what} needs {module}, which is not installed", hint=f"pip install 'cytolake[{extra}]'"
+            f"{what} needs {module}, which is not installed: {first_line(error)}",
+            hint=f"pip install 'cytolake[{extra}]'",
+        ) from error
+    except Exception as error:
+        raise ConfigurationError(
+            f"{what} needs {module}, which is installed and cannot be imported: {first_line(error)}",
+            hint=f"Install cytolake[{extra}] into an environment of its own.",
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """Give what another library says of an error, without its pages of details."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Give what another library says of an error, without its colours and pages of details."""
+    lines = _COLOUR.sub("", str(error)).strip().splitlines()
+    return lines[0][:_LONGEST] if lines else type(error).__name__
 
 
 @lru_cache(maxsize=4)

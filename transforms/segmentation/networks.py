@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,10 @@ def load_onnx(file: Path, sha256: str) -> Network:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Weights in other files, of which the hash says nothing, are not found there.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     content = read_model(file, sha256)
     try:
-        # From memory: weights in other files, which the hash says nothing of, are not found then.
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise RecipeError(
@@ -110,6 +112,9 @@ def load_torchscript(file: Path, sha256: str) -> Network:
         try:
             with torch.inference_mode():
                 answer = module(torch.from_numpy(tile))
+        except RuntimeError as error:
+            # Above it stand the lines of the script.
+            raise RuntimeError(str(error).strip().splitlines()[-1]) from error
         finally:
             torch.set_num_threads(threads)
         if not hasattr(answer, "numpy"):
@@ -152,7 +157,7 @@ class NetworkSegmenter:
         output
             A key of :data:`OUTPUTS`: what the network gives.
         diameter_um
-            Typical diameter of an object: for splitting foreground, and its hundredth part is debris.
+            Typical diameter of an object, for splitting foreground; a tenth of its disc is the smallest object.
         threshold, boundary_threshold
             Probability from which on a pixel is foreground, boundary.
         low_percentile, high_percentile
