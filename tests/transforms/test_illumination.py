@@ -290,7 +290,8 @@ def test_an_estimate_is_kept_and_taken_again(make: Make, monkeypatch: pytest.Mon
     first = look(plate)
     (channel,) = first.channels
     assert (channel.method, channel.images, channel.is_new) == ("basic", 18, True)
-    assert error(channel.profile, light_of()) < 0.02  # type: ignore[arg-type]
+    assert channel.profile is not None
+    assert error(channel.profile, light_of()) < 0.02
     assert stored_profiles(plate) == [(channel.stored, 1, 0)]
     with monkeypatch.context() as patch:
         patch.setattr(Field, "read", lambda *_, **__: pytest.fail("pixels were read again"))

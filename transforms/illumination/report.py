@@ -99,7 +99,7 @@ def _of_plate(
     """Find the light of each acquisition of a plate, with mean images of the channels whose figures are not known."""
     plate_id = row["plate_id"]
     where = {"study_id": study_id, "plate_id": plate_id}
-    found = []
+    found: list[tuple[PlateLight, list[_Seen]]] = []
     with root.storage.lock(f"plate-{study_id}-{plate_id}", wait=LOCK_WAIT_S, shared=True):
         plate = open_plate(root.storage, row["path"])
         rows = sorted(root.tables.read("channels", where=where).to_pylist(), key=lambda one: int(one["channel_index"]))
@@ -116,7 +116,7 @@ def _of_plate(
             ]
             stacks = grids_of(plate, acquisition_id, unknown, settings, progress)
             means = {index: mean_image(stack) for index, stack in stacks.items() if len(stack)}
-            seen = [(o, one, means.get(one.channel_index)) for o, one in zip(own, light.channels, strict=True)]
+            seen: list[_Seen] = [(o, one, means.get(one.channel_index)) for o, one in zip(own, light.channels, strict=True)]
             found.append((light, seen))
     return found
 
