@@ -335,7 +335,8 @@ def _label(field: Field, name: str, shapes: Sequence[tuple[int, ...]]) -> Iterat
         yield Problem("label-invalid", where, error.message)
         return
     yield from _metadata(field.storage, where, ngff.label(name, field.info, levels=len(shapes), source=source), "label")
-    for level, (t, _, _, y, x) in enumerate(shapes):
+    planes: int | None = None
+    for level, (t, _, z, y, x) in enumerate(shapes):
         place = f"{where}/{level}"
         array, problems = _array(field.storage, place, "label-level")
         yield from problems
@@ -343,21 +344,23 @@ def _label(field: Field, name: str, shapes: Sequence[tuple[int, ...]]) -> Iterat
             continue
         if array["data_type"] != "int32":
             yield Problem("label-dtype", place, f"labels are {array['data_type']}, not int32")
-        elif array["shape"] != [t, 1, 1, y, x]:
-            yield Problem("label-shape", place, f"shape {array['shape']}, the image calls for {[t, 1, 1, y, x]}")
+            continue
+        # All planes of the stack, or one for its projection: as the first level has it.
+        planes = (z if array["shape"][2:3] == [z] else 1) if planes is None else planes
+        if array["shape"] != [t, 1, planes, y, x]:
+            yield Problem("label-shape", place, f"shape {array['shape']}, the image calls for {[t, 1, planes, y, x]}")
         else:
             yield from _shards(field.storage, place, array, frozenset())
 
 
 def _label_pixels(field: Field, name: str, levels: int) -> Iterator[Problem]:
-    for t in range(field.shape[0]):
+    for t, z in product(range(field.shape[0]), range(field.label_planes(name))):
         try:
-            images: list[NDArray[np.int32]] = [field.read_label(name, t=t, level=n) for n in range(levels)]
+            images: list[NDArray[np.int32]] = [field.read_label(name, t=t, z=z, level=n) for n in range(levels)]
         except StorageError as error:
             yield Problem("pixels-unreadable", f"{field.path}/labels/{name}", error.message)
             continue
         for level, (fine, coarse) in enumerate(pairwise(images), start=1):
             if not np.array_equal(nearest(fine), coarse):
-                yield Problem(
-                    "pyramid-differs", f"{field.path}/labels/{name}/{level}", f"time point {t} differs from level 0"
-                )
+                message = f"time point {t}, z {z} differs from level 0"
+                yield Problem("pyramid-differs", f"{field.path}/labels/{name}/{level}", message)

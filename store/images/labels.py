@@ -1,6 +1,7 @@
 """Label images of a field: the objects of one object set, as one segmentation found them.
 
-A label image lies inside its field, has the field's axes and pyramid, and is named in ``labels/zarr.json`` only once
+A label image lies inside its field, has the field's axes and pyramid (with all its planes, or with one where the
+objects were found in a projection of the stack), and is named in ``labels/zarr.json`` only once
 it is complete: what is listed is whole. Writing the same objects again changes nothing; writing others under the same
 name takes the old ones off the list first, so that no reader sees a mixture, whenever the writer is killed.
 """
@@ -8,6 +9,7 @@ name takes the old ones off the list first, so that no reader sees a mixture, wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +32,8 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     Parameters
     ----------
     labels
-        (y, x), or (t, y, x) for all time points; integers from 0 (background) to 2**31 - 1, stored as int32.
+        (y, x), (t, y, x) for all time points, or (t, z, y, x) for all planes of a stack too; integers from 0
+        (background) to 2**31 - 1, stored as int32.
     source
         How the objects were found; any JSON.
 
@@ -41,11 +44,12 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     StorageError
         The storage refused; the field's list of labels is as it was.
     """
-    t, _, _, y, x = field.shape
-    volume = labels if labels.ndim == 3 else labels[np.newaxis]
-    if volume.shape != (t, y, x):
-        raise UsageError(f"{field}: labels of shape {labels.shape} do not fit {t} time points of {y} × {x} pixels")
-    if volume.dtype.kind not in "iu" or volume.min() < 0 or volume.max() > np.iinfo(np.int32).max:
+    t, _, z, y, x = field.shape
+    planes = z if labels.ndim == 4 else 1
+    volumes = {2: labels[np.newaxis, np.newaxis], 3: labels[:, np.newaxis]}.get(labels.ndim, labels)
+    if volumes.shape != (t, planes, y, x):
+        raise UsageError(f"{field}: labels of shape {labels.shape} do not fit {t} time points of {z} × {y} × {x} pixels")
+    if volumes.dtype.kind not in "iu" or volumes.min() < 0 or volumes.max() > np.iinfo(np.int32).max:
         raise UsageError(f"{field}: labels {name!r} are not whole numbers from 0 to 2**31 - 1")
     if not name.replace("_", "").replace("-", "").isalnum():
         raise UsageError(f"{name!r} is no name for labels", hint="use letters, digits, _ and -")
@@ -53,20 +57,22 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     path = f"{field.path}/labels/{name}"
     store = engine.keys(field.storage, path)
     head = engine.encode(ngff.label(name, field.info, levels=field.levels, source=source))
-    if _holds(field, name, volume):
+    if _holds(field, name, volumes):
         if field.storage.read(f"{path}/zarr.json") != head:
             engine.write_documents(store, {"zarr.json": head})
             engine.sync_tree(field.storage, path, depth=1)
         return
     if field.storage.exists(path):
         remove_label(field, name)
-    level = volume.astype(np.int32, copy=False)
-    for n, shape in enumerate(layout.level_shapes((t, 1, 1, y, x), field.levels)):
-        document = layout.array_document(shape, "int32", depth=1)
+    level = volumes.astype(np.int32, copy=False)
+    for n, shape in enumerate(layout.level_shapes((t, 1, planes, y, x), field.levels)):
+        depth = layout.shard_depth(shape, "int32")
+        document = layout.array_document(shape, "int32", depth=depth)
         engine.write_documents(store, {f"{n}/zarr.json": engine.encode(document)})
         array = engine.array_to_write(field.storage, f"{path}/{n}", document)
         try:
-            array.write(np.ascontiguousarray(level).reshape(shape)).result()
+            for at, start in product(range(t), range(0, planes, depth)):  # shard by shard: a stack is large
+                array[at, 0, start : start + depth].write(level[at, start : start + depth]).result()
         except engine.FAILURES as error:
             raise storage_error(f"writing {field.storage.uri(path)}", error) from error
         level = nearest(level)
@@ -75,12 +81,16 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     _list(field, add=name)
 
 
-def _holds(field: Field, name: str, volume: NDArray[Any]) -> bool:
-    """Whether the label image ``name`` is listed and holds just these objects (t, y, x)."""
+def _holds(field: Field, name: str, volumes: NDArray[Any]) -> bool:
+    """Whether the label image ``name`` is listed and holds just these objects (t, z, y, x)."""
     if name not in field.labels():
         return False
     try:
-        return all(np.array_equal(field.read_label(name, t=t), plane) for t, plane in enumerate(volume))
+        return field.label_planes(name) == volumes.shape[1] and all(
+            np.array_equal(field.read_label(name, t=t, z=z), plane)
+            for t, volume in enumerate(volumes)
+            for z, plane in enumerate(volume)
+        )
     except (NotFoundError, StorageError, UsageError):
         return False  # damaged or laid out otherwise: to be replaced
 

@@ -378,22 +378,47 @@ class Field:
         where = f"{self.path}/labels"
         return ngff.parse_labels(engine.read_document(engine.keys(self.storage, where), "zarr.json"), where)
 
-    def read_label(self, name: str, *, t: int = 0, level: int = 0) -> NDArray[np.int32]:
-        """One label image: (y, x), 0 is background.
+    def label_planes(self, name: str) -> int:
+        """Planes of a label image: those of the field's stack, or one where objects were found in a projection.
 
         Raises
         ------
         NotFoundError
             The field has no such label image.
         """
+        return int(self._label(name, 0).shape[2])
+
+    def read_label(self, name: str, *, t: int = 0, z: int | None = None, level: int = 0) -> NDArray[np.int32]:
+        """One label image: (y, x), or (z, y, x) where the objects were found in a stack; 0 is background.
+
+        Parameters
+        ----------
+        z
+            One plane of a stack, (y, x); all by default.
+
+        Raises
+        ------
+        NotFoundError
+            The field has no such label image.
+        UsageError
+            It has no such time point or plane.
+        """
+        array = self._label(name, level)
+        n_t, _, planes, _, _ = array.shape
+        if not 0 <= t < n_t:
+            raise UsageError(f"{self}: labels {name!r} have {n_t} time points, not t={t}")
+        if z is not None and not 0 <= z < planes:
+            raise UsageError(f"{self}: labels {name!r} have {planes} planes, not z={z}")
+        z = 0 if planes == 1 else z
+        wanted = array[t, 0] if z is None else array[t, 0, z]
+        out = np.empty(wanted.shape, np.int32)
+        self._fetch([(wanted, out)], f"labels {name!r}")
+        return out
+
+    def _label(self, name: str, level: int) -> ts.TensorStore:
         if name not in self.labels():
             raise NotFoundError(f"{self} has no labels {name!r}", hint=f"it has {self.labels() or 'none'}")
-        array = engine.array_to_read(self.storage, f"{self.path}/labels/{name}/{level}")
-        if not 0 <= t < array.shape[0]:
-            raise UsageError(f"{self}: labels {name!r} have {array.shape[0]} time points, not t={t}")
-        out = np.empty(array.shape[3:], np.int32)
-        self._fetch([(array[t, 0, 0], out)], f"labels {name!r}")
-        return out
+        return engine.array_to_read(self.storage, f"{self.path}/labels/{name}/{level}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_arrays"}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cytolake.store.images.check import check_plate
+from cytolake.store.images.labels import write_label
 from cytolake.store.images.plate import open_plate
 
 
@@ -60,3 +62,25 @@ def test_ome_zarr_reads_a_field_with_its_labels(made, images):
     np.testing.assert_array_equal(nodes[0].data[0].compute(), made.pixels[images.keys[0]])
     labels = [node for node in nodes if "labels" in str(node.zarr)]
     assert any(np.array_equal(node.data[0].compute()[:, 0, 0], made.labels) for node in labels if node.data)
+
+
+def test_others_accept_labels_of_a_stack(spoilt):
+    import ome_zarr_models.v05 as models
+    import yaozarrs
+    import zarr
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    objects = np.zeros((2, 2, 65, 70), np.int32)
+    objects[0, 1, 5:20, 5:20] = 1
+    objects[1, :, 30:40, 30:60] = 2
+    write_label(open_plate(spoilt.storage, spoilt.path).field("C12", 3), "nuclei_3d", objects, source={})
+    image = spoilt.folder / "C/12/a1f3"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.ImageLabel.from_zarr(zarr.open_group(image / "labels/nuclei_3d", mode="r"))
+        yaozarrs.validate_zarr_store(str(spoilt.folder))
+        yaozarrs.validate_zarr_store(str(image / "labels/nuclei_3d"))
+    labels = [node for node in Reader(parse_url(image))() if "labels" in str(node.zarr)]
+    assert any(np.array_equal(node.data[0].compute()[:, 0], objects) for node in labels if node.data)
+    assert check_plate(spoilt.storage, spoilt.path, deep=True) == []

@@ -54,6 +54,60 @@ def test_one_time_point_may_come_as_a_plane(lake, images):
     np.testing.assert_array_equal(field.read_label("nuclei_1"), plane)
 
 
+def volumes(value=1):
+    labels = np.zeros((2, 2, 65, 70), np.int32)
+    labels[:, 1, 3:9, 3:9] = value
+    labels[1, 0, 40:60, 20:31] = 7
+    return labels
+
+
+def test_labels_of_a_stack_come_back_whole_and_plane_by_plane(field):
+    objects = volumes()
+    write_label(field, "nuclei_1", objects, source={"run": 1})
+    assert field.label_planes("nuclei_1") == 2
+    for t in range(2):
+        np.testing.assert_array_equal(field.read_label("nuclei_1", t=t), objects[t])
+        np.testing.assert_array_equal(field.read_label("nuclei_1", t=t, z=1), objects[t, 1])
+    np.testing.assert_array_equal(field.read_label("nuclei_1", level=2), objects[0, :, ::4, ::4])
+    with pytest.raises(UsageError, match="2 planes, not z=2"):
+        field.read_label("nuclei_1", z=2)
+
+
+def test_labels_of_a_projection_have_one_plane(field):
+    write_label(field, "nuclei_1", objects(), source={})
+    assert field.label_planes("nuclei_1") == 1
+    np.testing.assert_array_equal(field.read_label("nuclei_1", z=0), field.read_label("nuclei_1"))
+    with pytest.raises(UsageError, match="1 planes, not z=1"):
+        field.read_label("nuclei_1", z=1)
+
+
+def test_labels_of_a_stack_take_the_place_of_those_of_its_projection_and_back(field):
+    folder = Path(field.storage.uri(f"{field.path}/labels/nuclei_1"))
+    for labels in (objects(), volumes(), objects(2)):
+        write_label(field, "nuclei_1", labels, source={})
+        np.testing.assert_array_equal(field.read_label("nuclei_1", t=1), labels[1])
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        write_label(field, "nuclei_1", labels, source={})
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_labels_of_a_long_stack_lie_in_several_files(lake, images, monkeypatch):
+    from cytolake.store.images import layout
+    from cytolake.store.images.check import check_plate
+    from cytolake.store.images.writer import ImageWriter, PlateWriter
+
+    pixels = np.ones((1, 1, 7, 20, 30), np.uint16)
+    PlateWriter(lake, images.path, images.plate_spec(images.keys[:1])).finish()
+    ImageWriter(lake, images.path).write(images.image_spec(images.keys[0], pixels), images.reader_of(pixels))
+    field = open_plate(lake, images.path).field("A01", 3)
+    monkeypatch.setattr(layout, "_SHARD_BYTES", 3 * 20 * 30 * 4)
+    numbers = np.arange(7 * 20 * 30).reshape(1, 7, 20, 30)
+    write_label(field, "nuclei_1", numbers, source={})
+    assert len(list(Path(field.storage.uri(field.path)).glob("labels/nuclei_1/0/c/0/0/*"))) == 3
+    np.testing.assert_array_equal(field.read_label("nuclei_1"), numbers[0])
+    assert list(check_plate(lake, images.path, deep=True)) == []
+
+
 def test_writing_again_replaces_all_of_it(field):
     write_label(field, "nuclei_1", objects(1), source={"run": 1})
     before = sorted(field.storage.list(field.path))
@@ -149,6 +203,9 @@ def test_writers_at_the_same_time_keep_each_other_on_the_list(field):
     [
         np.zeros((65, 70), np.int32),
         np.zeros((2, 65, 71), np.int32),
+        np.zeros((2, 3, 65, 70), np.int32),
+        np.zeros((1, 2, 65, 70), np.int32),
+        np.zeros(70, np.int32),
         np.zeros((2, 65, 70), np.float32),
         np.full((2, 65, 70), -1),
         np.full((2, 65, 70), 2**31),
@@ -168,6 +225,9 @@ def test_a_name_that_is_no_word_is_refused(field, name):
 
 def test_a_refusing_store_is_said_so(field, monkeypatch):
     class Full:
+        def __getitem__(self, _):
+            return self
+
         def write(self, *_):
             raise ValueError("No space left on device")
 
