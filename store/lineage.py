@@ -44,7 +44,7 @@ class Run:
     verb: str
     study_id: str | None
     plate_ids: tuple[str, ...]
-    parameters: Mapping[str, Any]
+    parameters: dict[str, Any]
     started_at: datetime
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ..errors import RecipeError
 from ..schemas.ontology import enum_values
 from ..wording import did_you_mean
+from .background import PARAMETERS as BACKGROUND_PARAMETERS
+from .background import BackgroundSettings
+from .illumination.settings import PARAMETERS as ILLUMINATION_PARAMETERS
+from .illumination.settings import IlluminationSettings
 from .parameters import BadParameterError, Parameter, Value
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
 from .segmentation.methods import METHODS, Method
 from .tracking.settings import PARAMETERS as TRACKING_PARAMETERS
 from .tracking.settings import TrackingSettings
 
-_TOP = ("name", "description", "projection", "roles", "objects", "features", "tracking")
+_Settings = TypeVar("_Settings")
+
+_TOP = ("name", "description", "projection", "roles", "objects", "features", "illumination", "background", "tracking")
 _OBJECT = ("method", "channel", "second_channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
@@ -63,6 +69,8 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
         projection=top.choice("projection", PROJECTIONS, default="max"),
         objects=_in_order(source, sets),
         features=tuple(_family_use(table, [one.name for one in sets], roles) for table in top.tables("features")),
+        illumination=_corrections(top, "illumination", ILLUMINATION_PARAMETERS, IlluminationSettings),
+        background=_corrections(top, "background", BACKGROUND_PARAMETERS, BackgroundSettings),
         tracking=_tracking(top, [one.name for one in sets], roles),
         text=text,
         source=source,
@@ -325,6 +333,17 @@ def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...]
             table.refuse("pairs", f"{pair!r} is there twice", "each once, in any order")
         pairs.append((one, other))
     return tuple(pairs)
+
+
+def _corrections(
+    top: _Table, name: str, parameters: Mapping[str, Parameter], settings: Callable[..., _Settings]
+) -> _Settings | None:
+    """Read ``[illumination]`` or ``[background]``; None where the recipe takes pixels as they are."""
+    table = top.table(name)
+    if table is None:
+        return None
+    table.only(parameters)
+    return settings(**{key: _parameter(table, key, one) for key, one in parameters.items()})
 
 
 def _tracking(top: _Table, sets: list[str], roles: tuple[str, ...]) -> TrackingSettings | None:

@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ConfigurationError, RecipeError, StorageError, UsageError
 from ..store.images.plate import open_plate
 from .field import FieldResult, failed_field, process_field
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..store.storage import Storage
+    from .illumination.plates import PlateLight
     from .work import FieldName, PlateWork
 
 #: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
@@ -45,7 +49,8 @@ class PlateJob:
     """What workers need to know of a plate, sent to each of them once.
 
     ``recipes`` holds the recipe bound to the channels of each acquisition, ``full_scale`` what each of those channels
-    reads where the camera saturates (None: unknown).
+    reads where the camera saturates (None: unknown), ``profiles`` how evenly each was lit (None: it stays as it is; an
+    acquisition that is not in it: all do).
     """
 
     storage: Storage
@@ -53,12 +58,20 @@ class PlateJob:
     folder: str
     recipes: Mapping[int, BoundRecipe]
     full_scale: Mapping[int, Sequence[float | None]]
+    profiles: Mapping[int, Sequence[NDArray[np.float32] | None]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, storage: Storage, work: PlateWork, *, folder: str = "") -> PlateJob:
-        """Tell workers of a planned plate; ``folder`` is where its batches are left."""
+    def of(
+        cls, storage: Storage, work: PlateWork, *, folder: str = "", light: Mapping[int, PlateLight] | None = None
+    ) -> PlateJob:
+        """Tell workers of a planned plate and its light; ``folder`` is where its batches are left."""
         return cls(
-            storage=storage, path=work.plate["path"], folder=folder, recipes=work.bound, full_scale=work.full_scale
+            storage=storage,
+            path=work.plate["path"],
+            folder=folder,
+            recipes=work.bound,
+            full_scale=work.full_scale,
+            profiles={number: one.profiles for number, one in (light or {}).items()},
         )
 
 
@@ -154,7 +167,12 @@ def _process(job: PlateJob, plate: Any, name: FieldName) -> FieldResult:
     for attempt in itertools.count():
         try:
             field = plate.field(well_id, field_id, acquisition_id)
-            return process_field(field, job.recipes[acquisition_id], full_scale=job.full_scale[acquisition_id])
+            return process_field(
+                field,
+                job.recipes[acquisition_id],
+                full_scale=job.full_scale[acquisition_id],
+                profiles=job.profiles.get(acquisition_id),
+            )
         except _OF_THE_REQUEST as error:
             error.add_note(f"while processing {job.path}, well {well_id}, field {field_id}")
             raise

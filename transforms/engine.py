@@ -19,6 +19,7 @@ from ..store.registry import FeatureSet, register
 from .batches import PlateJob, run_batches
 from .cluster import connect
 from .device import get_device
+from .light import find_light
 from .parts import BatchNote, Parts, merge_objects, merge_quality, merge_tracks
 from .recipe import load_recipe
 from .warmup import warm_up_workers
@@ -88,7 +89,8 @@ def transform(
     done = 0
     with connect(workers=workers, scheduler=scheduler) as client:
         if len(client.nthreads()) > 1:
-            warm_up_workers(client, works[0].bound.values(), np.dtype(np.uint16))
+            dtype = np.dtype(np.float32 if works[0].recipe.corrects else np.uint16)
+            warm_up_workers(client, works[0].bound.values(), dtype)
         for work in works:
             before = done
 
@@ -133,10 +135,13 @@ def _transform_plate(
     with plate_lock, work_lock:
         check_unchanged(root, plate)
         folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
-        job = PlateJob.of(root.storage, work, folder=folder)
+        light = find_light(client, root.storage, work)
+        if light:
+            run.parameters["illumination"] = {str(number): one.used() for number, one in light.items()}
+        job = PlateJob.of(root.storage, work, folder=folder, light=light)
         notes = run_batches(client, job, work.fields, advance)
         files, rows = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
-        warnings = warnings_of(work, notes)
+        warnings = [*(warning for one in light.values() for warning in one.warnings), *warnings_of(work, notes)]
         status = "partial" if any(note.skipped or note.failed for note in notes) else "ok"
         for warning in warnings:
             run.warn(warning)

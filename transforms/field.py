@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import RecipeError
+from ..errors import InvalidDataError, RecipeError
 from ..store.images.labels import write_label
 from .features.families import measure
 from .features.family import FieldPixels, default_full_scale
 from .features.label_index import LabelIndex, label_index
+from .illumination.correct import corrected
 from .quality import image_quality, object_counts, object_quality
 from .segmentation.segment import segment_field
 from .segmentation.sources import read_masks
@@ -79,6 +80,7 @@ def process_field(
     bound: BoundRecipe,
     *,
     full_scale: Sequence[float | None] | None = None,
+    profiles: Sequence[npt.NDArray[np.float32] | None] | None = None,
     write_labels: bool = True,
     timepoints: Sequence[int] | None = None,
     watch: Callable[[Pixels, Mapping[str, npt.NDArray[np.int32]]], None] | None = None,
@@ -93,6 +95,8 @@ def process_field(
         The recipe with the channels of the field's acquisition found.
     full_scale
         Grey value at which the camera saturates, for each channel; the pixel type's largest where it is None.
+    profiles
+        How evenly each channel was lit, (y, x) of mean 1, for recipes that correct it; None: it stays as it is.
     write_labels
         Whether the label images are written into the plate, as ``<object set>_<segmentation hash>``.
     timepoints
@@ -118,7 +122,7 @@ def process_field(
     n_timepoints, _, _, height, width = field.shape
     for timepoint in range(n_timepoints) if timepoints is None else timepoints:
         with steps("read"):
-            image, present = projected(field, timepoint, bound.recipe.projection)
+            raw, present = projected(field, timepoint, bound.recipe.projection)
             masks = read_masks(bound, field, timepoint)
         identity = {
             "acquisition_id": field.key.acquisition_id,
@@ -126,6 +130,10 @@ def process_field(
             "field_id": field.key.field_id,
             "timepoint": timepoint,
         }
+        image = raw
+        if bound.recipe.corrects:
+            with steps("correct"):
+                image = _corrected(field, bound, raw, profiles, present)
         with steps("segment"):
             found = segment_field(
                 bound,
@@ -155,7 +163,7 @@ def process_field(
             with steps("quality"):
                 quality += [{**identity, **row} for row in object_quality(name, index)]
         with steps("quality"):
-            measured = image_quality(image, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
+            measured = image_quality(raw, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched)]
         if tracker is not None:
@@ -190,6 +198,33 @@ def _tracker(field: Field, bound: BoundRecipe) -> FieldTracker | None:
         drift_channel=bound.drift_channel,
         pixel_size_um=_pixel_size(field),
         time_interval_s=field.info.time_interval_s,
+    )
+
+
+def _corrected(
+    field: Field,
+    bound: BoundRecipe,
+    image: Pixels,
+    profiles: Sequence[npt.NDArray[np.float32] | None] | None,
+    present: npt.NDArray[np.bool_],
+) -> Pixels:
+    """Correct pixels as the recipe says: (c, y, x) float32."""
+    recipe = bound.recipe
+    light = [None] * len(image) if profiles is None else profiles
+    for profile, name in zip(light, bound.channel_names, strict=True):
+        if profile is not None and profile.shape != image.shape[1:]:
+            raise InvalidDataError(
+                f"field {field.key.field_id} of well {field.key.well_id} has {image.shape[1]} × {image.shape[2]} pixels, "
+                f"and the light of channel {name!r} is known for {profile.shape[0]} × {profile.shape[1]}",
+                hint="The fields of an acquisition have one size; this one cannot be corrected as the others are.",
+            )
+    return corrected(
+        image,
+        light,
+        *(() if recipe.background is None else (recipe.background,)),
+        dark_level=0.0 if recipe.illumination is None else recipe.illumination.dark_level,
+        pixel_size_um=_pixel_size(field),
+        present=present,
     )
 
 

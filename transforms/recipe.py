@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import NotFoundError, RecipeError
 from ..wording import did_you_mean
+from .background import BackgroundSettings
+from .illumination.settings import IlluminationSettings
 from .parameters import Value
 from .segmentation.methods import METHODS
 from .segmentation.objects import BorderRule
@@ -113,6 +115,8 @@ class Recipe:
     objects: tuple[ObjectSet, ...]
     features: tuple[FamilyUse, ...]
     tracking: TrackingSettings | None = None
+    illumination: IlluminationSettings | None = None
+    background: BackgroundSettings | None = None
     text: str
     source: str
 
@@ -147,8 +151,19 @@ class Recipe:
             "projection": self.projection,
             "objects": {one.name: one.definition() for one in self.objects},
             "features": {use.family: use.definition() for use in self.features},
+            **self._corrections(),
             **({} if self.tracking is None else {"tracking": self.tracking.definition()}),
         }
+
+    @property
+    def corrects(self) -> bool:
+        """Whether pixels are corrected for light or background before anything is found in them."""
+        return bool(self._corrections())
+
+    def _corrections(self) -> dict[str, Any]:
+        """Return what decides how pixels are corrected; nothing where they are taken as they are."""
+        settings = {"illumination": self.illumination, "background": self.background}
+        return {name: one.definition() for name, one in settings.items() if one is not None and not one.is_off}
 
     def canonical(self) -> str:
         """Return the definition as canonical JSON: sorted keys, no spaces."""
@@ -162,7 +177,7 @@ class Recipe:
             one = self.object_set(waiting.pop())
             needed[one.name] = one.definition()
             waiting += [name for name in (one.parent, one.minus) if name is not None and name not in needed]
-        text = _canonical({"projection": self.projection, "objects": needed})
+        text = _canonical({"projection": self.projection, "objects": needed, **self._corrections()})
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def bind(self, roles: Sequence[str | None], channel_names: Sequence[str]) -> BoundRecipe:

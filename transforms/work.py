@@ -42,17 +42,22 @@ class PlateWork:
     """One plate to be transformed: its row, the recipe bound to each acquisition, its fields in row order.
 
     ``left_out`` says why of each acquisition that lacks what the recipe needs while another has it; its fields are in
-    no list. ``full_scale`` gives for each acquisition the grey value at which the camera saturates, channel by channel;
+    no list. ``channels`` are the rows of each acquisition's channels, in the order of the images;
     ``masks`` what there is of the files of masks that the recipe imports, object set by object set.
     """
 
     plate: Mapping[str, Any]
     bound: Mapping[int, BoundRecipe]
-    full_scale: Mapping[int, Sequence[float | None]]
+    channels: Mapping[int, Sequence[Mapping[str, Any]]]
     fields: Sequence[FieldName]
     without_image: Sequence[FieldName]
     left_out: Mapping[int, str] = dataclasses.field(default_factory=dict)
     masks: Mapping[int, Mapping[str, MaskFiles]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def full_scale(self) -> dict[int, list[float | None]]:
+        """Grey value at which the camera saturates, for each channel of each acquisition; None where unknown."""
+        return {number: [channel["max_intensity"] for channel in self.channels[number]] for number in self.bound}
 
     @property
     def recipe(self) -> Recipe:
@@ -160,7 +165,7 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
     return PlateWork(
         plate=plate,
         bound=bound,
-        full_scale={number: [c["max_intensity"] for c in channels[number]] for number in bound},
+        channels={number: channels[number] for number in bound},
         fields=fields,
         without_image=sorted((name for name in names[False] if name[0] in bound), key=order),
         left_out=left_out,

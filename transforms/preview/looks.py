@@ -77,6 +77,7 @@ def look_at(job: PlateJob, plate_id: str, name: FieldName) -> Look:
             field,
             bound,
             full_scale=job.full_scale[acquisition_id],
+            profiles=job.profiles.get(acquisition_id),
             write_labels=False,
             timepoints=[0],
             watch=lambda image, labels: seen.append((image, labels)),

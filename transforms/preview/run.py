@@ -10,6 +10,7 @@ from ...errors import UsageError
 from ..batches import PlateJob
 from ..cluster import connect
 from ..device import get_device
+from ..light import find_light
 from ..recipe import load_recipe
 from ..work import PlateWork, plan_work, warnings_of
 from .choose import choose_fields
@@ -62,21 +63,20 @@ def preview(
     get_device(device)
     loaded = load_recipe(recipe)
     works = plan_work(root, loaded, study_id=study_id, plate_ids=plate_ids, roles=roles or {})
-    jobs = [
-        (work, PlateJob.of(root.storage, work), name)
-        for work, share in zip(works, _shares(works, count), strict=True)
-        for name in choose_fields(work.fields, share)
-    ]
+    chosen = [choose_fields(work.fields, share) for work, share in zip(works, _shares(works, count), strict=True)]
+    total = sum(map(len, chosen))
     looks: list[Look] = []
-    with connect(workers=min(workers, len(jobs)) if workers else workers, scheduler=scheduler) as client:
-        futures = [
-            client.submit(look_at, job, str(work.plate["plate_id"]), name, pure=False) for work, job, name in jobs
-        ]
-        for future in futures:
-            looks.append(future.result())
-            if progress is not None:
-                progress(len(looks), len(jobs))
-    warnings = [warning for work in works for warning in warnings_of(work, [])]
+    warnings: list[str] = []
+    with connect(workers=min(workers, total) if workers else workers, scheduler=scheduler) as client:
+        for work, names in zip(works, chosen, strict=True):
+            light = find_light(client, root.storage, work)
+            warnings += [warning for one in light.values() for warning in one.warnings] + warnings_of(work, [])
+            job = client.scatter(PlateJob.of(root.storage, work, light=light), broadcast=True)
+            plate_id = str(work.plate["plate_id"])
+            for future in [client.submit(look_at, job, plate_id, name, pure=False) for name in names]:
+                looks.append(future.result())
+                if progress is not None:
+                    progress(len(looks), total)
     page = preview_page(
         looks,
         title=f"{loaded.name} on {study_id}",
