@@ -48,7 +48,9 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
     planes = z if labels.ndim == 4 else 1
     volumes = {2: labels[np.newaxis, np.newaxis], 3: labels[:, np.newaxis]}.get(labels.ndim, labels)
     if volumes.shape != (t, planes, y, x):
-        raise UsageError(f"{field}: labels of shape {labels.shape} do not fit {t} time points of {z} × {y} × {x} pixels")
+        raise UsageError(
+            f"{field}: labels of shape {labels.shape} do not fit {t} time points of {z} × {y} × {x} pixels"
+        )
     if volumes.dtype.kind not in "iu" or volumes.min() < 0 or volumes.max() > np.iinfo(np.int32).max:
         raise UsageError(f"{field}: labels {name!r} are not whole numbers from 0 to 2**31 - 1")
     if not name.replace("_", "").replace("-", "").isalnum():
@@ -72,7 +74,8 @@ def write_label(field: Field, name: str, labels: NDArray[Any], *, source: Mappin
         array = engine.array_to_write(field.storage, f"{path}/{n}", document)
         try:
             for at, start in product(range(t), range(0, planes, depth)):  # shard by shard: a stack is large
-                array[at, 0, start : start + depth].write(level[at, start : start + depth]).result()
+                stop = min(start + depth, planes)
+                array[at, 0, start:stop].write(level[at, start:stop]).result()
         except engine.FAILURES as error:
             raise storage_error(f"writing {field.storage.uri(path)}", error) from error
         level = nearest(level)

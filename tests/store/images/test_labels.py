@@ -83,11 +83,11 @@ def test_labels_of_a_projection_have_one_plane(field):
 
 def test_labels_of_a_stack_take_the_place_of_those_of_its_projection_and_back(field):
     folder = Path(field.storage.uri(f"{field.path}/labels/nuclei_1"))
-    for labels in (objects(), volumes(), objects(2)):
-        write_label(field, "nuclei_1", labels, source={})
-        np.testing.assert_array_equal(field.read_label("nuclei_1", t=1), labels[1])
+    for written in (objects(), volumes(), objects(2)):
+        write_label(field, "nuclei_1", written, source={})
+        np.testing.assert_array_equal(field.read_label("nuclei_1", t=1), written[1])
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-        write_label(field, "nuclei_1", labels, source={})
+        write_label(field, "nuclei_1", written, source={})
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
