@@ -97,15 +97,17 @@ def test_labels_of_a_long_stack_lie_in_several_files(lake, images, monkeypatch):
     from cytolake.store.images.writer import ImageWriter, PlateWriter
 
     pixels = np.ones((1, 1, 7, 20, 30), np.uint16)
-    PlateWriter(lake, images.path, images.plate_spec(images.keys[:1])).finish()
+    plate = PlateWriter(lake, images.path, images.plate_spec(images.keys[:1]))
+    plate.begin()
     ImageWriter(lake, images.path).write(images.image_spec(images.keys[0], pixels), images.reader_of(pixels))
+    plate.finish()
     field = open_plate(lake, images.path).field("A01", 3)
     monkeypatch.setattr(layout, "_SHARD_BYTES", 3 * 20 * 30 * 4)
     numbers = np.arange(7 * 20 * 30).reshape(1, 7, 20, 30)
     write_label(field, "nuclei_1", numbers, source={})
     assert len(list(Path(field.storage.uri(field.path)).glob("labels/nuclei_1/0/c/0/0/*"))) == 3
     np.testing.assert_array_equal(field.read_label("nuclei_1"), numbers[0])
-    assert list(check_plate(lake, images.path, deep=True)) == []
+    assert check_plate(lake, images.path, deep=True) == []
 
 
 def test_writing_again_replaces_all_of_it(field):
