@@ -67,7 +67,7 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
             index.offsets,
             index.run_offsets,
             index.runs,
-            field.full_scale,
+            float(field.full_scale),
             float(use.parameters["threshold_percent"]),  # type: ignore[arg-type]
             "Correlation" in asked or "Slope" in asked,
             bool({"Overlap", "K", "Manders", "RWC"}.intersection(asked)),
@@ -81,7 +81,7 @@ def correlation(objects: FieldObjects, use: Use) -> FloatArray:
 
 def _shared_costes(field: FieldPixels, first: int, second: int, search: str) -> tuple[float, float]:
     image = field.pixels()
-    find = partial(costes_thresholds, image[first], image[second], field.full_scale, search)
+    find = partial(costes_thresholds, image[first], image[second], float(field.full_scale), search)
     return field.shared((costes_thresholds, first, second, search), find)
 
 
