@@ -118,7 +118,8 @@ def process_field(
     scale = default_full_scale(field.dtype)
     labels: dict[str, list[npt.NDArray[np.int32]]] = {}
     imported: dict[str, list[Mapping[str, str] | None]] = {}
-    tracker = _tracker(field, bound)
+    # Nothing can be followed through some of the time points.
+    tracker = _tracker(field, bound) if timepoints is None else None
     n_timepoints, _, _, height, width = field.shape
     for timepoint in range(n_timepoints) if timepoints is None else timepoints:
         with steps("read"):
@@ -214,7 +215,8 @@ def _corrected(
     for profile, name in zip(light, bound.channel_names, strict=True):
         if profile is not None and profile.shape != image.shape[1:]:
             raise InvalidDataError(
-                f"field {field.key.field_id} of well {field.key.well_id} has {image.shape[1]} × {image.shape[2]} pixels, "
+                f"field {field.key.field_id} of well {field.key.well_id} has {image.shape[1]} × "
+                f"{image.shape[2]} pixels, "
                 f"and the light of channel {name!r} is known for {profile.shape[0]} × {profile.shape[1]}",
                 hint="The fields of an acquisition have one size; this one cannot be corrected as the others are.",
             )
