@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import common, lake_option, the_lake
-from .output import counted, report, say, table
+from .output import counted, facts, report, say, table
 
 if TYPE_CHECKING:
     from ..catalog.result import Result
@@ -120,12 +120,41 @@ def features(ctx: click.Context, search: tuple[str, ...], json_: bool) -> None:
     report({"features": found}, json_=json_, readable=_features)
 
 
+#: More features than these are shown by what they measure, not one by one.
+_MANY = 40
+
+
 def _features(result: Mapping[str, Any]) -> str:
-    if not result["features"]:
+    found = result["features"]
+    if not found:
         return "no feature matches"
+    if len(found) == 1:
+        return facts(_entry(found[0]))
+    if len(found) > _MANY:
+        return _by_measure(found)
     names = ("column", "object_set", "feature_set", "unit")
-    rows = [[*(entry[name] for name in names), _first_sentence(entry["definition"])] for entry in result["features"]]
-    return table(rows, (*names, "definition"))
+    return table(
+        [[*(entry[name] for name in names), _first_sentence(entry["definition"])] for entry in found],
+        (*names, "definition"),
+    )
+
+
+def _entry(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Give everything that the dictionary says of one feature."""
+    return {key: ", ".join(value) if isinstance(value, list) else value for key, value in feature.items() if value}
+
+
+def _by_measure(found: Sequence[Mapping[str, Any]]) -> str:
+    measures: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for entry in found:
+        measures.setdefault((entry["family"], entry["operator"]), []).append(entry)
+    rows = [
+        (family, operator, len(own), own[0]["column"], _first_sentence(own[0]["definition"]))
+        for (family, operator), own in measures.items()
+    ]
+    names = ("family", "measure", "columns", "for example", "definition")
+    note = f"{len(found):,} columns; the name of one tells all of it, --json lists them"
+    return f"{table(rows, names)}\n\n{note}"
 
 
 def _first_sentence(text: str | None) -> str | None:

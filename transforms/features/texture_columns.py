@@ -81,7 +81,7 @@ def _columns(use: Use) -> list[FeatureColumn]:
                 for operator in TEXTURE:
                     here = replace(
                         operator,
-                        definition=f"Haralick texture. {operator.definition} {pairs}",
+                        definition=f"{operator.definition} Haralick texture. {pairs}",
                         aliases=("_".join((f"cp_measure:{operator.name}", *suffix)),),
                     )
                     columns.append(
