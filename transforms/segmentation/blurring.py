@@ -46,8 +46,13 @@ def coarsely_blurred(plane: Plane, sigma: float) -> tuple[Plane, int]:
 @kernel
 def gaussian_taps(sigma: float) -> npt.NDArray[np.float32]:
     """Weights of a Gaussian from its middle outwards, float32; with the other half they add up to 1."""
-    taps = np.exp(-0.5 * (np.arange(int(_REACH * sigma + 0.5) + 1) / sigma) ** 2)
-    return (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
+    taps = np.empty(int(_REACH * sigma + 0.5) + 1, np.float32)
+    total = -1.0
+    for k in range(taps.size):
+        total += 2 * math.exp(-0.5 * (k / sigma) ** 2)
+    for k in range(taps.size):
+        taps[k] = math.exp(-0.5 * (k / sigma) ** 2) / total
+    return taps
 
 
 @summing_kernel
@@ -59,7 +64,8 @@ def convolved(plane: npt.NDArray[np.float32], taps: npt.NDArray[np.float32]) -> 
     row = np.empty(width + 2 * radius, np.float32)
     for y in range(height):
         middle = row[radius : radius + width]
-        middle[:] = taps[0] * plane[y]
+        for x in range(width):
+            middle[x] = taps[0] * plane[y, x]
         for k in range(1, radius + 1):
             above = plane[_mirrored(y - k, height)]
             below = plane[_mirrored(y + k, height)]
@@ -70,7 +76,8 @@ def convolved(plane: npt.NDArray[np.float32], taps: npt.NDArray[np.float32]) -> 
             row[radius - k] = middle[_mirrored(-k, width)]
             row[radius + width - 1 + k] = middle[_mirrored(width - 1 + k, width)]
         out = result[y]
-        out[:] = taps[0] * middle
+        for x in range(width):
+            out[x] = taps[0] * middle[x]
         for k in range(1, radius + 1):
             left = row[radius - k : radius - k + width]
             right = row[radius + k : radius + k + width]
@@ -88,9 +95,7 @@ def _mirrored(at: int, size: int) -> int:
 
 
 @summing_kernel
-def less_coarse(
-    plane: npt.NDArray[np.float32], coarse: npt.NDArray[np.float32], bins: int
-) -> npt.NDArray[np.float32]:
+def less_coarse(plane: npt.NDArray[np.float32], coarse: npt.NDArray[np.float32], bins: int) -> npt.NDArray[np.float32]:
     """Subtract a plane on a coarser grid from one on the fine grid, linearly between its pixels' middles.
 
     Parameters

@@ -74,8 +74,7 @@ _LEAST_ELLIPSE = 0.75
 _OF_TYPICAL = 0.25
 _OF_TYPICAL_LATER = 0.375
 _OF_NOISE = 18.0
-# White noise differs so much less between neighbours after the blur than far apart.
-_FAR_STEP = 0.5
+_FAR_STEP = 0.5  # differences between pixels farther apart are larger, by less than this where noise is white
 
 # Outlines.
 _NEAR, _FAR = 2, 5  # pixels of the grid that nuclei are found on: from where to where the surroundings of a nucleus are
@@ -143,7 +142,7 @@ def _unit_range(image: npt.NDArray[Any]) -> Plane | None:
 
 def _found(smooth: Plane, diameter: float, effort: Effort) -> Labels:
     """Nuclei of a plane by their trees, numbered without gaps; outlines are those of tree nodes."""
-    ground, middle, bright = np.quantile(_sample(smooth), (_GROUND, 0.5, _BRIGHT))
+    ground, bright = np.quantile(_sample(smooth), (_GROUND, _BRIGHT))
     intensity = np.maximum(smooth - np.float32(ground), 0)
     intensity /= np.float32(max(bright - ground, _LEAST_SPAN))
     root = np.sqrt(intensity + np.float32(_ADDED))
@@ -197,9 +196,7 @@ def _sample(plane: Plane) -> npt.NDArray[np.float32]:
     return every[:: max(1, every.size >> 18)]
 
 
-def _guesses(
-    root: Plane, soft_root: Plane, taken: Mask, widths: Sequence[float], areas: tuple[int, int]
-) -> Guesses:
+def _guesses(root: Plane, soft_root: Plane, taken: Mask, widths: Sequence[float], areas: tuple[int, int]) -> Guesses:
     """Nodes of the trees of one pass that may be nuclei."""
     flow, soft_flow = outflow(read_only(root), read_only(taken)), outflow(read_only(soft_root), read_only(taken))
     order = np.empty((len(widths), root.size), dtype=np.int32)

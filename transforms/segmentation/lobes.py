@@ -1,7 +1,8 @@
 """Splitting objects that are no ellipse but two: where they narrow, or where the image dips between two bright parts.
 
-An object is split when both parts together are clearly closer to ellipses than the whole is. The parts are looked for
-twice: in the distance to the object's edge, and in that distance times the brightness above the object's lowest pixel.
+An object is split when both parts together are clearly closer to ellipses than the whole is, or closer at all where it
+has a neck. The parts are looked for twice: in the distance to the object's edge, and in that distance times the
+brightness above the object's lowest pixel.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .planes import Plane
 
 Labels = npt.NDArray[np.int32]
 
-_ROUND = 0.96  # ellipse ratio from which an object is one
+_ROUND = 0.985  # ellipse ratio from which an object is one
+_NECK = 0.8  # of the lesser half-width of two parts, both blurred: from here down their object is two
 _GAIN = 0.04  # least gain of ellipse ratio by a split
 _DISTANCE_BLUR = 0.2  # of the object's greatest distance to its edge
 _IMAGE_BLUR = 0.25
@@ -43,7 +45,7 @@ def split_lobes(plane: Plane, labels: Labels, smallest: float) -> Labels:
     ndarray
         int32 (y, x), numbered without gaps: new parts behind the objects there were.
     """
-    return _split_all(read_only(plane), read_only(labels), int(labels.max(initial=0)), smallest)
+    return _split_all(read_only(plane), read_only(labels), int(labels.max(initial=0)), float(smallest))
 
 
 @kernel
@@ -77,7 +79,11 @@ def _split_all(
                 break
             n_waiting -= 1
             tried = waiting[n_waiting]
-            second = _second_half(part == tried, image, smallest)
+            mask = np.empty(part.shape, np.bool_)
+            for y in range(part.shape[0]):
+                for x in range(part.shape[1]):
+                    mask[y, x] = part[y, x] == tried
+            second = _second_half(mask, image, smallest)
             if second.size == 0:
                 continue
             found += 1
@@ -97,8 +103,9 @@ def _split_all(
 def _boxes(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int64]:
     """First and last row and column of each label 0 … count; the first behind the last where it has no pixel."""
     boxes = np.empty((count + 1, 4), np.int64)
-    boxes[:, 0], boxes[:, 2] = labels.shape
-    boxes[:, 1] = boxes[:, 3] = -1
+    for label in range(count + 1):
+        boxes[label, 0], boxes[label, 2] = labels.shape
+        boxes[label, 1] = boxes[label, 3] = -1
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             box = boxes[labels[y, x]]
@@ -108,40 +115,64 @@ def _boxes(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int64]:
 
 
 @kernel
-def _second_half(
-    mask: npt.NDArray[np.bool_], image: npt.NDArray[np.float32], smallest: float
-) -> npt.NDArray[np.bool_]:
+def _second_half(mask: npt.NDArray[np.bool_], image: npt.NDArray[np.float32], smallest: float) -> npt.NDArray[np.bool_]:
     """Mask of one of two parts of an object, empty (0, 0) when it is better left as it is."""
     best = np.zeros((0, 0), np.bool_)
-    area = mask.sum()
+    area = _area(mask)
     if area < 2 * smallest:
         return best
     whole = _ellipse_ratio(mask)
     if whole > _ROUND:
         return best
     gain = _GAIN
-    distance = _distance(mask)
-    radius = distance.max()
-    height = convolved(distance, gaussian_taps(_DISTANCE_BLUR * radius))
+    height = _distance(mask)
+    radius = _highest(height, mask)
+    height = convolved(height, gaussian_taps(_DISTANCE_BLUR * radius))
     for attempt in range(2):
         if attempt == 1:
             bright = convolved(image, gaussian_taps(max(1.0, _IMAGE_BLUR * radius)))
-            lowest = np.inf
+            lowest = _lowest(bright, mask)
             for y in range(mask.shape[0]):
                 for x in range(mask.shape[1]):
-                    if mask[y, x]:
-                        lowest = min(lowest, bright[y, x])
-            height = height * (bright - np.float32(lowest))
-        second = _lower_basin(height, mask)
-        there = second.sum()
+                    height[y, x] *= bright[y, x] - lowest
+        first, second, neck = _two_basins(height, mask)
+        there = _area(second)
         if min(there, area - there) < max(smallest, _SMALLEST_PART * area):
             continue
-        first = mask & ~second
         parts = ((area - there) * _ellipse_ratio(first) + there * _ellipse_ratio(second)) / area
-        if parts - whole > gain:
+        # A neck speaks for itself, two discs that touch are nearly one ellipse by their moments.
+        if parts - whole > (0.0 if attempt == 0 and neck < _NECK else gain):
             gain = parts - whole
             best = second
     return best
+
+
+@kernel
+def _area(mask: npt.NDArray[np.bool_]) -> int:
+    area = 0
+    for inside in mask.flat:
+        area += inside
+    return area
+
+
+@kernel
+def _highest(plane: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> float:
+    highest = -np.inf
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                highest = max(highest, plane[y, x])
+    return highest
+
+
+@kernel
+def _lowest(plane: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> float:
+    lowest = np.inf
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                lowest = min(lowest, plane[y, x])
+    return lowest
 
 
 @kernel
@@ -193,51 +224,67 @@ def _distance(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
 
 
 @kernel
-def _lower_basin(height: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _two_basins(
+    height: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], float]:
     """Split a landscape into the basins of its peaks and join them, flattest pass first, until two are left.
 
     Returns
     -------
-    ndarray
-        bool (y, x): the basin of the lower of the two peaks; nothing where there is one peak only.
+    first, second, neck
+        bool (y, x): the basin of the highest peak, and the other, without a pixel where there is one peak only or more
+        than are sensible; and the height of the pass between them as a part of the lower peak's.
     """
     rows, columns = mask.shape
-    pixels = np.flatnonzero(mask)
-    heights = np.empty(pixels.size, np.float32)
-    flat = height.ravel()
-    for k in range(pixels.size):
-        heights[k] = -flat[pixels[k]]
+    first = mask.copy()
+    second = np.zeros((rows, columns), np.bool_)
     basin = np.full((rows, columns), -1, np.int32)
     peak = np.empty(_MOST_BASINS)
-    saddle = np.full((_MOST_BASINS, _MOST_BASINS), -np.inf)
     basins = 0
-    lower = np.zeros((rows, columns), np.bool_)
-    for k in np.argsort(heights, kind="mergesort"):
-        y = pixels[k] // columns
-        x = pixels[k] - y * columns
-        here = -1
-        highest = -np.inf
-        # The frame is outside, so there always are eight neighbours.
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                if basin[y + dy, x + dx] >= 0 and height[y + dy, x + dx] > highest:
-                    highest = height[y + dy, x + dx]
-                    here = basin[y + dy, x + dx]
-        if here < 0:
-            if basins == _MOST_BASINS:
-                return lower
-            here = basins
-            peak[here] = height[y, x]
-            basins += 1
-        basin[y, x] = here
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                there = basin[y + dy, x + dx]
+    trail = np.empty(mask.size, np.int32)
+    # From each pixel upwards to one that has a basin, or to a peak. The frame is outside: there are eight neighbours.
+    for begin in range(mask.size):
+        pixel = begin
+        length = 0
+        while True:
+            y = pixel // columns
+            x = pixel - y * columns
+            if not mask[y, x] or basin[y, x] >= 0:
+                break
+            trail[length] = pixel
+            length += 1
+            up = pixel
+            highest = height[y, x]
+            for yy in range(y - 1, y + 2):
+                for xx in range(x - 1, x + 2):
+                    other = yy * columns + xx
+                    # Of equal pixels the first is higher, so that there is no way round in circles.
+                    if mask[yy, xx] and (height[yy, xx] > highest or (height[yy, xx] == highest and other < up)):
+                        up = other
+                        highest = height[yy, xx]
+            if up == pixel:
+                if basins == _MOST_BASINS:
+                    return first, second, 1.0
+                basin[y, x] = basins
+                peak[basins] = highest
+                basins += 1
+                break
+            pixel = up
+        for k in range(length):
+            basin[trail[k] // columns, trail[k] % columns] = basin[y, x]
+    saddle = np.full((basins, basins), -np.inf)
+    for y in range(1, rows - 1):
+        for x in range(1, columns - 1):
+            here = basin[y, x]
+            if here < 0:
+                continue
+            for yy, xx in ((y, x + 1), (y + 1, x)):
+                there = basin[yy, xx]
                 if there >= 0 and there != here:
-                    saddle[here, there] = saddle[there, here] = max(saddle[here, there], height[y, x])
+                    pass_height = min(height[y, x], height[yy, xx])
+                    saddle[here, there] = saddle[there, here] = max(saddle[here, there], pass_height)
     joined = np.arange(basins)
-    left = basins
-    while left > 2:
+    for _ in range(basins - 2):
         flattest = -np.inf
         one = other = 0
         for a in range(basins):
@@ -247,18 +294,23 @@ def _lower_basin(height: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -
                     if flatness > flattest:
                         flattest, one, other = flatness, a, b
         if one == other:
-            return lower
-        # Basins are numbered from the highest peak down, so `one` has the higher peak.
+            return first, second, 1.0
+        peak[one] = max(peak[one], peak[other])
         for k in range(basins):
             if joined[k] == other:
                 joined[k] = one
             saddle[one, k] = saddle[k, one] = max(saddle[one, k], saddle[other, k])
-        saddle[one, one] = -np.inf
-        left -= 1
-    if left < 2:
-        return lower
+    top = 0
+    for k in range(basins):
+        if joined[k] == k and peak[k] > peak[joined[top]]:
+            top = k
     for y in range(rows):
         for x in range(columns):
-            if basin[y, x] >= 0 and joined[basin[y, x]] != 0:
-                lower[y, x] = True
-    return lower
+            if basin[y, x] >= 0 and joined[basin[y, x]] != joined[top]:
+                first[y, x] = False
+                second[y, x] = True
+    neck = 1.0
+    for a in range(basins):
+        if joined[a] == a and a != joined[top]:
+            neck = saddle[a, joined[top]] / max(peak[a], 1e-9)
+    return first, second, neck

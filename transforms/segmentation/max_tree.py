@@ -2,10 +2,11 @@
 
 What is at level 0 belongs to no part, so the tree is a forest: one tree for each part of what is above.
 
-The image is flooded like a landscape turned upside down (Nistér & Stewénius 2008, Linear time maximally stable extremal
-regions, ECCV): from any pixel the flood climbs to brighter neighbours first and comes back to the brightest pixel that it
-has seen and left behind. In the order in which pixels are finished, the pixels of a node (of one connected part) stand
-side by side. So a node is a slice of that order, and whatever adds up over pixels is the difference of two running sums.
+The image is flooded like a landscape turned upside down (Nistér & Stewénius 2008, Linear time maximally stable
+extremal regions, ECCV): from any pixel the flood climbs to brighter neighbours first and comes back to the brightest
+pixel that it has seen and left behind. In the order in which pixels are finished, the pixels of a node (of one
+connected part) stand side by side. So a node is a slice of that order, and whatever adds up over pixels is the
+difference of two running sums.
 """
 
 from __future__ import annotations
@@ -119,9 +120,7 @@ def max_tree(
 
 
 @kernel
-def thinned(
-    start: npt.NDArray[np.int32], stop: npt.NDArray[np.int32], step: float
-) -> npt.NDArray[np.bool_]:
+def thinned(start: npt.NDArray[np.int32], stop: npt.NDArray[np.int32], step: float) -> npt.NDArray[np.bool_]:
     """Leave out nodes that are hardly smaller than the next node around them that stays.
 
     Parameters

@@ -25,7 +25,7 @@ def grown(plane: Plane, labels: Labels, *, near: int, far: int, level: float, re
     Parameters
     ----------
     plane
-        float32 (y, x), the image that the edges are seen in.
+        float32 (y, x), not negative: the image that the edges are seen in.
     labels
         int32 (y, x), numbered 1 … n without gaps.
     near, far
@@ -43,10 +43,9 @@ def grown(plane: Plane, labels: Labels, *, near: int, far: int, level: float, re
     count = int(labels.max(initial=0))
     if not count:
         return labels
-    inside = _medians(read_only(plane), read_only(labels), count)
-    around = _medians(read_only(plane), read_only(_surroundings(read_only(labels), near, far)), count)
+    inside, lowest = _median_and_lowest(plane, labels, count)
+    around, _ = _median_and_lowest(plane, _surroundings(read_only(labels), near, far), count)
     # An object with no ground beside it is taken to reach down to the lowest of its own pixels.
-    lowest = _lowest(read_only(plane), read_only(labels), count)
     ground = np.minimum(np.where(np.isnan(around), lowest, around), inside)
     area = np.bincount(labels.ravel(), minlength=count + 1)
     return _grown(
@@ -200,7 +199,7 @@ def _surroundings(labels: npt.NDArray[np.int32], near: int, far: int) -> npt.NDA
             for dy in range(-1, 2):
                 for dx in range(-1, 2):
                     yy, xx = y + dy, x + dx
-                    if step % 2 and dy * dx != 0 or yy < 0 or xx < 0 or yy >= height or xx >= width:
+                    if (step % 2 and dy * dx != 0) or yy < 0 or xx < 0 or yy >= height or xx >= width:
                         continue
                     if nearest[yy, xx] == 0:
                         nearest[yy, xx] = nearest[y, x]
@@ -213,42 +212,23 @@ def _surroundings(labels: npt.NDArray[np.int32], near: int, far: int) -> npt.NDA
     return result
 
 
-@kernel
-def _medians(
-    plane: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], count: int
-) -> npt.NDArray[np.float64]:
-    """Median of the pixels of each label 0 … count; NaN for label 0 and labels with fewer than five pixels."""
-    values, owner = plane.ravel(), labels.ravel()
-    ends = np.zeros(count + 2, np.int64)
-    for label in owner:
-        if label:
-            ends[label + 1] += 1
-    for label in range(count + 1):
-        ends[label + 1] += ends[label]
-    by_label = np.empty(ends[count + 1], np.float32)
-    place = ends.copy()
-    for pixel in range(owner.size):
-        label = owner[pixel]
-        if label:
-            by_label[place[label]] = values[pixel]
-            place[label] += 1
-    result = np.full(count + 1, np.nan)
-    for label in range(1, count + 1):
-        if ends[label + 1] - ends[label] >= 5:
-            result[label] = np.median(by_label[ends[label] : ends[label + 1]])
-    return result
-
-
-@kernel
-def _lowest(
-    plane: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], count: int
-) -> npt.NDArray[np.float64]:
-    """Smallest pixel of each label 0 … count."""
-    result = np.full(count + 1, np.inf)
-    values, owner = plane.ravel(), labels.ravel()
-    for pixel in range(owner.size):
-        result[owner[pixel]] = min(result[owner[pixel]], values[pixel])
-    return result
+def _median_and_lowest(
+    plane: Plane, labels: Labels, count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Median and smallest of the pixels of each label 0 … count; NaN for label 0 and labels of fewer than five."""
+    pixels = np.flatnonzero(labels)
+    # The bits of floats that are not negative are in the order of the floats: one sort by label, then by value.
+    bits = plane.ravel()[pixels].view(np.int32).astype(np.int64)
+    keys = np.sort((labels.ravel()[pixels].astype(np.int64) << 32) | bits)
+    values = (keys & 0xFFFFFFFF).astype(np.int32).view(np.float32)
+    size = np.bincount((keys >> 32).astype(np.int32), minlength=count + 1)
+    start = np.cumsum(size) - size
+    some = np.flatnonzero(size >= 5)
+    median, lowest = np.full((2, count + 1), np.nan)
+    lowest[some] = values[start[some]]
+    upper, lower = start[some] + size[some] // 2, start[some] + (size[some] - 1) // 2
+    median[some] = (values[lower].astype(np.float64) + values[upper]) / 2
+    return median, lowest
 
 
 @kernel
@@ -336,7 +316,10 @@ def _smoothed(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
                     window[size] = labels[yy, xx]
                     size += 1
             for k in range(size):
-                if 2 * np.sum(window[:size] == window[k]) > size:
+                same = 0
+                for other in range(size):
+                    same += window[other] == window[k]
+                if 2 * same > size:
                     result[y, x] = window[k]
                     break
     return result

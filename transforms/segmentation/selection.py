@@ -26,8 +26,8 @@ _SHAPE, _CONTRAST, _SIZE = 4.0, 1.3, 0.5
 class Guesses:
     """Nodes of several trees of one image.
 
-    ``order`` is int32 (trees, pixels), each row as far as its tree goes; guess *k* is the slice ``start[k]:stop[k]`` of ``order[tree[k]]``, and
-    ``features[k]`` are its :func:`~.tree_nodes.node_features`.
+    ``order`` is int32 (trees, pixels), each row as far as its tree goes; guess *k* is the slice ``start[k]:stop[k]`` of
+    ``order[tree[k]]``, and ``features[k]`` are its :func:`~.tree_nodes.node_features`.
     """
 
     order: npt.NDArray[np.int32]
@@ -38,7 +38,7 @@ class Guesses:
 
 
 def score(features: npt.NDArray[np.float64], full_area: float) -> npt.NDArray[np.float64]:
-    """How good each guess is: elliptic, with a clear edge, and large; from ``full_area`` pixels on size does not count."""
+    """How good each guess is: elliptic, with a clear edge, and large, where ``full_area`` pixels are large enough."""
     return np.asarray(
         features[:, ELLIPSE] ** _SHAPE
         * features[:, SOFT_DROP] ** _CONTRAST

@@ -53,7 +53,7 @@ def outflow(plane: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_]) -> npt
 
 @kernel
 def edge_sides(levels: npt.NDArray[np.uint8], taken: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
-    """Number of darker minus number of brighter neighbours: over a node of the tree, the sides of its edge.
+    """Count darker minus brighter neighbours of each pixel: over a node of the tree, the sides of its edge.
 
     Returns
     -------
@@ -138,7 +138,8 @@ def node_features(
         if at == order.size:
             break
         if slot[at] >= 0:
-            at_start[slot[at]] = sums
+            for term in range(_TERMS):
+                at_start[slot[at], term] = sums[term]
             needed = max(needed, last_stop[slot[at]])
         if at >= needed:
             continue
