@@ -2,29 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UsageError
-from .dictionary import FeatureColumn, Operator, feature_column
-from .volume_columns import VOLUME_INTENSITY, VOLUME_LOCATION, VOLUME_LOCATION_OF_OBJECT, VOLUME_SHAPE
+from .dictionary import FeatureColumn
+from .family import PIXEL_TYPES, Use
+from .volume_columns import VOLUME_FAMILIES
 
 if TYPE_CHECKING:
+    from .volume_index import VolumeIndex
     from .volume_shape import Spacing
 
 FloatArray = NDArray[np.float64]
-VolumeFamily = Literal["AreaShape", "Intensity", "Location"]
 
-_PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
-_OF_OBJECT: Mapping[str, Sequence[Operator]] = {"AreaShape": VOLUME_SHAPE, "Location": VOLUME_LOCATION_OF_OBJECT}
-_OF_CHANNEL: Mapping[str, Sequence[Operator]] = {"Intensity": VOLUME_INTENSITY, "Location": VOLUME_LOCATION}
+
+class VolumeMeasures:
+    """The features of one object set, filled in channel by channel: a stack of all channels may not fit into memory.
+
+    Parameters
+    ----------
+    index
+        The objects.
+    columns
+        What to measure; columns of families for volumes. Those of the objects themselves are measured at once.
+    spacing
+        Distance of neighbouring voxels along (z, y, x) in pixels of the x axis: (0.5 µm, 0.1 µm, 0.1 µm) is (5, 1, 1).
+        Lengths and the surface count it; places, boxes and numbers of voxels do not.
+
+    Attributes
+    ----------
+    values : float64 (n, k)
+        One row per object in the order of its label, one column for each of ``columns``; NaN where a feature is
+        undefined, for the reason that its column's definition gives, and where its channel was not added.
+
+    Raises
+    ------
+    UsageError
+        The spacing is not three positive numbers.
+    """
+
+    def __init__(self, index: VolumeIndex, columns: Sequence[FeatureColumn], spacing: Spacing) -> None:
+        from .volume_shape import centroids, volume_shape
+
+        if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
+            raise UsageError(f"the spacing of a volume is three positive numbers (z, y, x), got {spacing}")
+        self._index = index
+        self._columns = columns
+        self._spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+        self._edges: Any = None
+        self.values: FloatArray = np.full((len(index), len(columns)), np.nan)
+        wanted = {column.family for column in columns if column.channel_role is None}
+        measures: dict[tuple[str, str], FloatArray] = {}
+        if "AreaShape" in wanted:
+            shape = volume_shape(index, self._spacing)
+            measures |= {("AreaShape", name): values for name, values in shape.items()}
+        if "Location" in wanted:
+            centre = centroids(index)
+            measures |= {("Location", f"Center_{axis}"): centre[:, i] for i, axis in enumerate("ZYX")}
+        for k, column in enumerate(columns):
+            if column.channel_role is None:
+                self.values[:, k] = measures[column.family, column.operator]
+
+    def add(self, role: str, stack: NDArray[Any], full_scale: float | None = None) -> None:
+        """Measure one channel.
+
+        Parameters
+        ----------
+        role
+            Which; one that no column asks for costs nothing.
+        stack : uint8, uint16 or float32 (z, y, x)
+            Its voxels.
+        full_scale
+            Grey value that becomes intensity 1.0. None: 255 or 65535 by the type, and 1.0 for floats.
+
+        Raises
+        ------
+        UsageError
+            The stack is not of the labels' shape, or its type is none of the three.
+        """
+        from .volume_crops import edge_voxels
+        from .volume_intensity import volume_intensity
+
+        own = [(k, column.operator) for k, column in enumerate(self._columns) if column.channel_role == role]
+        if not own:
+            return
+        if stack.dtype not in PIXEL_TYPES:
+            raise UsageError(f"pixels are uint8, uint16 or float32, got {stack.dtype}")
+        if stack.shape != self._index.shape:
+            raise UsageError(
+                f"a stack of shape {stack.shape} and labels of shape {self._index.shape} do not fit together"
+            )
+        if self._edges is None:
+            self._edges = edge_voxels(self._index)
+        measured = volume_intensity(
+            self._index, stack[np.newaxis], np.ones(1, np.bool_), full_scale, self._spacing, edges=self._edges
+        )
+        for k, operator in own:
+            self.values[:, k] = measured[operator][:, 0]
 
 
 def volume_columns(
-    object_set: str, roles: Sequence[str | None], families: Sequence[VolumeFamily] = get_args(VolumeFamily)
+    object_set: str, roles: Sequence[str | None], families: Sequence[str] = tuple(VOLUME_FAMILIES)
 ) -> list[FeatureColumn]:
     """List the columns that :func:`volume_features` makes, without computing them, sorted by name.
 
@@ -33,18 +115,14 @@ def volume_columns(
     UsageError
         A family is unknown, or two channels have the same role.
     """
-    named = [role for role in roles if role is not None]
+    named = tuple(role for role in roles if role is not None)
     if len(set(named)) < len(named):
         raise UsageError(f"two channels have the same role, so that their features would share their names: {named}")
     columns: list[FeatureColumn] = []
     for name in families:
-        if name not in get_args(VolumeFamily):
-            raise UsageError(
-                f"unknown family {name!r} for volumes", hint=f"Families: {', '.join(get_args(VolumeFamily))}."
-            )
-        columns += [feature_column(object_set, name, operator) for operator in _OF_OBJECT.get(name, ())]
-        for operator in _OF_CHANNEL.get(name, ()):
-            columns += [feature_column(object_set, name, operator, roles=(role,)) for role in named]
+        if name not in VOLUME_FAMILIES:
+            raise UsageError(f"unknown family {name!r} for volumes", hint=f"Families: {', '.join(VOLUME_FAMILIES)}.")
+        columns += VOLUME_FAMILIES[name].columns(Use(object_set=object_set, roles=named))
     return sorted(columns, key=lambda column: column.name)
 
 
@@ -54,7 +132,7 @@ def volume_features(
     roles: Sequence[str | None],
     *,
     object_set: str,
-    families: Sequence[VolumeFamily] = get_args(VolumeFamily),
+    families: Sequence[str] = tuple(VOLUME_FAMILIES),
     spacing: Spacing = (1.0, 1.0, 1.0),
     full_scale: float | None = None,
     present: Sequence[bool] | NDArray[np.bool_] | None = None,
@@ -73,11 +151,8 @@ def volume_features(
         Name of the object set, in lower case (``nuclei``).
     families
         What to measure.
-    spacing
-        Distance of neighbouring voxels along (z, y, x) in pixels of the x axis: (0.5 µm, 0.1 µm, 0.1 µm) is (5, 1, 1).
-        Lengths and the surface count it; places, boxes and numbers of voxels do not.
-    full_scale
-        Grey value that becomes intensity 1.0. None: 255 or 65535 by the image's type, and 1.0 for float images.
+    spacing, full_scale
+        As :class:`VolumeMeasures`.
     present : bool (c,)
         False for channels that the volume lacks: their features are NaN. None: all there.
 
@@ -86,8 +161,7 @@ def volume_features(
     columns : list of FeatureColumn
         As :func:`volume_columns`.
     values : float64 (n, k)
-        One row per object in the order of its label; NaN where a feature is undefined, for the reason that its
-        column's definition gives.
+        As :class:`VolumeMeasures`.
 
     Raises
     ------
@@ -96,47 +170,19 @@ def volume_features(
         the image's type is none of the three, or the spacing is not three positive numbers.
     """
     from .volume_index import volume_index
-    from .volume_shape import centroids, volume_shape
 
     columns = volume_columns(object_set, roles, families)
-    if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
-        raise UsageError(f"the spacing of a volume is three positive numbers (z, y, x), got {spacing}")
-    steps = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-    index = volume_index(labels)
-    measures: dict[tuple[str, str], FloatArray] = {}
-    if "AreaShape" in families:
-        measures |= {("AreaShape", name): values for name, values in volume_shape(index, steps).items()}
-    if "Location" in families:
-        centre = centroids(index)
-        measures |= {("Location", f"Center_{axis}"): centre[:, i] for i, axis in enumerate("ZYX")}
+    measures = VolumeMeasures(volume_index(labels), columns, spacing)
     if any(column.channel_role for column in columns):
-        pixels, there = _checked(index.shape, image, roles, present)
-        from .volume_intensity import volume_intensity
-
-        of_channels = volume_intensity(index, pixels, there, full_scale, steps)
-        measures |= {(name, one.name): of_channels[one.name] for name, all_ in _OF_CHANNEL.items() for one in all_}
-    values = np.empty((len(index), len(columns)))
-    for k, column in enumerate(columns):
-        measured = measures[column.family, column.operator]
-        values[:, k] = measured if column.channel_role is None else measured[:, roles.index(column.channel_role)]
-    return columns, values
-
-
-def _checked(
-    shape: tuple[int, ...],
-    image: NDArray[Any] | None,
-    roles: Sequence[str | None],
-    present: Sequence[bool] | NDArray[np.bool_] | None,
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Give the image and which of its channels to measure."""
-    if image is None:
-        raise UsageError("families that measure channels need the volume's image")
-    if image.dtype not in _PIXEL_TYPES:
-        raise UsageError(f"pixels are uint8, uint16 or float32, got {image.dtype}")
-    there = np.ones(len(roles), np.bool_) if present is None else np.asarray(present, dtype=np.bool_)
-    if image.shape != (len(roles), *shape) or len(there) != len(roles):
-        raise UsageError(
-            f"an image of shape {image.shape}, labels of shape {shape}, {len(roles)} roles and {len(there)} present "
-            "flags do not fit together"
-        )
-    return image, there & np.array([role is not None for role in roles], dtype=np.bool_)
+        if image is None:
+            raise UsageError("families that measure channels need the volume's image")
+        there = np.ones(len(roles), np.bool_) if present is None else np.asarray(present, dtype=np.bool_)
+        if image.shape != (len(roles), *labels.shape) or len(there) != len(roles):
+            raise UsageError(
+                f"an image of shape {image.shape}, labels of shape {labels.shape}, {len(roles)} roles and {len(there)} "
+                "present flags do not fit together"
+            )
+        for role, stack, is_there in zip(roles, image, there, strict=True):
+            if role is not None and is_there:
+                measures.add(role, stack, full_scale)
+    return columns, measures.values

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
 
-from .dictionary import Operator
+from ..parameters import Parameter
+from .dictionary import FeatureColumn, Operator, feature_column
+from .family import Use
 from .operators import INTENSITY, LOCATION
 
 _LENGTH, _VOXELS = "{pixels}", "{voxels}"
@@ -72,7 +77,9 @@ def _in_volume(operator: Operator) -> Operator:
     return replace(
         operator,
         definition=definition.replace("; 0 in a single plane", "").replace("pixel", "voxel"),
-        undefined=operator.undefined.replace("fills the image", "fills the volume").replace("pixel", "voxel"),
+        undefined=operator.undefined.replace("fills the image", "fills the volume")
+        .replace("the field lacks this channel", "the stack lacks this channel or planes of it")
+        .replace("pixel", "voxel"),
     )
 
 
@@ -90,4 +97,56 @@ VOLUME_LOCATION_OF_OBJECT = tuple(
         aliases=(f"scikit-image:centroid-{i}",),
     )
     for axis, line, i in _AXES
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeFamily:
+    """A family of features of volumes.
+
+    Attributes
+    ----------
+    name
+        What a recipe asks for.
+    version
+        Part of the identity of a feature set; raise it whenever a number changes.
+    of_object, of_channel
+        What is measured of an object, and of each channel in it.
+    parameters
+        What a recipe may set.
+    """
+
+    name: str
+    version: int
+    of_object: tuple[Operator, ...] = ()
+    of_channel: tuple[Operator, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> Literal["none", "each"]:
+        """Whether it measures no channel or each of them."""
+        return "each" if self.of_channel else "none"
+
+    def columns(self, use: Use) -> list[FeatureColumn]:
+        """List the columns of one object set."""
+        return [
+            *(feature_column(use.object_set, self.name, operator) for operator in self.of_object),
+            *(
+                feature_column(use.object_set, self.name, operator, roles=(role,))
+                for operator in self.of_channel
+                for role in use.roles
+            ),
+        ]
+
+
+#: Every family that there is for volumes, by name.
+VOLUME_FAMILIES: Mapping[str, VolumeFamily] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            VolumeFamily(name="AreaShape", version=1, of_object=VOLUME_SHAPE),
+            VolumeFamily(name="Intensity", version=1, of_channel=VOLUME_INTENSITY),
+            VolumeFamily(name="Location", version=1, of_object=VOLUME_LOCATION_OF_OBJECT, of_channel=VOLUME_LOCATION),
+        )
+    }
 )

@@ -27,6 +27,8 @@ def volume_intensity(
     present: NDArray[np.bool_],
     full_scale: float | None,
     spacing: Spacing = (1.0, 1.0, 1.0),
+    *,
+    edges: tuple[Int64Array, Int32Array] | None = None,
 ) -> dict[str, FloatArray]:
     """Measure every channel of a volume inside every object.
 
@@ -42,6 +44,8 @@ def volume_intensity(
         Grey value that becomes intensity 1.0. None: as :func:`.intensity.channel_measures`.
     spacing
         Distance of neighbouring voxels along (z, y, x), in pixels of the x axis.
+    edges
+        What :func:`.volume_crops.edge_voxels` gives; found here where it is not given.
 
     Returns
     -------
@@ -51,7 +55,8 @@ def volume_intensity(
     channels = image.shape[0]
     height = index.shape[1]
     tall = read_only(np.ascontiguousarray(image).reshape(channels, -1, index.shape[2]))
-    measured = channel_measures(index.tall, tall, present, full_scale, edges=edge_voxels(index))
+    edges = edge_voxels(index) if edges is None else edges
+    measured = channel_measures(index.tall, tall, present, full_scale, edges=edges)
     measures = {name: measured[name] for name in INTENSITIES}
 
     # The brightest voxel: its row in the tall image is plane and row.
