@@ -6,6 +6,8 @@ and where a plain Gaussian would be too flat.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,7 +49,8 @@ def area_means(plane: npt.NDArray[np.number], shape: tuple[int, int]) -> Plane:
     if plane.shape == shape:
         return np.ascontiguousarray(plane, np.float32)
     rows, columns = (_shares(size, cells) for size, cells in zip(plane.shape, shape, strict=True))
-    return np.asarray(rows @ plane.astype(np.float32, copy=False) @ columns.T, np.float32)
+    by_row = rows @ plane.astype(np.float32, copy=False)
+    return np.ascontiguousarray((columns @ by_row.T).T, np.float32)
 
 
 def smoothed(grid: npt.NDArray[np.floating], width: float) -> Float:
@@ -78,19 +81,18 @@ def enlarged(grid: npt.NDArray[np.floating], shape: tuple[int, int]) -> Plane:
 
     Beyond the outermost centres the lines go on. float32, ``shape``, the same field of view.
     """
-    (below, down), (left, right) = (_between(cells, size) for cells, size in zip(grid.shape, shape, strict=True))
     values = grid.astype(np.float32)
-    if grid.shape[0] > 1:
-        values = values[below] + down[:, np.newaxis] * (values[below + 1] - values[below])
-    else:
-        values = np.repeat(values, shape[0], axis=0)
-    if grid.shape[1] == 1:
-        return np.repeat(values, shape[1], axis=1)
-    steps = np.diff(values, axis=1)
-    fine = np.take(steps, left, axis=1)
-    fine *= right
-    fine += np.take(values, left, axis=1)
-    return fine
+    # Rows last: they are copied whole.
+    for axis in (1, 0):
+        if grid.shape[axis] == 1:
+            values = np.repeat(values, shape[axis], axis=axis)
+            continue
+        before, share = _between(grid.shape[axis], shape[axis])
+        fine = np.diff(values, axis=axis).take(before, axis=axis)
+        fine *= share if axis else share[:, np.newaxis]
+        fine += values.take(before, axis=axis)
+        values = fine
+    return values
 
 
 def _between(cells: int, size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
@@ -100,12 +102,14 @@ def _between(cells: int, size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
     return before, (centres - before).astype(np.float32)
 
 
-def _shares(size: int, cells: int) -> Plane:
-    """Weights (cells, size) of pixels in the means of cells; each row sums to 1."""
+def _shares(size: int, cells: int) -> Any:
+    """Weights (cells, size) of pixels in the means of cells, a sparse array; each row sums to 1."""
+    from scipy import sparse
+
     edges = np.linspace(0, size, cells + 1)[:, np.newaxis]
     pixels = np.arange(size)
     shares = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    return np.asarray(np.clip(shares, 0, None) * (cells / size), np.float32)
+    return sparse.csr_array(np.asarray(np.clip(shares, 0, None) * (cells / size), np.float32))
 
 
 def _lines(cells: int, sigma: float) -> Float:

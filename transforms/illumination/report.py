@@ -116,7 +116,9 @@ def _of_plate(
             ]
             stacks = grids_of(plate, acquisition_id, unknown, settings, progress)
             means = {index: mean_image(stack) for index, stack in stacks.items() if len(stack)}
-            seen: list[_Seen] = [(o, one, means.get(one.channel_index)) for o, one in zip(own, light.channels, strict=True)]
+            seen: list[_Seen] = [
+                (o, one, means.get(one.channel_index)) for o, one in zip(own, light.channels, strict=True)
+            ]
             found.append((light, seen))
     return found
 
