@@ -61,13 +61,20 @@ def volume_shape(index: VolumeIndex, spacing: Spacing = (1.0, 1.0, 1.0)) -> dict
         # An ellipsoid has a fifth of its squared half axis as variance.
         "MajorAxisLength": np.sqrt(20 * variances[:, 2]),
         "MinorAxisLength": np.sqrt(20 * variances[:, 0]),
-        "Solidity": volume / _convex_volumes(index, volume == box_volume),
+        "Solidity": solidity(index),
     }
     for i, axis in enumerate("ZYX"):
         measures[f"Center_{axis}"] = centre[:, i]
         measures[f"BoundingBoxMinimum_{axis}"] = box[:, i]
         measures[f"BoundingBoxMaximum_{axis}"] = box[:, i + 3]
     return measures
+
+
+def solidity(index: VolumeIndex) -> FloatArray:
+    """Voxels of every object over those of its convex hull, float64 (n,)."""
+    volume = np.diff(index.tall.offsets).astype(np.float64)
+    box_volume = np.prod(index.bbox[:, 3:].astype(np.float64) - index.bbox[:, :3], axis=1)
+    return np.asarray(volume / _convex_volumes(index, volume == box_volume))
 
 
 def centroids(index: VolumeIndex) -> FloatArray:

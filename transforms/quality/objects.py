@@ -12,6 +12,7 @@ from .image import QualityRow
 
 if TYPE_CHECKING:
     from ..features.label_index import LabelIndex
+    from ..features.volume_index import VolumeIndex
 
 #: An object smaller than this share of the typical area is a speck.
 DEBRIS_AREA = 0.25
@@ -42,11 +43,11 @@ def object_counts(
     return rows + [_row(name, "Unmatched", float(count), None) for name, count in (unmatched or {}).items()]
 
 
-def object_quality(object_set: str, index: LabelIndex) -> list[QualityRow]:
+def object_quality(object_set: str, index: LabelIndex | VolumeIndex) -> list[QualityRow]:
     """Give typical size, debris and clumps of an object set.
 
     The typical area is the area-weighted median: half of all object pixels lie in objects of that area or larger, so
-    that many specks do not move it.
+    that many specks do not move it. Of objects in a stack it is the volume in voxels.
 
     Parameters
     ----------
@@ -58,31 +59,39 @@ def object_quality(object_set: str, index: LabelIndex) -> list[QualityRow]:
     Returns
     -------
     list of QualityRow
-        ``TypicalArea`` in pixels; ``PercentDebris``, objects smaller than a quarter of it; ``PercentClumped``, objects
-        three times as large, or one and a half times as large and of a solidity of at most 0.9.
+        ``TypicalArea`` in pixels, or ``TypicalVolume`` in voxels; ``PercentDebris``, objects smaller than a quarter of
+        it; ``PercentClumped``, objects three times as large, or one and a half times as large and of a solidity of at
+        most 0.9.
     """
-    areas = np.diff(index.offsets).astype(np.float64)
+    from ..features.label_index import LabelIndex
+
+    size, offsets = (
+        ("TypicalArea", index.offsets) if isinstance(index, LabelIndex) else ("TypicalVolume", index.tall.offsets)
+    )
+    areas = np.diff(offsets).astype(np.float64)
     if len(areas) < FEWEST_OBJECTS:
         why = f"fewer than {FEWEST_OBJECTS} objects"
-        return [_row(object_set, metric, None, why) for metric in ("TypicalArea", "PercentDebris", "PercentClumped")]
+        return [_row(object_set, metric, None, why) for metric in (size, "PercentDebris", "PercentClumped")]
     typical = _weighted_median(areas)
     clumped = areas >= CLUMP_AREA * typical
     large = areas >= DENTED_CLUMP_AREA * typical
     if (large & ~clumped).any():
         clumped |= large & (_solidity(index) <= CLUMP_SOLIDITY)
     return [
-        _row(object_set, "TypicalArea", typical, None),
+        _row(object_set, size, typical, None),
         _row(object_set, "PercentDebris", 100.0 * float((areas < DEBRIS_AREA * typical).mean()), None),
         _row(object_set, "PercentClumped", 100.0 * float(clumped.mean()), None),
     ]
 
 
-def _solidity(index: LabelIndex) -> NDArray[np.float64]:
+def _solidity(index: LabelIndex | VolumeIndex) -> NDArray[np.float64]:
     from ..features.hull import hull_measures
+    from ..features.label_index import LabelIndex
+    from ..features.volume_shape import solidity
 
-    convex = hull_measures(index)[0]
-    solidity: NDArray[np.float64] = np.diff(index.offsets) / convex
-    return solidity
+    if not isinstance(index, LabelIndex):
+        return solidity(index)
+    return np.asarray(np.diff(index.offsets) / hull_measures(index)[0])
 
 
 def _weighted_median(areas: NDArray[np.float64]) -> float:

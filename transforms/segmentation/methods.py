@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..parameters import Parameter, Value
 
 Labels = npt.NDArray[np.int32]
-Kind = Literal["image", "seeded", "difference", "model", "imported"]
+Kind = Literal["image", "seeded", "difference", "model", "imported", "volume"]
 #: Completes the parameters of a recipe that lies in a folder, or raises BadParameterError.
 Completion = Callable[[Mapping[str, Value], Path], dict[str, Value]]
 
@@ -37,6 +37,8 @@ class Method:
     difference    ``run(whole, part)``: the objects of one set without the pixels of another
     model         ``run(pixels)``, one or two planes (c, y, x)
     imported      never run: its objects are read
+    volume        ``run(stack)``, all planes (z, y, x); ``spacing_um`` (z, y, x) in place of
+                  ``pixel_size_um``
     ============  =========================================================================
 
     ``complete`` finds what parameters name (a file), when a recipe is read. ``places`` are parameters that say where
@@ -55,7 +57,7 @@ class Method:
     @property
     def parent(self) -> Literal["none", "needed", "possible"]:
         """Whether its objects are made from those of another set."""
-        if self.kind in ("image", "model"):
+        if self.kind in ("image", "model", "volume"):
             return "none"
         return "possible" if self.kind == "imported" else "needed"
 
@@ -98,6 +100,12 @@ def _otsu(image: npt.NDArray[Any], *, pixel_size_um: float, **parameters: Any) -
     from .otsu import segment_otsu
 
     return segment_otsu(image, pixel_size_um=pixel_size_um, **parameters)
+
+
+def _volume(stack: npt.NDArray[Any], *, spacing_um: tuple[float, float, float], **parameters: Any) -> Labels:
+    from .volume import segment_volume
+
+    return segment_volume(stack, spacing_um=spacing_um, **parameters)
 
 
 def _watershed(
@@ -230,6 +238,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 run=_otsu,
                 takes_channel=True,
                 parameters={"diameter_um": _DIAMETER},
+            ),
+            Method(
+                name="volume",
+                version=1,
+                kind="volume",
+                run=_volume,
+                takes_channel=True,
+                parameters={"diameter_um": _DIAMETER, "edge_level": _EDGE_LEVEL},
             ),
             Method(
                 name="watershed",
