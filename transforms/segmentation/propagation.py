@@ -104,7 +104,11 @@ def propagate(
     while True:
         labels = numbers.copy()
         enough = _spread(
-            *(read_only(one.ravel()) for one in (ground, numbers, free, steps, straight)),
+            read_only(ground.ravel()),
+            read_only(numbers.ravel()),
+            read_only(free.ravel()),
+            read_only(steps),
+            read_only(straight),
             np.where(numbers.ravel() > 0, 0.0, np.inf),
             labels.ravel(),
             _bucket_width(ground, regularization),
