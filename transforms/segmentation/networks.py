@@ -215,7 +215,8 @@ class NetworkSegmenter:
                     )
                 total[:, *window] += maps * ramp
                 weight[window] += ramp
-        return np.asarray(total / weight)[:, : image.shape[1], : image.shape[2]]
+        total /= weight
+        return total[:, : image.shape[1], : image.shape[2]]
 
     def _labels(self, image: Float) -> Labels:
         """Run the network over the whole image at once: labels of tiles do not go together."""
