@@ -21,13 +21,19 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of every contender in every round, after one warm-up each; the first to run changes by round."""
-    for run in contenders.values():
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], rounds: int | Mapping[str, int], *, warm: bool = False
+) -> dict[str, list[float]]:
+    """CPU seconds of every contender in every round, after one warm-up each; the first to run changes by round.
+
+    Contenders may have a number of rounds each, and take part in the first ones; ``warm`` says that all have run.
+    """
+    for run in () if warm else contenders.values():
         run()
+    rounds_of = dict.fromkeys(contenders, rounds) if isinstance(rounds, int) else rounds
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    names = list(contenders)
-    for round_ in range(rounds):
+    for round_ in range(max(rounds_of.values())):
+        names = [name for name in contenders if round_ < rounds_of[name]]
         for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
             gc.collect()
             before = time.process_time()
@@ -37,8 +43,8 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> 
 
 
 def ratio(seconds: Mapping[str, Sequence[float]], slow: str, fast: str) -> float:
-    """Median over the rounds of how many times longer ``slow`` took."""
-    return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
+    """Median, over the rounds that both took part in, of how many times longer ``slow`` took."""
+    return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=False))
 
 
 def extra_memory_mb(run: Callable[[], object]) -> float | None:

@@ -1,187 +1,237 @@
-"""AreaShape, Intensity and Location of one field against cp_measure and scikit-image, one thread, warm.
+"""Every family of features against cp_measure, Nyxus and scikit-image: speed and agreement, one thread, warm.
 
-    python -m benchmarks.features.bench_features [--rounds 9]
+    python -m benchmarks.features.bench_features [--rounds 9] [--slow-rounds 3] [--families Texture Granularity]
+                                                 [--real 0] [--no-record]
 
-The field has 5 channels of 1080 x 1080 uint16 with 220 nuclei and their 220 cells. Each contender starts from label
-images and pixels in memory and ends with all values of both object sets; ours includes the label index. The columns
-that a contender shares with ours must agree before anything is timed. cp_measure is given intensities from 0 to 1 as
-it asks for (made beforehand), scikit-image the properties that our columns have there and no others.
+The field of the table has 5 channels of 1080 x 1080 uint16 with 220 nuclei and their 220 cells. Every contender starts
+from label images and pixels in memory (cp_measure's scaled to 0..1, as it asks for, beforehand) and ends with all
+values of both object sets. Each row is timed by itself, all tools in turn inside each round; a tool that takes more
+than ``SLOW_S`` seconds takes part in fewer rounds. Totals are sums of the rows' medians, ours with the label index that
+all families share. Rows that cp_measure's accelerator does not change count for it as they are.
+
+Values are compared on the same field and on real images; a deviation beyond the limits that no deliberate difference
+explains makes the benchmark fail, as does a missed target.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
+import sys
+import time
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-import cp_measure
-import numpy as np
-from cp_measure.bulk import get_core_measurements
-from cytolake.demo.scene import Pattern, draw_shapes, expose, light
-from cytolake.transforms.features.families import columns_of, compute
-from cytolake.transforms.features.label_index import label_index
-from numpy.typing import NDArray
-from skimage.measure import regionprops_table
+from benchmarks.features import cold_start
+from benchmarks.features.agreement import COMPARED, compare, on_fields
+from benchmarks.features.contenders import OURS, contenders_of, indices
+from benchmarks.features.fields import OBJECTS, REAL, ROLES, SIZE, Field, data_folder, standard_field
+from benchmarks.features.groups import COSTES, CP_MEASURE, CP_NUMBA, GROUPS, PEERS, TOTALS, Group
+from benchmarks.measuring import interleaved, machine, markdown_table, ratio, write_result
 
-from benchmarks.measuring import (
-    extra_memory_mb,
-    interleaved,
-    machine,
-    markdown_table,
-    ratio,
-    write_result,
-)
+SLOW_S = 3.0
+#: From the start of a process to the end of its first field.
+COLD_START_S = 5.0
+INDEX = "Label index"
+_PACKAGES = ("cytolake", "cp_measure", "nyxus", "scikit-image", "mahotas", "centrosome", "numba", "numpy", "scipy")
 
-SIZE, OBJECTS = 1080, 220
-ROLES = ("DNA", "ER", "RNA", "AGP", "Mito")
-PATTERNS: tuple[Pattern, ...] = ("nucleus", "endoplasmic", "nucleoli", "rim", "mitochondria")
-FAMILIES = ("AreaShape", "Intensity", "Location")
-OURS = "cytolake"
-
-Table = dict[str, NDArray[np.float64]]
+Row = dict[str, Any]
 
 
-def make_field() -> tuple[NDArray[np.uint16], dict[str, NDArray[np.int32]]]:
-    """Make the image (c, y, x) and the two label images."""
-    rng = np.random.default_rng(7)
-    shapes = draw_shapes(rng, size=SIZE, spacing=73, nucleus_radius=13, cell_radius=34, keep=1.0, touching=0.2)
-    both = np.intersect1d(np.unique(shapes.nuclei), np.unique(shapes.cells))[1:]
-    if len(both) < OBJECTS:
-        raise RuntimeError(f"the field holds only {len(both)} cells, wanted {OBJECTS}: lessen the spacing")
-    keep = np.zeros(shapes.count + 1, bool)
-    keep[both[:OBJECTS]] = True
-    labels = {"nuclei": shapes.nuclei * keep[shapes.nuclei], "cells": shapes.cells * keep[shapes.cells]}
-    image = np.empty((len(ROLES), SIZE, SIZE), np.uint16)
-    for plane, pattern in zip(image, PATTERNS, strict=True):
-        expose(rng, light(rng, shapes, pattern, brightness=6000, background=150), plane)
-    return image, {name: np.ascontiguousarray(plane, np.int32) for name, plane in labels.items()}
+def timed(group: Group, field: Field, rounds: int, slow_rounds: int) -> Row:
+    """Time one row for every tool, and compare the values of the first, warming run."""
+    contenders = contenders_of(group, field, indices(field))
+    found, took = {}, {}
+    for name, run in contenders.items():
+        run() if name in (OURS, CP_NUMBA) else None  # compiles
+        before = time.process_time()
+        found[name] = run()
+        took[name] = time.process_time() - before
+    rounds_of = {name: slow_rounds if took[name] > SLOW_S else rounds for name in contenders}
+    seconds = interleaved(contenders, rounds_of, warm=True)
+    row = {
+        "columns": sum(len(columns) for columns, _ in found[OURS].values()),
+        "note": group.note,
+        "tools": {
+            name: {
+                "rounds": len(values),
+                "median_cpu_s": round(statistics.median(values), 5),
+                "cpu_s": [round(one, 5) for one in values],
+                "times_ours": round(ratio(seconds, name, OURS), 2),
+            }
+            for name, values in seconds.items()
+        },
+        "agreement": {
+            peer: compare(peer, [(field, found[OURS], found[peer])]).as_dict() for peer in COMPARED if peer in found
+        },
+    }
+    if CP_NUMBA not in row["tools"]:  # the accelerator has nothing for it
+        row["tools"][CP_NUMBA] = {**row["tools"][CP_MEASURE], "same_as": CP_MEASURE}
+    return row
 
 
-def with_cytolake(image: NDArray[np.uint16], labels: dict[str, NDArray[np.int32]]) -> dict[str, Table]:
-    tables = {}
-    for name, plane in labels.items():
-        columns, values = compute(FAMILIES, name, label_index(plane), image, ROLES)
-        tables[name] = {column.name: values[:, k] for k, column in enumerate(columns)}
-    return tables
+def index_row(field: Field, rounds: int) -> Row:
+    """Time the label index, which all families of ours start from."""
+    values = interleaved({OURS: lambda: indices(field)}, rounds)[OURS]
+    facts = {"rounds": rounds, "median_cpu_s": round(statistics.median(values), 5), "times_ours": 1.0}
+    return {"columns": 0, "note": "Once for all families.", "tools": {OURS: facts}, "agreement": {}}
 
 
-def with_cp_measure(
-    scaled: NDArray[np.float64], labels: dict[str, NDArray[np.int32]], accelerator: str | None
-) -> dict[str, Table]:
-    cp_measure.set_accelerator(accelerator)
-    measure = get_core_measurements()
-    tables = {}
-    for name, plane in labels.items():
-        prefix = name.capitalize()
-        shape = measure["sizeshape"](plane, None, calculate_advanced=False, new_features=False)
-        shape |= measure["feret"](plane, None)
-        table = {f"{prefix}_AreaShape_{key}": values for key, values in shape.items()}
-        for role, channel in zip(ROLES, scaled, strict=True):
-            for key, values in measure["intensity"](plane, channel).items():
-                table[f"{prefix}_{key}_{role}"] = values
-        tables[name] = table
-    return tables
+def totals(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Add up rows; a total is left out where a row of it was not measured."""
+    found = {}
+    for total in TOTALS:
+        names = [group.name for group in total.groups]
+        if not all(name in rows for name in names):
+            continue
+        sums = {tool: sum(rows[name]["tools"][tool]["median_cpu_s"] for name in names) for tool in (OURS, *total.aims)}
+        sums[OURS] += rows[INDEX]["tools"][OURS]["median_cpu_s"]
+        found[total.name] = {
+            "rows": names,
+            "columns": sum(rows[name]["columns"] for name in names),
+            "tools": {
+                tool: {"median_cpu_s": round(value, 4), "times_ours": round(value / sums[OURS], 2)}
+                for tool, value in sums.items()
+            },
+            "aims": {tool: aim for tool, aim in total.aims.items() if aim is not None},
+        }
+    return found
 
 
-def scikit_image_names() -> dict[str, str]:
-    """Our columns that scikit-image has, without their object set, to the column of its table."""
-    names = {}
-    for column in columns_of(FAMILIES, "x", ROLES):
-        for alias in column.aliases:
-            tool, _, theirs = alias.partition(":")
-            if tool == "scikit-image":
-                channel = "" if column.channel_role is None else f"-{ROLES.index(column.channel_role)}"
-                names[column.name.removeprefix("X_")] = theirs + channel
-    return names
-
-
-def with_scikit_image(
-    image_yxc: NDArray[np.uint16], labels: dict[str, NDArray[np.int32]], names: dict[str, str]
-) -> dict[str, Table]:
-    properties = sorted({theirs.partition("-")[0] for theirs in names.values()})
-    tables = {}
-    for name, plane in labels.items():
-        found = regionprops_table(plane, image_yxc, properties=properties)
-        tables[name] = {f"{name.capitalize()}_{ours}": found[theirs] for ours, theirs in names.items()}
-    return tables
-
-
-def check_agreement(ours: dict[str, Table], theirs: dict[str, Table], contender: str) -> int:
-    """Count the columns shared per object set; raise where one differs by more than 1e-9 of its largest value."""
-    shared = 0
-    for name, table in theirs.items():
-        for column in table.keys() & ours[name].keys():
-            shared += 1
-            if "_Location_MaxIntensity_" in column:
-                continue  # of several brightest pixels every tool names another
-            reference, value = table[column].astype(float), ours[name][column]
-            if contender == "scikit-image":
-                if "Orientation" in column:
-                    reference = np.degrees(reference)
-                elif "_Intensity_" in column:
-                    reference = reference / np.iinfo(np.uint16).max
-            worst, scale = np.abs(value - reference).max(), np.abs(reference).max()
-            if not worst <= 1e-9 * scale:
-                raise RuntimeError(f"{contender} and we differ in {column} by {worst} at a scale of {scale}")
-    return shared // len(theirs)
+def on_real_images(groups: Mapping[str, Group], at_most: int | None) -> dict[str, dict[str, Any]]:
+    """Compare the values of real images, data set by data set; {} and a line where the images are not there."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, fields_of in REAL.items():
+        if not (data_folder() / "images" / name).is_dir():
+            print(f"no {name} in {data_folder()}: left out; $CYTOLAKE_TEST_DATA names another folder")
+            continue
+        fields = list(itertools.islice(fields_of(), at_most))
+        found[name] = {"fields": len(fields)}
+        # Costes differs on purpose and takes longer than all others together.
+        for group in (group for group in groups.values() if group is not COSTES):
+            _say(f"{name}: {group.name}")
+            for peer, agreement in on_fields(group, fields).items():
+                if agreement.columns:
+                    found[name].setdefault(group.name, {})[peer] = agreement.as_dict()
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--slow-rounds", type=int, default=3, help=f"of tools that take over {SLOW_S:g} s (default 3)")
+    parser.add_argument("--families", nargs="+", metavar="NAME", help="only rows whose name begins so")
+    parser.add_argument("--real", type=int, metavar="N", help="at most N real images of each data set (default all)")
+    parser.add_argument("--no-record", action="store_true", help="print, and leave the recorded result as it is")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
 
-    image, labels = make_field()
-    scaled = image / np.iinfo(np.uint16).max
-    image_yxc = np.ascontiguousarray(np.moveaxis(image, 0, -1))
-    names = scikit_image_names()
-    contenders: dict[str, Any] = {
-        OURS: lambda: with_cytolake(image, labels),
-        "cp_measure": lambda: with_cp_measure(scaled, labels, None),
-        "cp_measure + numba": lambda: with_cp_measure(scaled, labels, "numba"),
-        "scikit-image": lambda: with_scikit_image(image_yxc, labels, names),
-    }
-    ours = contenders[OURS]()
-    shared = {name: check_agreement(ours, run(), name) for name, run in contenders.items()}
-    seconds = interleaved(contenders, rounds)
-    memory = {name: extra_memory_mb(run) for name, run in contenders.items()}
-
+    groups = _chosen(options.families)
+    field = standard_field()
+    rows = {INDEX: index_row(field, options.rounds)}
+    for name, group in groups.items():
+        _say(name)
+        rows[name] = timed(group, field, options.rounds, min(options.slow_rounds, options.rounds))
     result = {
         "what": f"{len(ROLES)} × {SIZE}² uint16, {OBJECTS} nuclei and {OBJECTS} cells, one thread, warm",
-        "foreground_pixels": int(sum((plane > 0).sum() for plane in labels.values())),
-        "rounds": rounds,
-        "contenders": {
-            name: {
-                "columns_compared": shared[name],
-                "median_cpu_s": round(statistics.median(seconds[name]), 5),
-                "cpu_s": [round(one, 5) for one in seconds[name]],
-                "times_ours": round(ratio(seconds, name, OURS), 2),
-                "extra_memory_mb": memory[name],
-            }
-            for name in contenders
+        "foreground_pixels": int(sum((plane > 0).sum() for plane in field.labels.values())),
+        "rounds": options.rounds,
+        "slow_rounds": options.slow_rounds,
+        "totals_are": "sums of the medians of their rows, each row timed by itself; ours with the label index",
+        "rows": rows,
+        "totals": totals(rows),
+        "cold_start": {
+            **cold_start.measured(field.image, field.roles, dict(field.labels), min(3, options.rounds)),
+            "aim_s": COLD_START_S,
         },
-        "targets": {"cp_measure": 12, "scikit-image": 10},
-        **machine(["cytolake", "cp_measure", "scikit-image", "numba", "numpy", "scipy"]),
+        "real_images": on_real_images(groups, options.real),
+        **machine(_PACKAGES),
     }
-    path = write_result("features", result)
-    rows = [
-        (
-            name,
-            facts["columns_compared"],
-            f"{facts['median_cpu_s'] * 1000:.0f}",
-            f"{facts['times_ours']:.1f}×",
-            memory[name],
-        )
-        for name, facts in result["contenders"].items()
+    _print(result)
+    if not options.no_record and groups == GROUPS:
+        print(f"\n{write_result('features', result)}")
+    problems = list(_problems(result))
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def _chosen(names: list[str] | None) -> dict[str, Group]:
+    chosen = {name: group for name, group in GROUPS.items() if not names or name.startswith(tuple(names))}
+    if not chosen:
+        raise SystemExit(f"no such rows; there are {', '.join(GROUPS)}")
+    return chosen
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    print(f"{result['what']}; {result['processor']}; CPU ms, and how many times as long as cytolake\n")
+    lines = [_line(name, row, "") for name, row in result["rows"].items()]
+    lines += [_line(f"**{name}**", row, "**") for name, row in result["totals"].items()]
+    print(markdown_table(("", "columns", OURS, *PEERS, "largest deviation"), lines))
+    cold = result["cold_start"]
+    print(
+        f"\nFrom the start of a process to its first field, {cold['columns_per_set']:g} columns of each object set: "
+        f"{cold['start_to_first_field_s']:.1f} s of CPU (imports {cold['import_s']:.1f}, second field "
+        f"{cold['second_field_s']:.1f}).\n"
+    )
+    print(markdown_table(("values agree", "peer", "columns", "values", "largest deviation"), _agreements(result)))
+    print()
+    print(markdown_table(("deliberate difference", "peer", "values", "beyond limit", "on one side"), _known(result)))
+
+
+def _line(name: str, row: Row, bold: str) -> tuple[object, ...]:
+    def cell(tool: str) -> str:
+        facts = row["tools"].get(tool)
+        return f"{facts['median_cpu_s'] * 1000:,.0f} ({bold}{facts['times_ours']:.1f}×{bold})" if facts else "–"
+
+    compared = [one for one in row.get("agreement", {}).values() if one["values"]]
+    worst = f"{max(one['largest_deviation'] for one in compared):.0e}" if compared else ""
+    return (name, row["columns"], f"{row['tools'][OURS]['median_cpu_s'] * 1000:.1f}", *map(cell, PEERS), worst)
+
+
+def _by_place(result: Mapping[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    """List (images, row, peer, agreement) of every comparison."""
+    places = {"synthetic": {name: row["agreement"] for name, row in result["rows"].items()}, **result["real_images"]}
+    return [
+        (place, row, peer, agreement)
+        for place, of_rows in places.items()
+        for row, of_peers in of_rows.items()
+        if row != "fields"
+        for peer, agreement in of_peers.items()
     ]
-    print(f"{result['what']}; {result['processor']}\n")
-    print(markdown_table(("", "columns", "CPU ms", "times ours", "extra MB"), rows))
-    print(f"\n{path}")
-    missed = [name for name, target in result["targets"].items() if result["contenders"][name]["times_ours"] < target]
-    if missed:
-        raise SystemExit(f"the target is missed against {', '.join(missed)}")
+
+
+def _agreements(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    return [
+        (f"{row}: {place}", peer, one["columns"], f"{one['values']:,}", f"{one['largest_deviation']:.1e}")
+        for place, row, peer, one in _by_place(result)
+        if one["values"]
+    ]
+
+
+def _known(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    return [
+        (f"{row}: {place}: {reason}", peer, *(f"{facts[key]:,}" for key in ("values", "beyond_limit", "on_one_side")))
+        for place, row, peer, one in _by_place(result)
+        for reason, facts in one["deliberate"].items()
+    ]
+
+
+def _problems(result: Mapping[str, Any]) -> Any:
+    for name, row in result["totals"].items():
+        for tool, aim in row["aims"].items():
+            if row["tools"][tool]["times_ours"] < aim:
+                yield f"{name}: {row['tools'][tool]['times_ours']:.1f}× {tool}, aimed at {aim:g}×"
+    if result["cold_start"]["start_to_first_field_s"] > COLD_START_S:
+        yield f"cold start: {result['cold_start']['start_to_first_field_s']} s, aimed at {COLD_START_S:g} s"
+    for place, row, peer, agreement in _by_place(result):
+        for fault in agreement["faults"]:
+            yield f"{row}, {peer}, {place}: {fault}"
 
 
 if __name__ == "__main__":
