@@ -4,10 +4,10 @@
                                                      [--no-record]
 
 A synthetic plate of 5 channels of 1080 x 1080 is ingested once and transformed by the recipe ``cell-painting``, all
-families in nuclei, cells and cytoplasm, each time in a process of its own with kernels compiled before and kept on disk.
-Processor seconds are those of the driver and its workers together, start-up included. The figure for a whole plate of
-384 wells and 9 fields each is computed from the rate, not run. A small plate of 2160 x 2160 fields tells a worker's
-memory.
+families in nuclei, cells and cytoplasm, each time in a process of its own with kernels compiled before and kept on
+disk. Processor seconds are those of the driver and its workers together, start-up included. The figure for a whole
+plate of 384 wells and 9 fields each is computed from the rate, not run. A small plate of 2160 x 2160 fields tells a
+worker's memory.
 """
 
 from __future__ import annotations
