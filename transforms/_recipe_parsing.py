@@ -17,15 +17,16 @@ from .background import BackgroundSettings
 from .illumination.settings import PARAMETERS as ILLUMINATION_PARAMETERS
 from .illumination.settings import IlluminationSettings
 from .parameters import BadParameterError, Parameter, Value
-from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Recipe
+from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Projection, Recipe, families_for
 from .segmentation.methods import METHODS, Method
 from .tracking.settings import PARAMETERS as TRACKING_PARAMETERS
 from .tracking.settings import TrackingSettings
 
 _Settings = TypeVar("_Settings")
 
-_TOP = ("name", "description", "projection", "roles", "objects", "features", "illumination", "background", "tracking")
-_OBJECT = ("method", "channel", "second_channel", "from", "minus", "border", "min_area_um2", "max_area_um2")
+_CORRECTIONS = ("illumination", "background")
+_TOP = ("name", "description", "projection", "z_step_um", "roles", "objects", "features", *_CORRECTIONS, "tracking")
+_OBJECT = ("method", "channel", "second_channel", "from", "minus", "border")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -60,18 +61,22 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
         top.refuse("name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64")
     roles = enum_values("ChannelRole") + _own_roles(top)
     folder = Path.cwd() if folder is None else folder
-    sets = [_object_set(table, roles, folder) for table in top.tables("objects")]
+    projection = top.choice("projection", PROJECTIONS, default="max")
+    sets = [_object_set(table, roles, folder, projection) for table in top.tables("objects")]
     if not sets:
         top.refuse("objects", "a recipe needs at least one object set", "a table [objects.NAME]")
     return Recipe(
         name=name,
         description=top.text("description", default=""),
-        projection=top.choice("projection", PROJECTIONS, default="max"),
+        projection=projection,
+        z_step_um=_z_step(top, projection),
         objects=_in_order(source, sets),
-        features=tuple(_family_use(table, [one.name for one in sets], roles) for table in top.tables("features")),
+        features=tuple(
+            _family_use(table, [one.name for one in sets], roles, projection) for table in top.tables("features")
+        ),
         illumination=_corrections(top, "illumination", ILLUMINATION_PARAMETERS, IlluminationSettings),
         background=_corrections(top, "background", BACKGROUND_PARAMETERS, BackgroundSettings),
-        tracking=_tracking(top, [one.name for one in sets], roles),
+        tracking=_tracking(top, [one.name for one in sets], roles, projection),
         text=text,
         source=source,
     )
@@ -154,6 +159,7 @@ class _Table:
 
 
 _ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_AS_STACKS = 'projection = "volume" at the top of the recipe'
 _FREE_ROLES = '; a role of your own is declared at the top of the recipe: roles = ["NAME"]'
 
 
@@ -166,12 +172,28 @@ def _own_roles(top: _Table) -> tuple[str, ...]:
     return own
 
 
-def _object_set(table: _Table, roles: tuple[str, ...], folder: Path) -> ObjectSet:
+def _z_step(top: _Table, projection: Projection) -> float | None:
+    """Read the distance of planes, which only stacks have."""
+    step = top.number("z_step_um", None, low=1e-3, high=1e3)
+    if step is not None and projection != "volume":
+        top.refuse("z_step_um", f'projection = "{projection}" makes one plane of a stack', _AS_STACKS)
+    return step
+
+
+def _object_set(table: _Table, roles: tuple[str, ...], folder: Path, projection: Projection) -> ObjectSet:
     if not _NAME.fullmatch(table.name):
         table.refuse("", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter")
     method_name = table.choice("method", tuple(METHODS), default="subtract" if "minus" in table.raw else None)
     method = METHODS[method_name]
-    known = [*_OBJECT, *method.parameters]
+    in_stack = projection == "volume"
+    fitting = ", ".join(name for name, one in METHODS.items() if (one.kind == "volume") == in_stack)
+    if in_stack and method.kind != "volume":
+        table.refuse("method", f'"{method_name}" works in planes, and projection = "volume" keeps the stack', fitting)
+    if not in_stack and method.kind == "volume":
+        problem = f'"{method_name}" works in stacks, and projection = "{projection}" makes one plane of a stack'
+        table.refuse("method", problem, f"{_AS_STACKS}; or {fitting}")
+    size = "volume_um3" if in_stack else "area_um2"
+    known = [*_OBJECT, f"min_{size}", f"max_{size}", *method.parameters]
     if not method.takes_channel:
         known.remove("channel")
     if method.kind != "model":
@@ -181,10 +203,9 @@ def _object_set(table: _Table, roles: tuple[str, ...], folder: Path) -> ObjectSe
     if method.kind != "difference":
         known.remove("minus")
     table.only(known)
-    low_area = table.number("min_area_um2", None, low=0.0, high=math.inf)
-    high_area = table.number("max_area_um2", None, low=0.0, high=math.inf)
-    if low_area is not None and high_area is not None and low_area > high_area:
-        table.refuse("min_area_um2", f"{low_area:g} is above max_area_um2 = {high_area:g}", "min ≤ max")
+    low, high = (table.number(f"{end}_{size}", None, low=0.0, high=math.inf) for end in ("min", "max"))
+    if low is not None and high is not None and low > high:
+        table.refuse(f"min_{size}", f"{low:g} is above max_{size} = {high:g}", "min ≤ max")
     return ObjectSet(
         name=table.name,
         method=method_name,
@@ -198,8 +219,10 @@ def _object_set(table: _Table, roles: tuple[str, ...], folder: Path) -> ObjectSe
         minus=table.text("minus") if method.kind == "difference" else None,
         parameters=_complete(table, method, folder),
         border=table.choice("border", _BORDER, default="keep"),
-        min_area_um2=low_area,
-        max_area_um2=high_area,
+        min_area_um2=None if in_stack else low,
+        max_area_um2=None if in_stack else high,
+        min_volume_um3=low if in_stack else None,
+        max_volume_um3=high if in_stack else None,
     )
 
 
@@ -290,12 +313,14 @@ def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
     return tuple(done.values())
 
 
-def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...]) -> FamilyUse:
-    from .features.families import FAMILIES
-
-    if table.name not in FAMILIES:
-        table.refuse("", f"unknown feature family{did_you_mean(table.name, FAMILIES)}", ", ".join(sorted(FAMILIES)))
-    family = FAMILIES[table.name]
+def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...], projection: Projection) -> FamilyUse:
+    families = families_for(projection)
+    if table.name not in families:
+        problem = f"unknown feature family{did_you_mean(table.name, families)}"
+        if table.name in families_for("single"):
+            problem = 'measured in planes alone, and projection = "volume" keeps the stack'
+        table.refuse("", problem, ", ".join(sorted(families)))
+    family = families[table.name]
     of_channels = {"none": (), "each": ("channels",), "pairs": ("channels", "pairs")}[family.channels]
     table.only(("objects", *of_channels, *family.parameters))
     channels: tuple[str, ...] | None = None
@@ -346,11 +371,13 @@ def _corrections(
     return settings(**{key: _parameter(table, key, one) for key, one in parameters.items()})
 
 
-def _tracking(top: _Table, sets: list[str], roles: tuple[str, ...]) -> TrackingSettings | None:
+def _tracking(top: _Table, sets: list[str], roles: tuple[str, ...], projection: Projection) -> TrackingSettings | None:
     """Read ``[tracking]``; None where the recipe follows nothing over time."""
     table = top.table("tracking")
     if table is None:
         return None
+    if projection == "volume":
+        top.refuse("tracking", "objects are followed in planes, not in stacks", "another projection, or no [tracking]")
     table.only(("objects", "drift_channel", *TRACKING_PARAMETERS))
     objects = table.text("objects")
     if objects not in sets:

@@ -28,10 +28,11 @@ from .tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from .features.families import Plan
-    from .features.family import Use
+    from .features.family import FamilyColumns, Use
 
-Projection = Literal["max", "mean", "single"]
-PROJECTIONS: tuple[Projection, ...] = ("max", "mean", "single")
+#: How a stack becomes what is measured: one plane of it, or, for ``volume``, the stack as it is.
+Projection = Literal["max", "mean", "single", "volume"]
+PROJECTIONS: tuple[Projection, ...] = ("max", "mean", "single", "volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ class ObjectSet:
 
     ``channels`` are roles; the first one that the plate has is used, and so it is with ``second_channels``, which some
     models take beside it. ``parent`` is the set that it grows from or
-    is cut out of, ``minus`` the set that is taken away. ``parameters`` are complete: defaults are filled in.
+    is cut out of, ``minus`` the set that is taken away. ``parameters`` are complete: defaults are filled in. Objects in
+    planes have bounds of area, those in stacks of volume.
     """
 
     name: str
@@ -53,10 +55,13 @@ class ObjectSet:
     border: BorderRule = "keep"
     min_area_um2: float | None = None
     max_area_um2: float | None = None
+    min_volume_um3: float | None = None
+    max_volume_um3: float | None = None
 
     def definition(self) -> dict[str, Any]:
         """Return what decides the pixels of this set, with the version of its method."""
         method = METHODS[self.method]
+        size = "volume_um3" if method.kind == "volume" else "area_um2"
         return {
             "method": self.method,
             "version": method.version,
@@ -66,8 +71,7 @@ class ObjectSet:
             "minus": self.minus,
             "parameters": {name: value for name, value in self.parameters.items() if name not in method.places},
             "border": self.border,
-            "min_area_um2": self.min_area_um2,
-            "max_area_um2": self.max_area_um2,
+            **{key: getattr(self, key) for key in (f"min_{size}", f"max_{size}")},
         }
 
 
@@ -107,7 +111,10 @@ class FamilyUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A checked recipe. ``objects`` are in an order in which each set comes after those it is made from."""
+    """A checked recipe. ``objects`` are in an order in which each set comes after those it is made from.
+
+    ``z_step_um`` is the distance of the planes of stacks where the plate does not say.
+    """
 
     name: str
     description: str
@@ -117,6 +124,7 @@ class Recipe:
     tracking: TrackingSettings | None = None
     illumination: IlluminationSettings | None = None
     background: BackgroundSettings | None = None
+    z_step_um: float | None = None
     text: str
     source: str
 
@@ -126,6 +134,10 @@ class Recipe:
             if one.name == name:
                 return one
         raise KeyError(name)
+
+    def families(self) -> Mapping[str, FamilyColumns]:
+        """Families that can be measured of what the recipe finds, by name."""
+        return families_for(self.projection)
 
     def related(self, name: str) -> tuple[tuple[str, Literal["parent", "child"]], ...]:
         """Give the sets that one is made from, near ones first, and those that are made from it."""
@@ -148,7 +160,7 @@ class Recipe:
         name is the same feature set.
         """
         return {
-            "projection": self.projection,
+            **self._reduction(),
             "objects": {one.name: one.definition() for one in self.objects},
             "features": {use.family: use.definition() for use in self.features},
             **self._corrections(),
@@ -159,6 +171,11 @@ class Recipe:
     def corrects(self) -> bool:
         """Whether pixels are corrected for light or background before anything is found in them."""
         return bool(self._corrections())
+
+    def _reduction(self) -> dict[str, Any]:
+        """Return what decides the planes that are measured."""
+        step = {} if self.z_step_um is None else {"z_step_um": self.z_step_um}
+        return {"projection": self.projection, **step}
 
     def _corrections(self) -> dict[str, Any]:
         """Return what decides how pixels are corrected; nothing where they are taken as they are."""
@@ -177,7 +194,7 @@ class Recipe:
             one = self.object_set(waiting.pop())
             needed[one.name] = one.definition()
             waiting += [name for name in (one.parent, one.minus) if name is not None and name not in needed]
-        text = _canonical({"projection": self.projection, "objects": needed, **self._corrections()})
+        text = _canonical({**self._reduction(), "objects": needed, **self._corrections()})
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def bind(self, roles: Sequence[str | None], channel_names: Sequence[str]) -> BoundRecipe:
@@ -288,18 +305,19 @@ class BoundRecipe:
         """What is measured of each object set."""
         from .features.families import plan
 
-        return {one.name: plan(self._uses(one.name)) for one in self.recipe.objects}
+        families = self.recipe.families()
+        return {one.name: plan(self._uses(one.name), families) for one in self.recipe.objects}
 
     def _uses(self, object_set: str) -> dict[str, Use]:
         """Give the families that are computed for an object set, with what is asked of each."""
-        from .features.families import FAMILIES
         from .features.family import Use
 
+        families = self.recipe.families()
         uses: dict[str, Use] = {}
         for use in self.recipe.features:
             if object_set not in use.objects:
                 continue
-            kind = FAMILIES[use.family].channels
+            kind = families[use.family].channels
             roles = tuple(
                 role for index in self.feature_channels[use.family] if (role := self.roles[index]) is not None
             )
@@ -312,6 +330,17 @@ class BoundRecipe:
                 related=self.recipe.related(object_set),
             )
         return uses
+
+
+def families_for(projection: Projection) -> Mapping[str, FamilyColumns]:
+    """Give the families for planes, or those for stacks, by name."""
+    if projection == "volume":
+        from .features.volume_columns import VOLUME_FAMILIES
+
+        return VOLUME_FAMILIES
+    from .features.families import FAMILIES
+
+    return FAMILIES
 
 
 def load_recipe(recipe: str | Path) -> Recipe:

@@ -27,7 +27,7 @@ from . import (
     zernike_columns,
 )
 from .dictionary import FeatureColumn
-from .family import Family, FieldObjects, FieldPixels, FloatArray, Use, default_full_scale
+from .family import Family, FamilyColumns, FieldObjects, FieldPixels, FloatArray, Use, default_full_scale
 
 if TYPE_CHECKING:
     from ..device import Device
@@ -74,17 +74,17 @@ class Plan:
     order: NDArray[np.intp]
 
 
-def plan(uses: Mapping[str, Use]) -> Plan:
+def plan(uses: Mapping[str, Use], families: Mapping[str, FamilyColumns] = FAMILIES) -> Plan:
     """List and sort the columns of some families, without computing them.
 
     Raises
     ------
     UsageError
-        A family is unknown, or two columns have the same name.
+        Two columns have the same name.
     """
     columns: list[FeatureColumn] = []
     for name, use in uses.items():
-        columns += family(name).columns(use)
+        columns += families[name].columns(use)
     names = [column.name for column in columns]
     order = sorted(range(len(names)), key=names.__getitem__)
     for one, other in pairwise(order):

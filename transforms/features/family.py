@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,30 @@ class FieldObjects:
     def asked(self, roles: Sequence[str]) -> NDArray[np.bool_]:
         """Say which channels, bool (c,), have one of these roles and pixels in this field."""
         return self.field.present & np.array([role in roles for role in self.field.roles], dtype=np.bool_)
+
+
+class FamilyColumns(Protocol):
+    """What a recipe needs to know of a family, whether it measures planes or stacks."""
+
+    @property
+    def name(self) -> str:
+        """What a recipe asks for."""
+
+    @property
+    def version(self) -> int:
+        """Part of the identity of a feature set."""
+
+    @property
+    def channels(self) -> Literal["none", "each", "pairs"]:
+        """Whether it measures no channel, each of them, or pairs of them."""
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What a recipe may set."""
+
+    @property
+    def columns(self) -> Callable[[Use], list[FeatureColumn]]:
+        """Give the columns for one object set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
