@@ -85,7 +85,7 @@ def process_field(
     timepoints: Sequence[int] | None = None,
     watch: Callable[[Pixels, Mapping[str, npt.NDArray[np.int32]]], None] | None = None,
 ) -> FieldResult:
-    """Segment and measure every time point of one field.
+    """Segment and measure every time point of one field; recipes that keep the stack go to :mod:`.volume_field`.
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ def process_field(
     timepoints
         Which; all by default. Labels are written for all or none.
     watch
-        Called for each time point with the image (c, y, x) that was measured and the label images of the sets.
+        Called for each time point with the image (c, y, x) that was measured and the label images of the sets; of a
+        stack with the largest of its planes and labels.
 
     Raises
     ------
@@ -111,6 +112,18 @@ def process_field(
     StorageError
         The plate cannot be read or written.
     """
+    if bound.recipe.projection == "volume":
+        from .volume_field import process_volume
+
+        return process_volume(
+            field,
+            bound,
+            full_scale=full_scale,
+            profiles=profiles,
+            write_labels=write_labels,
+            timepoints=timepoints,
+            watch=watch,
+        )
     tables: dict[str, list[pa.Table]] = {}
     quality: list[Mapping[str, Any]] = []
     skipped: dict[str, str] = {}
@@ -125,16 +138,12 @@ def process_field(
         with steps("read"):
             raw, present = projected(field, timepoint, bound.recipe.projection)
             masks = read_masks(bound, field, timepoint)
-        identity = {
-            "acquisition_id": field.key.acquisition_id,
-            "well_id": field.key.well_id,
-            "field_id": field.key.field_id,
-            "timepoint": timepoint,
-        }
+        identity = identity_of(field, timepoint)
         image = raw
         if bound.recipe.corrects:
             with steps("correct"):
-                image = _corrected(field, bound, raw, profiles, present)
+                light = [None] * len(raw) if profiles is None else profiles
+                image = corrected_planes(field, bound, raw, light, bound.channel_names, present)
         with steps("segment"):
             found = segment_field(
                 bound,
@@ -160,11 +169,11 @@ def process_field(
             ids = index.object_ids
             parent = ids if name in found.parents else None
             columns = [column.name for column in bound.plans[name].columns]
-            tables.setdefault(name, []).append(_table(identity, ids, parent, columns, values))
+            tables.setdefault(name, []).append(object_rows(identity, ids, parent, columns, values))
             with steps("quality"):
                 quality += [{**identity, **row} for row in object_quality(name, index)]
         with steps("quality"):
-            measured = image_quality(raw, present, bound, missing=_missing(field, timepoint), full_scale=full_scale)
+            measured = image_quality(raw, present, bound, missing=missing_planes(field, timepoint), full_scale=full_scale)
         quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched)]
         if tracker is not None:
@@ -173,7 +182,7 @@ def process_field(
     if write_labels:
         with steps("labels"):
             for name, stack in labels.items():
-                _write_label(field, bound, name, np.stack(stack), imported.get(name))
+                write_objects(field, bound, name, np.stack(stack), imported.get(name))
     tracks = None
     if tracker is not None:
         with steps("tracks"):
@@ -202,26 +211,36 @@ def _tracker(field: Field, bound: BoundRecipe) -> FieldTracker | None:
     )
 
 
-def _corrected(
+def identity_of(field: Field, timepoint: int) -> dict[str, Any]:
+    """Give the columns that say which image a row is about."""
+    return {
+        "acquisition_id": field.key.acquisition_id,
+        "well_id": field.key.well_id,
+        "field_id": field.key.field_id,
+        "timepoint": timepoint,
+    }
+
+
+def corrected_planes(
     field: Field,
     bound: BoundRecipe,
-    image: Pixels,
-    profiles: Sequence[npt.NDArray[np.float32] | None] | None,
+    planes: Pixels,
+    light: Sequence[npt.NDArray[np.float32] | None],
+    channels: Sequence[str],
     present: npt.NDArray[np.bool_],
 ) -> Pixels:
-    """Correct pixels as the recipe says: (c, y, x) float32."""
+    """Correct planes as the recipe says: (n, y, x) float32; light and channel's name for each of them."""
     recipe = bound.recipe
-    light = [None] * len(image) if profiles is None else profiles
-    for profile, name in zip(light, bound.channel_names, strict=True):
-        if profile is not None and profile.shape != image.shape[1:]:
+    for profile, name in zip(light, channels, strict=True):
+        if profile is not None and profile.shape != planes.shape[1:]:
             raise InvalidDataError(
-                f"field {field.key.field_id} of well {field.key.well_id} has {image.shape[1]} × "
-                f"{image.shape[2]} pixels, "
+                f"field {field.key.field_id} of well {field.key.well_id} has {planes.shape[1]} × "
+                f"{planes.shape[2]} pixels, "
                 f"and the light of channel {name!r} is known for {profile.shape[0]} × {profile.shape[1]}",
                 hint="The fields of an acquisition have one size; this one cannot be corrected as the others are.",
             )
     return corrected(
-        image,
+        planes,
         light,
         *(() if recipe.background is None else (recipe.background,)),
         dark_level=0.0 if recipe.illumination is None else recipe.illumination.dark_level,
@@ -289,10 +308,11 @@ def projected(field: Field, timepoint: int, projection: str) -> tuple[Pixels, np
                 image[c] = planes[c]
     if projection == "mean":
         image /= np.maximum(there.sum(axis=1), 1)[:, None, None].astype(np.float32)
-    return image, there.any(axis=1)
+    return image, np.asarray(there.any(axis=1), dtype=np.bool_)
 
 
-def _missing(field: Field, timepoint: int) -> Mapping[int, int]:
+def missing_planes(field: Field, timepoint: int) -> Mapping[int, int]:
+    """Count the missing planes of each channel that has some."""
     counts: dict[int, int] = {}
     for t, c, _ in field.missing_planes:
         if t == timepoint:
@@ -325,13 +345,14 @@ def _measured(
         yield name, measure(pixels, name, bound.plans[name], seconds=seconds), index
 
 
-def _table(
+def object_rows(
     identity: Mapping[str, Any],
     ids: npt.NDArray[np.int32],
     parent: npt.NDArray[np.int32] | None,
     columns: Sequence[str],
     values: npt.NDArray[np.float64],
 ) -> pa.Table:
+    """Make the rows of one object set: :data:`OBJECT_IDENTITY`, then a float32 column per feature."""
     n = len(ids)
     arrays: list[pa.Array[Any]] = [
         pa.repeat(pa.scalar(identity[field.name], field.type), n) for field in list(OBJECT_IDENTITY)[:4]
@@ -345,12 +366,12 @@ def _table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _write_label(
+def write_objects(
     field: Field,
     bound: BoundRecipe,
     name: str,
     labels: npt.NDArray[np.int32],
-    imported: Sequence[Mapping[str, str] | None] | None,
+    imported: Sequence[Mapping[str, str] | None] | None = None,
 ) -> None:
     """Write the objects of a set, with what they were made by; ``imported`` is what was read for each time point."""
     segmentation = bound.recipe.segmentation_hash(name)
