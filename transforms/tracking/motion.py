@@ -52,7 +52,7 @@ def motion_features(
     step = np.full((n, 2), np.nan)
     step[follows] = positions[follows] - positions[before[follows]]
     distance = np.hypot(step[:, 0], step[:, 1])
-    origin, lifetime, path = np.arange(n), np.ones(n), np.zeros(n)
+    origin, path = np.arange(n), np.zeros(n)
     is_last = np.ones(n, np.bool_)
     for row in np.flatnonzero(follows):
         previous = before[row]

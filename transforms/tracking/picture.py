@@ -66,7 +66,8 @@ def lineage_picture(tracks: pa.Table, *, n_timepoints: int, title: str = "") -> 
     from PIL import Image, ImageDraw
 
     lineages = _lineages(_tracks(tracks))
-    shown, lines = [], 0
+    shown: list[dict[int, _Track]] = []
+    lines = 0
     for lineage in lineages:
         if shown and lines + len(lineage) > MOST_LINES:
             break
@@ -251,8 +252,8 @@ def _draw_track(
     y = top + rows[track.number] * _ROW
     colour = _DARK[track.generation % len(_DARK)]
     times = (left + track.timepoints * step).tolist()
-    if track.parent in lineage:
-        mother = lineage[track.parent]
+    mother = None if track.parent is None else lineage.get(track.parent)
+    if mother is not None:
         x, y0 = left + int(mother.timepoints[-1]) * step, top + rows[mother.number] * _ROW
         draw.line((x, y0, x, y), fill=colour, width=2)
         _stretch(draw, x, times[0], y, colour, dashed=int(track.timepoints[0] - mother.timepoints[-1]) > 1)

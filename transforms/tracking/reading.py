@@ -80,7 +80,7 @@ def tracks(
     ):
         if value is not None:
             known = rows[name].unique().sort().to_pylist()
-            rows = rows.filter(pc.equal(rows[name], value))
+            rows = rows.filter(pc.field(name) == pc.scalar(value))
             if not rows.num_rows:
                 what = name.removesuffix("_id")
                 raise NotFoundError(
@@ -122,7 +122,7 @@ def _rows(root: LakeRoot, plate: Mapping[str, Any], feature_set: str | None) -> 
         )
     # Runs are named by the time of their start.
     last = pc.max(rows["run_id"])
-    return rows.filter(pc.equal(rows["run_id"], last))
+    return rows.filter(pc.field("run_id") == last)
 
 
 def _by_field(rows: pa.Table) -> list[tuple[tuple[int, str, int], pa.Table]]:
@@ -132,9 +132,10 @@ def _by_field(rows: pa.Table) -> list[tuple[tuple[int, str, int], pa.Table]]:
     )
     split = []
     for key in keys:
-        chosen = pc.and_(
-            pc.and_(pc.equal(rows["acquisition_id"], key[0]), pc.equal(rows["well_id"], key[1])),
-            pc.equal(rows["field_id"], key[2]),
+        chosen = (
+            (pc.field("acquisition_id") == pc.scalar(key[0]))
+            & (pc.field("well_id") == pc.scalar(key[1]))
+            & (pc.field("field_id") == pc.scalar(key[2]))
         )
         split.append((key, rows.filter(chosen).sort_by([("timepoint", "ascending"), ("object_id", "ascending")])))
     return split
@@ -158,7 +159,7 @@ def _described(
         "tracks": len(rows["track_id"].unique()),
         "lineages": len(rows["lineage_id"].unique()),
         "divisions": int(pc.sum(rows["divides"]).as_py() or 0),
-        "gaps": int(pc.sum(pc.greater(rows["gap"], 0)).as_py() or 0),
+        "gaps": rows.filter(pc.field("gap") > pc.scalar(0)).num_rows,
         "median_lifetime": float(np.median(ages)),
         "median_speed_um_s": float(np.median(speeds)) if len(speeds) else None,
     }

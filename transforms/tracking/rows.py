@@ -193,4 +193,5 @@ def track_field(
 
 
 def _or_null(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> pa.Array[Any]:
-    return pa.array(values, mask=~known)
+    array: pa.Array[Any] = pa.array(values, mask=~known)
+    return array

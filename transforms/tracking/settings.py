@@ -26,7 +26,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     ),
     "divisions": Parameter(default=True, meaning="Whether an object may become two"),
     "least_sister_ratio": Parameter(
-        default=0.5,
+        default=0.4,
         meaning="Area of the smaller daughter over that of the larger, below which it is no division but a fragment, "
         "or a neighbour that came into view",
         high=1.0,
@@ -49,7 +49,7 @@ class TrackingSettings:
     max_distance_um: float = 15.0
     max_gap: int = 2
     divisions: bool = True
-    least_sister_ratio: float = 0.5
+    least_sister_ratio: float = 0.4
     merges: bool = False
     max_drift_um: float = 100.0
 
