@@ -6,13 +6,12 @@ that match none in red, true ones that were missed in yellow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cytolake.transforms.segmentation.accuracy import overlaps
-from cytolake.transforms.segmentation.local_threshold import segment_nuclei
+from cytolake.transforms.segmentation.accuracy import overlaps, score
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -23,6 +22,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 PANEL = 256
 GAP = 4
 CROPS = 4
+WORST = 3
 # Crops show about so many diameters, so that nuclei look alike at every magnification.
 DIAMETERS_SHOWN = 9
 # Palette of the pictures: greys, then the colours of the outlines.
@@ -31,15 +31,20 @@ COLOURS = ((60, 220, 90), (255, 70, 70), (255, 210, 40))
 GREEN, RED, YELLOW = range(GREYS, GREYS + 3)
 
 Bools = NDArray[np.bool_]
+Segment = Callable[..., NDArray[np.int32]]
 
 
-def draw_pictures(fields: Sequence[TrueField], diameters: Sequence[float]) -> Iterator[Path]:
-    """Draw the crops with the most matches, and those with the most errors; no two from images of one kind."""
-    crops = [_judged_crop(field, diameter) for field, diameter in zip(fields, diameters, strict=True)]
+def draw_pictures(fields: Sequence[TrueField], diameters: Sequence[float], segment: Segment) -> Iterator[Path]:
+    """Draw crops of the best images, no two of one kind, and of the images with the worst scores of all."""
+    found = [
+        segment(field.image, pixel_size_um=12 / diameter) for field, diameter in zip(fields, diameters, strict=True)
+    ]
+    f1 = [score(field.nuclei, labels, [0.5])[0].f1 for field, labels in zip(fields, found, strict=True)]
+    enough = [min(1.0, (len(np.unique(field.nuclei)) - 1) / 20) for field in fields]
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, worst in (("nuclei-right", False), ("nuclei-wrong", True)):
-        chosen = _chosen(fields, [crop[1 if worst else 0] for crop in crops])
-        panels = [_panel(fields[index], diameters[index], worst=worst) for index in chosen]
+    best = _one_of_each_kind(fields, np.multiply(f1, enough))
+    for name, worst, chosen in (("nuclei-right", False, best), ("nuclei-wrong", True, np.argsort(f1)[:WORST])):
+        panels = [_panel(fields[index], found[index], diameters[index], worst=worst) for index in chosen]
         gap = np.full((panels[0].shape[0], GAP), GREYS - 1, np.uint8)
         joined = np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
         picture = Image.fromarray(joined, mode="P")
@@ -50,10 +55,10 @@ def draw_pictures(fields: Sequence[TrueField], diameters: Sequence[float]) -> It
         yield path
 
 
-def _chosen(fields: Sequence[TrueField], shares: Sequence[float]) -> list[int]:
-    """Best images by the share of right (or wrong) objects, one of each image size: sizes are experiments."""
+def _one_of_each_kind(fields: Sequence[TrueField], shares: NDArray[np.float64]) -> list[int]:
+    """Best images by their scores, one of each image size: sizes are experiments."""
     chosen: dict[tuple[int, ...], int] = {}
-    for index in np.argsort(-np.asarray(shares), kind="stable"):
+    for index in np.argsort(-shares, kind="stable"):
         chosen.setdefault(fields[index].image.shape, int(index))
     return list(chosen.values())[:CROPS]
 
@@ -65,18 +70,7 @@ def _judge(true: NDArray[np.int32], found: NDArray[np.int32]) -> tuple[set[int],
     return {int(value) for value in matched[:, 0]}, {int(value) for value in matched[:, 1]}
 
 
-def _judged_crop(field: TrueField, diameter: float) -> tuple[float, float]:
-    """Scores of an image for the two pictures: F1 weighted by the number of nuclei, and the share of errors."""
-    found = segment_nuclei(field.image, pixel_size_um=12 / diameter)
-    true_hit, _ = _judge(field.nuclei, found)
-    n_true = len(np.unique(field.nuclei)) - 1
-    n_found = len(np.unique(found)) - 1
-    f1 = 2 * len(true_hit) / max(1, n_true + n_found)
-    return f1 * min(1.0, n_true / 20), (1 - f1) * min(1.0, n_true / 20)
-
-
-def _panel(field: TrueField, diameter: float, *, worst: bool) -> NDArray[np.uint8]:
-    found = segment_nuclei(field.image, pixel_size_um=12 / diameter)
+def _panel(field: TrueField, found: NDArray[np.int32], diameter: float, *, worst: bool) -> NDArray[np.uint8]:
     true_hit, found_hit = _judge(field.nuclei, found)
     side = int(min(DIAMETERS_SHOWN * diameter, *field.image.shape))
     missed = _of(field.nuclei, true_hit, among=False)
