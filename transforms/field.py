@@ -59,7 +59,8 @@ class FieldResult:
     skipped
         Object set to the reason why it could not be made in this field, at some time point.
     seconds
-        Step to the wall seconds that it took: ``read``, ``segment``, each family, ``quality``, ``labels``, ``tracks``.
+        Step to the wall seconds that it took: ``read``, ``correct``, ``segment``, each family (in stacks all together:
+        ``measure``), ``quality``, ``labels``, ``tracks``.
     failed
         Why the field could not be processed at all; None where it could.
     tracks
@@ -173,7 +174,9 @@ def process_field(
             with steps("quality"):
                 quality += [{**identity, **row} for row in object_quality(name, index)]
         with steps("quality"):
-            measured = image_quality(raw, present, bound, missing=missing_planes(field, timepoint), full_scale=full_scale)
+            measured = image_quality(
+                raw, present, bound, missing=missing_planes(field, timepoint), full_scale=full_scale
+            )
         quality += [{**identity, **row} for row in measured]
         quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched)]
         if tracker is not None:

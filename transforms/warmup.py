@@ -14,7 +14,10 @@ import numpy.typing as npt
 from .features.families import measure
 from .features.family import FieldPixels, default_full_scale
 from .features.label_index import label_index
+from .features.volume import VolumeMeasures
+from .features.volume_index import volume_index
 from .segmentation.segment import segment_field
+from .segmentation.stack import segment_stack
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -44,6 +47,9 @@ def warm_up_workers(client: Client, recipes: Iterable[BoundRecipe], dtype: np.dt
 
 def _warm_up(recipes: list[BoundRecipe], dtype: np.dtype[Any]) -> None:
     for bound in recipes:
+        if bound.recipe.projection == "volume":
+            _warm_up_volume(bound, dtype)
+            continue
         image = _blobs(len(bound.roles), dtype)
         segment_field(bound, image, pixel_size_um=0.5)
         labels = np.zeros((_SIDE, _SIDE), np.int32)
@@ -59,6 +65,18 @@ def _warm_up(recipes: list[BoundRecipe], dtype: np.dtype[Any]) -> None:
         )
         for name, plan in bound.plans.items():
             measure(pixels, name, plan)
+
+
+def _warm_up_volume(bound: BoundRecipe, dtype: np.dtype[Any]) -> None:
+    stack = np.ascontiguousarray(np.broadcast_to(_blobs(1, dtype), (8, _SIDE, _SIDE)))
+    labels = np.zeros(stack.shape, np.int32)
+    labels[2:6, 20:40, 20:44] = 1
+    for one in bound.recipe.objects:
+        segment_stack(one, stack, (1.0, 0.5, 0.5))
+        measures = VolumeMeasures(volume_index(labels), bound.plans[one.name].columns, (2.0, 1.0, 1.0))
+        for role in bound.roles:
+            if role is not None:
+                measures.add(role, stack, default_full_scale(dtype))
 
 
 def _blobs(channels: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -24,6 +24,7 @@ from .parts import BATCH_FIELDS, BatchNote, feature_schema
 from .recipe import BoundRecipe, LackingStainError, Recipe
 from .segmentation.sources import check_sources
 from .tracking.settings import require_laptrack
+from .volume_field import why_no_volume
 
 if TYPE_CHECKING:
     from ..store.registry import FeatureSet
@@ -145,9 +146,10 @@ def check_unchanged(root: LakeRoot, plate: Mapping[str, Any]) -> None:
 
 def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Mapping[str, str]) -> PlateWork:
     where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
-    images = root.tables.read("images", columns=["acquisition_id", "well_id", "field_id", "path"], where=where)
+    columns = ["acquisition_id", "well_id", "field_id", "path", "n_z_planes", "z_step_um"]
+    images = root.tables.read("images", columns=columns, where=where).to_pylist()
     names: dict[bool, list[FieldName]] = {True: [], False: []}
-    for image in images.to_pylist():
+    for image in images:
         name = (image["acquisition_id"], image["well_id"], image["field_id"])
         names[image["path"] is not None].append(name)
 
@@ -161,6 +163,8 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
         )
     channels = _channels(root, plate)
     bound, left_out = _bind(recipe, plate, channels, roles)
+    if recipe.projection == "volume":
+        _leave_planes_out(recipe, plate, images, bound, left_out)
     fields = sorted((name for name in names[True] if name[0] in bound), key=order)
     return PlateWork(
         plate=plate,
@@ -227,6 +231,35 @@ def _bind(
     if not bound:
         raise next(iter(lacking.values()))
     return bound, {number: error.message for number, error in lacking.items()}
+
+
+def _leave_planes_out(
+    recipe: Recipe,
+    plate: Mapping[str, Any],
+    images: Sequence[Mapping[str, Any]],
+    bound: dict[int, BoundRecipe],
+    left_out: dict[int, str],
+) -> None:
+    """Leave out acquisitions none of whose fields can be measured in three dimensions, and say why.
+
+    Raises
+    ------
+    RecipeError
+        None is left.
+    """
+    why = ""
+    for number in list(bound):
+        reasons = [
+            why_no_volume(recipe, n_z=image["n_z_planes"], z_step_um=image["z_step_um"] or recipe.z_step_um)
+            for image in images
+            if image["acquisition_id"] == number and image["path"] is not None
+        ]
+        if reasons and all(reasons):
+            why = f"plate {plate['plate_id']}, acquisition {number}: {reasons[0]}"
+            left_out[number] = why
+            del bound[number]
+    if not bound:
+        raise RecipeError(why)
 
 
 def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:

@@ -1,65 +1,39 @@
-"""One stack, all object sets of a recipe that are found in three dimensions: channels in, label volumes out."""
+"""One object set of a recipe, found in a stack: voxels in, a label volume out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .methods import METHODS
-from .segment import Segmentation
 
 if TYPE_CHECKING:
-    from ..recipe import BoundRecipe, ObjectSet
+    from ..recipe import ObjectSet
 
 Labels = npt.NDArray[np.int32]
 
 
-def segment_stack(
-    bound: BoundRecipe,
-    read: Callable[[int], npt.NDArray[Any]],
-    *,
-    lacking: Mapping[int, str],
-    spacing_um: tuple[float, float, float],
-) -> Segmentation:
-    """Segment every object set of a recipe on one stack.
+def segment_stack(one: ObjectSet, stack: npt.NDArray[Any], spacing_um: tuple[float, float, float]) -> Labels:
+    """Find the objects of a set.
 
     Parameters
     ----------
-    bound
-        The recipe, with the channels of this plate found.
-    read
-        Gives the stack of a channel, (z, y, x).
-    lacking
-        Why a channel cannot be used; a set that is found in it is skipped for that reason.
+    one
+        The set, with a method for volumes.
+    stack
+        (z, y, x), any real dtype: the set's channel.
     spacing_um
         Distance of planes, rows and columns in µm.
 
     Returns
     -------
-    Segmentation
-        Labels are int32 (z, y, x), numbered from 1 without gaps.
+    ndarray
+        int32 (z, y, x), numbered from 1 without gaps.
     """
-    labels: dict[str, Labels] = {}
-    skipped: dict[str, str] = {}
-    for one in bound.recipe.objects:
-        channel = bound.channel_of[one.name]
-        assert channel is not None  # every method for volumes takes one
-        if channel in lacking:
-            skipped[one.name] = lacking[channel]
-            continue
-        found = METHODS[one.method].run(read(channel), spacing_um=spacing_um, **one.parameters)
-        labels[one.name] = _allowed(found, one, float(np.prod(spacing_um)))
-    return Segmentation(
-        labels=labels,
-        parents={},
-        skipped=skipped,
-        unmatched={},
-        pixel_size_um=spacing_um[2],
-        pixel_size_estimated=False,
-    )
+    found = METHODS[one.method].run(stack, spacing_um=spacing_um, **one.parameters)
+    return _allowed(found, one, float(np.prod(spacing_um)))
 
 
 def _allowed(labels: Labels, one: ObjectSet, voxel_um3: float) -> Labels:
