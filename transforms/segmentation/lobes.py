@@ -150,8 +150,10 @@ def _second_half(mask: npt.NDArray[np.bool_], image: npt.NDArray[np.float32], sm
 @kernel
 def _area(mask: npt.NDArray[np.bool_]) -> int:
     area = 0
-    for inside in mask.flat:
-        area += inside
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                area += 1
     return area
 
 
