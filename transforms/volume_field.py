@@ -218,4 +218,5 @@ class _Stacks:
 def _room(field: Field) -> npt.NDArray[np.int32]:
     """Make room for the labels of all time points, 0 so far, in a file that vanishes: they may not fit into memory."""
     n_timepoints, _, n_z, height, width = field.shape
-    return np.memmap(tempfile.TemporaryFile(), np.int32, "w+", shape=(n_timepoints, n_z, height, width))
+    with tempfile.TemporaryFile() as file:  # the map outlives it
+        return np.memmap(file, np.int32, "w+", shape=(n_timepoints, n_z, height, width))
