@@ -32,7 +32,7 @@ BALLS = ((0.5, 30, 30, 5.0), (5, 35, 4, 5.0), (4, 80, 40, 5.5), (6, 70, 80, 5.0)
 
 
 def drawn(shape: tuple[int, int, int] = (10, 104, 104), *, seed: int = 0) -> np.ndarray:
-    """Three channels of uint16 (c, z, y, x): balls of light on a ground, another ground behind them, and noise alone."""
+    """Three channels of uint16 (c, z, y, x): balls of light on a ground, another ground behind them, noise alone."""
     rng = np.random.default_rng(seed)
     z, y, x = (step * axis for step, axis in zip(SPACING, np.mgrid[tuple(slice(n) for n in shape)], strict=True))
     light = np.full(shape, 200.0)

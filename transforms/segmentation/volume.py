@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ...errors import UsageError
-from .planes import ground_and_split, noise, stabilised
+from .planes import binned, ground_and_split, noise, stabilised
 from .splitting import basins
 
 Labels = npt.NDArray[np.int32]
@@ -77,7 +77,8 @@ def segment_volume(
             "segmented: the image is (z, y, x) and lengths are positive"
         )
     bins = max(1, int(diameter_um / max(spacing_um[1:]) / _FINEST))
-    root = _binned(stabilised(image), bins)
+    # Plane by plane: in full size a float32 stack is twice what was read.
+    root = np.stack([binned(stabilised(plane), bins) for plane in image])
     spacing = np.array(spacing_um) * (1, bins, bins)
     diameter = diameter_um / spacing
     smooth = ndimage.gaussian_filter(root, _EDGE * diameter)
@@ -91,18 +92,10 @@ def segment_volume(
     labels, count = basins(ndimage.gaussian_filter(depth, _ROUNDING * diameter), inside, _APART * diameter)
     labels = _trimmed(labels, count, smooth, ground, edge_level)
     labels = _standing_out(labels, count, smooth, diameter, spacing, _noise_after_smoothing(root, diameter))
-    full = np.repeat(np.repeat(labels, bins, axis=1), bins, axis=2)
-    return np.ascontiguousarray(full[:, : image.shape[1], : image.shape[2]])
-
-
-def _binned(stack: Volume, bins: int) -> Volume:
-    """Means of squares of ``bins`` × ``bins`` pixels in every plane; the last row and column fill the last squares."""
-    if bins == 1:
-        return stack
-    depth, height, width = stack.shape
-    padded = np.pad(stack, ((0, 0), (0, -height % bins), (0, -width % bins)), mode="edge")
-    squares = padded.reshape(depth, padded.shape[1] // bins, bins, padded.shape[2] // bins, bins)
-    return np.asarray(squares.mean(axis=(2, 4)), dtype=np.float32)
+    full = np.empty(image.shape, dtype=np.int32)
+    for plane, coarse in zip(full, labels, strict=True):
+        plane[...] = np.repeat(np.repeat(coarse, bins, axis=0), bins, axis=1)[: plane.shape[0], : plane.shape[1]]
+    return full
 
 
 def _ball(diameter: npt.NDArray[np.float64]) -> float:

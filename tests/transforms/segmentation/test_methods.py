@@ -15,9 +15,22 @@ Scene = tuple[np.ndarray, np.ndarray]
 
 #: Those that need nothing but pixels and labels.
 OWN = {name: method for name, method in METHODS.items() if method.kind not in ("model", "imported")}
+PLANES = {name: method for name, method in OWN.items() if method.kind != "volume"}
+STACKS = {name: method for name, method in OWN.items() if method.kind == "volume"}
 
 
-@pytest.mark.parametrize("method", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("method", STACKS.values(), ids=STACKS)
+def test_every_method_for_stacks_runs_with_its_defaults(method: Method, grid: Scene) -> None:
+    image, _ = grid
+    settings = {name: parameter.default for name, parameter in method.parameters.items()}
+    ground = np.full_like(image, np.median(image))
+    found = method.run(np.stack([ground, *[image] * 4, ground]), spacing_um=(2.0, 0.5, 0.5), **settings)
+    assert found.shape == (6, *image.shape)
+    assert found.dtype == np.int32
+    assert 24 <= found.max() <= 25
+
+
+@pytest.mark.parametrize("method", PLANES.values(), ids=PLANES)
 def test_every_method_runs_with_its_defaults(method: Method, grid: Scene) -> None:
     image, labels = grid
     given = {"image": (image,), "seeded": (image, labels), "difference": (labels, np.zeros_like(labels))}
