@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -14,6 +15,7 @@ from ..schemas.ontology import enum_values
 from ..wording import did_you_mean
 from .background import PARAMETERS as BACKGROUND_PARAMETERS
 from .background import BackgroundSettings
+from .features.family import Use
 from .illumination.settings import PARAMETERS as ILLUMINATION_PARAMETERS
 from .illumination.settings import IlluminationSettings
 from .parameters import BadParameterError, Parameter, Value
@@ -30,6 +32,8 @@ _OBJECT = ("method", "channel", "second_channel", "from", "minus", "border")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# TOML has whole numbers of any length, and infinity.
+_LARGEST = sys.float_info.max
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -52,7 +56,7 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in thousands
         raise RecipeError(f"{source}: not valid TOML: {error}") from error
     top = _Table(source, "", raw)
     top.only(_TOP)
@@ -90,7 +94,7 @@ class _Table:
 
     @property
     def name(self) -> str:
-        return self.path.rpartition(".")[2]
+        return self.path.partition(".")[2]  # a name in quotes may hold dots
 
     def refuse(self, key: str, problem: str, allowed: str) -> NoReturn:
         where = f"[{self.path}] {key}".rstrip() if self.path else key
@@ -115,7 +119,7 @@ class _Table:
         span = f"a number from {low:g} to {high:g}" if math.isfinite(high) else f"a number, at least {low:g}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(key, f"{value!r} is no number", span)
-        if not low <= value <= high or math.isinf(value):
+        if not low <= value <= high or not abs(value) <= _LARGEST:
             self.refuse(key, f"{value!r} is out of range", span)
         return float(value)
 
@@ -130,9 +134,15 @@ class _Table:
         value = [value] if isinstance(value, str) else value
         if not isinstance(value, list | tuple) or not all(isinstance(word, str) and word for word in value):
             self.refuse(key, "missing" if value is None else f"{value!r} is no list of texts", 'for example ["DNA"]')
-        if len(set(value)) != len(value):
-            self.refuse(key, f"{value!r} names one twice", "each once")
+        self.each_once(key, value)
         return tuple(value)
+
+    def each_once(self, key: str, values: Sequence[Any]) -> None:
+        seen: set[Any] = set()
+        for value in values:
+            if value in seen:
+                self.refuse(key, f"{value!r} is there twice", "each once")
+            seen.add(value)
 
     def known_words(self, key: str, known: tuple[str, ...], what: str, *, more: str = "") -> tuple[str, ...]:
         words = self.words(key)
@@ -279,12 +289,11 @@ def _many(table: _Table, name: str, parameter: Parameter, default: tuple[Any, ..
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 table.refuse(name, f"{value!r} is none of the {span}", f"a list of {span}")
-            if not parameter.low <= value <= parameter.high:
+            if not parameter.low <= value <= parameter.high or not abs(value) <= _LARGEST:
                 table.refuse(name, f"{value!r} is out of range", f"a list of {span}")
         if not whole:
             values = [float(value) for value in values]
-    if len(set(values)) != len(values):
-        table.refuse(name, f"{values!r} names one twice", "each once")
+    table.each_once(name, values)
     return tuple(values)
 
 
@@ -326,14 +335,22 @@ def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...], projecti
     channels: tuple[str, ...] | None = None
     if of_channels and table.raw.get("channels", "all") != "all":
         channels = table.known_words("channels", roles, "role", more=', or "all"' + _FREE_ROLES)
+    parameters = {name: _parameter(table, name, it) for name, it in family.parameters.items()}
+    if parameters and not family.columns(_any_use(parameters)):
+        table.refuse("", f"asks for nothing, by {', '.join(parameters)}", "settings that leave something to measure")
     return FamilyUse(
         family=family.name,
         version=family.version,
         objects=table.known_words("objects", tuple(sets), "object set"),
         channels=channels,
         pairs=_pairs(table, roles) if "pairs" in of_channels else None,
-        parameters={name: _parameter(table, name, it) for name, it in family.parameters.items()},
+        parameters=parameters,
     )
+
+
+def _any_use(parameters: Mapping[str, Value]) -> Use:
+    """Give a use of a family on two channels, to see whether the parameters leave anything to measure."""
+    return Use(object_set="x", roles=("A", "B"), pairs=(("A", "B"),), parameters=parameters)
 
 
 def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:

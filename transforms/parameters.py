@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 Value = float | int | str | bool | tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
 
@@ -48,3 +49,25 @@ class BadParameterError(ValueError):
     def __init__(self, key: str, problem: str, allowed: str) -> None:
         super().__init__(f"{key}: {problem}")
         self.key, self.problem, self.allowed = key, problem, allowed
+
+
+def full_path(key: str, path: str, folder: Path) -> Path:
+    """Give the absolute path of what a parameter names; relative ones begin at ``folder``.
+
+    Raises
+    ------
+    BadParameterError
+        It begins at the home of somebody who is not known here.
+    """
+    try:
+        return (folder / Path(path).expanduser()).absolute()
+    except RuntimeError as error:
+        raise BadParameterError(key, f"{path!r}: {error}", "a path that this machine knows") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; what cannot be a path is none."""
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that cannot be looked into
+        return False

@@ -21,7 +21,7 @@ from ..errors import NotFoundError, RecipeError
 from ..wording import did_you_mean
 from .background import BackgroundSettings
 from .illumination.settings import IlluminationSettings
-from .parameters import Value
+from .parameters import Value, is_file
 from .segmentation.methods import METHODS
 from .segmentation.objects import BorderRule
 from .tracking.settings import TrackingSettings
@@ -361,7 +361,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         content = resources.files(f"{__package__}.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
         return parse_recipe(content, source=f"recipe {text}")
     path = Path(recipe)
-    if not path.is_file():
+    if not is_file(path):
         raise NotFoundError(
             f"no recipe {text!r}: it is neither a shipped recipe nor a file{did_you_mean(text, shipped)}",
             hint=f"use one of {', '.join(shipped)}, or the path of a TOML file",
@@ -370,6 +370,8 @@ def load_recipe(recipe: str | Path) -> Recipe:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_recipe(content, source=str(path), folder=path.absolute().parent)
 
 

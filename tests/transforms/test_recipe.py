@@ -181,6 +181,39 @@ REFUSED: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("[features.Intensity] channels", "'RMA'", "mean 'RNA'?"),
     ),
     "not TOML": ("[objects", ("not valid TOML",)),
+    "brackets without end": ("x = " + "[" * 5000 + "]" * 5000, ("not valid TOML",)),
+    "a number of 5000 digits": ("x = " + "1" * 5000, ("not valid TOML",)),
+    "a number that no float holds": (NUCLEI + "min_area_um2 = 1" + "0" * 400, ("min_area_um2", "out of range")),
+    "set named with a dot": (NUCLEI.replace("nuclei", '"my.nuclei"'), ("my.nuclei", "cannot name an object set")),
+    "family named with a dot": (
+        NUCLEI + '[features."my.Texture"]\nobjects = "nuclei"\n',
+        ("my.Texture", "unknown feature family"),
+    ),
+    "scale twice": (
+        NUCLEI + '[features.Texture]\nobjects = "nuclei"\nscales = [3, 5, 3]\n',
+        ("scales: 3 is there twice",),
+    ),
+    "family that measures nothing": (
+        NUCLEI + '[features.Texture]\nobjects = "nuclei"\nscales = []\n',
+        ("[features.Texture]", "asks for nothing", "scales"),
+    ),
+    "home of nobody": (
+        '[objects.nuclei]\nmethod = "import"\nmasks = "~nobody-here/{well}.tif"\n',
+        ("[objects.nuclei] masks", "~nobody-here", "home"),
+    ),
+    "path that is too long": (
+        '[objects.nuclei]\nmethod = "onnx"\nchannel = "DNA"\nmodel = "' + "m" * 5000 + '"\n',
+        ("[objects.nuclei] model", "does not exist"),
+    ),
+    "tiles that overlap too far": (
+        '[objects.nuclei]\nmethod = "onnx"\nchannel = "DNA"\ntile = 64\nmodel = "mine.toml"\n',
+        ("[objects.nuclei] overlap", "64 is more than half of tile = 64", "at most 32"),
+    ),
+    "one percentile for black and white": (
+        '[objects.nuclei]\nmethod = "onnx"\nchannel = "DNA"\nmodel = "mine.toml"\n'
+        "low_percentile = 50\nhigh_percentile = 50\n",
+        ("[objects.nuclei] low_percentile", "less than high_percentile"),
+    ),
 }
 
 
@@ -208,6 +241,8 @@ def test_an_unknown_name_is_suggested(tmp_path: Path) -> None:
         load_recipe("nuclie")
     with pytest.raises(NotFoundError, match="neither a shipped recipe nor a file"):
         load_recipe(tmp_path / "absent.toml")
+    with pytest.raises(NotFoundError, match="neither a shipped recipe nor a file"):
+        load_recipe("long" * 2000)
 
 
 def test_a_file_is_read_with_a_byte_order_mark_and_refused_when_no_text(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...errors import NotFoundError, RecipeError
 from ...schemas.identifiers import parse_well
-from ..parameters import BadParameterError, Value
+from ..parameters import BadParameterError, Value, full_path, is_file
 
 if TYPE_CHECKING:
     from ...store.images.model import FieldKey
@@ -106,7 +106,7 @@ def find_masks(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value
         raise BadParameterError(
             "masks", f"{masks!r} is the same for every well", "a path with {well}, or {row} and {column}"
         )
-    return {**parameters, "masks": str((folder / Path(masks).expanduser()).absolute())}
+    return {**parameters, "masks": str(full_path("masks", masks, folder))}
 
 
 def _placeholders(pattern: str) -> list[str]:
@@ -158,7 +158,7 @@ def look_for_masks(parameters: Mapping[str, Any], keys: Iterable[FieldKey]) -> M
     listing = hashlib.sha256()
     found = 0
     for path in paths:
-        if path.is_file():
+        if is_file(path):
             state = path.stat()
             listing.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
             found += 1
@@ -205,7 +205,7 @@ def _from_tiff(path: Path, one_of: tuple[int, int] | None) -> npt.NDArray[Any]:
     """Read the plane of a file, or of a file with one for each time point the ``one_of`` (time point, number)."""
     import tifffile
 
-    if not path.is_file():
+    if not is_file(path):
         raise UnusableMaskError(f"there is no mask {path}")
     try:
         stack = np.asarray(tifffile.imread(path))

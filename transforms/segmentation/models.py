@@ -8,6 +8,7 @@ whatever is wrong with it is told before any pixel is computed. Nothing is ever 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConfigurationError, MissingExtraError, RecipeError
-from ..parameters import BadParameterError, Value
+from ..parameters import BadParameterError, Value, full_path, is_file
 
 Pixels = npt.NDArray[Any]
 Labels = npt.NDArray[np.int32]
@@ -58,14 +59,27 @@ def find_model(parameters: Mapping[str, Value], folder: Path) -> dict[str, Value
         raise BadParameterError("model", "missing", "the path of a model file, from the recipe's folder")
     if pinned and not _SHA256.fullmatch(pinned):
         raise BadParameterError("model_sha256", f"{pinned!r} is no SHA-256", "64 hexadecimal digits")
-    file = (folder / Path(path).expanduser()).absolute()
-    if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+    file = full_path("model", path, folder)
+    if not is_file(file):
+        what = "is a folder" if os.path.isdir(file) else "does not exist"  # noqa: PTH112 - says no of any path
         raise BadParameterError("model", f"{file} {what}", "the path of a model file; nothing is downloaded")
+    _check_network(parameters)
     found = file_sha256(file)
     if pinned and found != pinned:
         raise BadParameterError("model_sha256", f"{file} is another model: its SHA-256 is {found}", "that of the file")
     return {**parameters, "model": str(file), "model_sha256": found}
+
+
+def _check_network(parameters: Mapping[str, Value]) -> None:
+    """Refuse settings of a network that each alone is fine and not together."""
+    if "tile" not in parameters:
+        return
+    tile, overlap = int(parameters["tile"]), int(parameters["overlap"])  # type: ignore[arg-type]
+    if overlap > tile // 2:
+        raise BadParameterError("overlap", f"{overlap} is more than half of tile = {tile}", f"at most {tile // 2}")
+    low, high = parameters["low_percentile"], parameters["high_percentile"]
+    if low == high:
+        raise BadParameterError("low_percentile", f"{low} is high_percentile too", "less than high_percentile")
 
 
 def file_sha256(file: Path) -> str:

@@ -297,10 +297,10 @@ def _padded(image: Float, sides: tuple[int, ...]) -> Float:
 
 
 def _starts(size: int, side: int, overlap: int) -> list[int]:
-    """Where tiles begin, evenly, so that neighbours overlap by ``overlap`` at least."""
+    """Where tiles begin, evenly, so that neighbours overlap by ``overlap`` at least, but no more than by half."""
     if size <= side:
         return [0]
-    count = 1 + math.ceil((size - side) / max(1, side - min(overlap, side - 1)))
+    count = 1 + math.ceil((size - side) / (side - min(overlap, side // 2)))
     return [round(k * (size - side) / (count - 1)) for k in range(count)]
 
 
