@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cytolake.errors import UsageError
 from cytolake.transforms.segmentation.accuracy import score
-from cytolake.transforms.segmentation.volume import segment_volume
+from cytolake.transforms.segmentation.volume import depths, segment_volume
 from scipy import ndimage
 from tifffile import imread
 
@@ -65,6 +65,15 @@ def test_brightness_and_the_kind_of_pixels_do_not_matter():
     brighter = segment_volume(image.astype(np.float32) * 4, spacing_um=(2, 1, 1), diameter_um=14)
     assert (brighter != found).mean() < 1e-3
     np.testing.assert_array_equal(segment_volume(image, spacing_um=(1, 0.5, 0.5), diameter_um=7), found)
+
+
+@pytest.mark.parametrize("blur", [0.4, 1, 2])
+def test_depths_part_by_part_are_those_of_the_whole(blur):
+    rng = np.random.default_rng(2)
+    inside = ndimage.gaussian_filter(rng.normal(size=(9, 40, 50)), blur) > 0
+    spacing = np.array([2.5, 1.0, 0.8])
+    whole = ndimage.distance_transform_edt(inside, sampling=spacing)
+    np.testing.assert_array_equal(depths(inside, spacing), whole.astype(np.float32))
 
 
 @pytest.mark.parametrize("blur", [0, 1])
