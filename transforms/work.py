@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 #: (acquisition, well, field)
 FieldName = tuple[int, str, int]
+
+#: What stands before the reason of a set that is made from a missing one.
+_MADE_FROM = re.compile(r"made from ([^:]+): ")
+
+#: A path, which may hold blanks, up to what is said of it.
+_FILE_NAME = re.compile(r"[^\s:]*[/\\][^:]*")
 
 #: What changes in a plate's row when its pixels are others.
 PLATE_IDENTITY = ("path", "fingerprint")
@@ -273,16 +280,7 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
             f"plate {plate_id}: {len(places)} field(s) could not be processed, first well {places[0][0]} field "
             f"{places[0][1]}: {reason}"
         )
-    skipped: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for note in notes:
-        for well_id, field_id, object_set, reason in note.skipped:
-            skipped.setdefault((object_set, reason), []).append((well_id, field_id))
-    for (object_set, reason), places in skipped.items():
-        well_id, field_id = places[0]
-        warnings.append(
-            f"plate {plate_id}: no {object_set} in {len(places)} field(s), first well {well_id} field {field_id}: "
-            f"{reason}"
-        )
+    warnings += [f"plate {plate_id}: {sentence}" for sentence in _sets_not_made(notes)]
     if work.without_image:
         _, well_id, field_id = work.without_image[0]
         warnings.append(
@@ -294,3 +292,27 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
         for name in unnamed
     ]
     return warnings
+
+
+def _sets_not_made(notes: Sequence[BatchNote]) -> Iterator[str]:
+    """Say once for each reason which sets are missing where.
+
+    Sets made from a missing one are told with it, and reasons that differ only in the name of a file are one: a plate
+    with 3,000 unfit masks has one warning, not 9,000.
+    """
+    sets: dict[tuple[str, str], dict[str, None]] = {}
+    places: dict[tuple[str, str], dict[tuple[str, int], str]] = {}
+    for note in notes:
+        for well_id, field_id, object_set, skipped in note.skipped:
+            derived = _MADE_FROM.match(skipped)
+            source, reason = (derived[1], skipped[derived.end() :]) if derived else (object_set, skipped)
+            key = (source, _FILE_NAME.sub("", reason))
+            sets.setdefault(key, {})[object_set] = None
+            places.setdefault(key, {}).setdefault((well_id, field_id), reason)
+    for key, reasons in places.items():
+        (well_id, field_id), reason = next(iter(reasons.items()))
+        others = ", ".join(name for name in sets[key] if name != key[0])
+        yield (
+            f"no {key[0]}{f' (and so no {others})' if others else ''} in {len(reasons)} field(s), "
+            f"first well {well_id} field {field_id}: {reason}"
+        )

@@ -170,7 +170,8 @@ def _why_not(
 ) -> str | None:
     for source in (one.parent, one.minus):
         if source is not None and source in skipped:
-            return f"made from {source}: {skipped[source]}"
+            why = skipped[source]  # of the first set that is missing, not the whole way to it
+            return why if why.startswith("made from ") else f"made from {source}: {why}"
     for index in (bound.channel_of[one.name], bound.second_channel_of[one.name]):
         if index is not None and not there[index]:
             return f"no pixels of channel {bound.channel_names[index]!r} in this field"
