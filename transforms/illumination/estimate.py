@@ -5,8 +5,8 @@ chooses between settings, and tells whether dividing by the profile makes images
 to lie in the middle of a few images look like light to any method.
 
 On simulated fields (light falling off by 10 and 40 %, objects on a third to three quarters of the field and up to seven
-times as bright as what is between them) a third to a half of all estimates from 8 to 32 images left the field less even
-than it was. Of those that were found useful, 3 of 18 did with 8 or 12 images, and none of 19 with 16 or 32: hence the
+times as bright as what is between them) two to three fifths of the estimates from 8 to 32 images left fields less even
+than they were. Of those that were found useful 3 of 17 did with 8 or 12 images, none of 19 with 16 or 32: hence the
 default of 16.
 """
 
