@@ -164,10 +164,10 @@ class _Stacks:
     ) -> None:
         self._field, self._bound, self._timepoint, self._steps = field, bound, timepoint, steps
         self._light = [None] * field.shape[1] if profiles is None else profiles
-        self._there = np.ones(field.shape[1:3], np.bool_)
+        self._there: npt.NDArray[np.bool_] = np.ones(field.shape[1:3], np.bool_)
         for t, c, z in field.missing_planes:
             self._there[c, z] &= t != timepoint
-        self.present = self._there.any(axis=1)
+        self.present: npt.NDArray[np.bool_] = np.asarray(self._there.any(axis=1))
         self.lacking = {int(c): self._why(int(c)) for c in np.flatnonzero(~self._there.all(axis=1))}
         self.held = -1
         self._raw: Stack | None = None
