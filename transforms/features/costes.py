@@ -32,6 +32,8 @@ _STEPS_OF_UNIT_SCALE = 255.0
 _MOST_STEPS = 65535
 #: A covariance below this share of the larger variance is rounding: the line would have no direction.
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
+#: Share of a sum of squares below which the spread of floats is rounding; sums of whole numbers are exact.
+_NOISE = 1e-12
 #: More turns than the bisection of any scale takes.
 _TURNS = 256
 
@@ -69,7 +71,8 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
     middle_x, middle_y = (float(values[:: values.size // 1024 + 1].mean(dtype=np.float64)) for values in (x, y))
     if exact:
         middle_x, middle_y = float(round(middle_x)), float(round(middle_y))
-    slope, intercept = _line(_lit_sums(x, y, middle_x, middle_y), middle_x, middle_y)
+    noise = 0.0 if exact else _NOISE
+    slope, intercept = _line(_lit_sums(x, y, middle_x, middle_y), middle_x, middle_y, noise)
     if math.isnan(slope):
         return math.nan, math.nan
 
@@ -82,7 +85,7 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
     if slope < 0:
         left = _sums(_rows(x, y, *line, False), x, y, middle_x, middle_y, last)
         sums += left[-1] - left
-    counts, correlations = _correlations(sums, 0.0 if exact else 1e-12)
+    counts, correlations = _correlations(sums, noise)
     if search == "Faster":
         threshold = _bisection(counts, correlations, steps) / steps
     else:
@@ -116,7 +119,7 @@ def _lit_sums(
     return n, sum_x, sum_y, sum_xx, sum_yy, sum_xy
 
 
-def _line(sums: tuple[float, ...], middle_x: float, middle_y: float) -> tuple[float, float]:
+def _line(sums: tuple[float, ...], middle_x: float, middle_y: float, noise: float) -> tuple[float, float]:
     """Slope and intercept of the orthogonal regression line, NaN where it has no direction."""
     n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = sums
     if n < 3:
@@ -125,7 +128,8 @@ def _line(sums: tuple[float, ...], middle_x: float, middle_y: float) -> tuple[fl
         (squares - one * other / n) / (n - 1)
         for squares, one, other in ((sum_xx, sum_x, sum_x), (sum_yy, sum_y, sum_y), (sum_xy, sum_x, sum_y))
     )
-    if abs(covariance) <= _ROUNDING * max(variance_x, variance_y):
+    flat = min(variance_x - noise * sum_xx / (n - 1), variance_y - noise * sum_yy / (n - 1)) <= 0
+    if flat or abs(covariance) <= _ROUNDING * max(variance_x, variance_y):
         return math.nan, math.nan
     difference = variance_y - variance_x
     slope = (difference + math.sqrt(difference**2 + 4 * covariance**2)) / (2 * covariance)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import objects
+from .finite import darkened
 from .imported import match_to_parents
 from .methods import METHODS
 
@@ -63,7 +64,8 @@ def segment_field(
     bound
         The recipe, with the channels of this plate found.
     image
-        (c, y, x), any real dtype.
+        (c, y, x), any real dtype. Pixels that are not finite count as the darkest; a channel of nothing else is like
+        one without pixels. Models refuse them.
     present
         bool (c,): channels that have pixels in this field; all by default. A set whose channel has none is
         skipped with a reason, and so are the sets made from it: no objects are not the same as not looked.
@@ -79,7 +81,8 @@ def segment_field(
         them keep those numbers and have gaps where a rule of their own dropped an object.
     """
     there = np.ones(image.shape[0], dtype=np.bool_) if present is None else present
-    scale = pixel_size_um if pixel_size_um is not None else _estimate_scale(bound, image, there)
+    usable = {index: darkened(image[index]) for index in bound.channel_of.values() if index is not None}
+    scale = pixel_size_um if pixel_size_um is not None else _estimate_scale(bound, usable, there)
     labels: dict[str, Labels] = {}
     parents: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -89,12 +92,12 @@ def segment_field(
     kept: dict[str, npt.NDArray[np.bool_]] = {}
     unmatched: dict[str, int] = {}
     for one in bound.recipe.objects:
-        reason = _why_not(one, bound, there, skipped, imported or {})
+        reason = _why_not(one, bound, there, usable, skipped, imported or {})
         if reason is not None:
             skipped[one.name] = reason
             continue
         index = bound.channel_of[one.name]
-        plane = None if index is None else image[index]
+        plane = None if index is None else usable[index]
         rules = _rules(one, scale)
         method = METHODS[one.method]
         settings = {"pixel_size_um": scale, **one.parameters}
@@ -165,6 +168,7 @@ def _why_not(
     one: ObjectSet,
     bound: BoundRecipe,
     there: npt.NDArray[np.bool_],
+    usable: Mapping[int, npt.NDArray[Any] | None],
     skipped: Mapping[str, str],
     imported: Mapping[str, Labels | str],
 ) -> str | None:
@@ -175,19 +179,24 @@ def _why_not(
     for index in (bound.channel_of[one.name], bound.second_channel_of[one.name]):
         if index is not None and not there[index]:
             return f"no pixels of channel {bound.channel_names[index]!r} in this field"
+        if index is not None and usable.get(index, ...) is None:
+            return f"no pixel of channel {bound.channel_names[index]!r} in this field is a finite number"
     if METHODS[one.method].kind == "imported":
         found = imported.get(one.name, "its masks were not read")
         return found if isinstance(found, str) else None
     return None
 
 
-def _estimate_scale(bound: BoundRecipe, image: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> float:
+def _estimate_scale(
+    bound: BoundRecipe, usable: Mapping[int, npt.NDArray[Any] | None], there: npt.NDArray[np.bool_]
+) -> float:
     """Pixel size from the first set that is found in an image and knows how large its objects are."""
     from .scale import typical_diameter
 
     for one in bound.recipe.objects:
         index = bound.channel_of[one.name]
         diameter_um = one.parameters.get("diameter_um")
-        if index is not None and there[index] and isinstance(diameter_um, float):
-            return diameter_um / typical_diameter(image[index])
+        plane = None if index is None or not there[index] else usable[index]
+        if plane is not None and isinstance(diameter_um, float):
+            return diameter_um / typical_diameter(plane)
     return 1.0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import InvalidDataError
+from .finite import darkened
 from .methods import METHODS
 
 if TYPE_CHECKING:
@@ -31,8 +33,16 @@ def segment_stack(one: ObjectSet, stack: npt.NDArray[Any], spacing_um: tuple[flo
     -------
     ndarray
         int32 (z, y, x), numbered from 1 without gaps.
+
+    Raises
+    ------
+    InvalidDataError
+        No pixel is finite; where only some are not, these count as the darkest.
     """
-    found = METHODS[one.method].run(stack, spacing_um=spacing_um, **one.parameters)
+    usable = darkened(stack)
+    if usable is None:
+        raise InvalidDataError("no pixel of the stack is a finite number")
+    found = METHODS[one.method].run(usable, spacing_um=spacing_um, **one.parameters)
     return _allowed(found, one, float(np.prod(spacing_um)))
 
 

@@ -225,6 +225,10 @@ def test_costes_is_undefined_rather_than_made_up():
         for a, b in ((x, y), (y, x)):
             assert np.isnan(costes_thresholds(a, b, 255.0, "Faster")).all()
     assert np.isnan(costes_thresholds(noise[:1, :2], noise[:1, 3:5], 255.0, "Faster")).all()
+    # One grey level on black: the mean of floats is no number that their sums are exact about.
+    lit = np.where(noise < 60, np.float32(1915), np.float32(0))
+    assert np.isnan(costes_thresholds(lit, lit, 4095.0, "Faster")).all()
+    assert np.isnan(costes_thresholds(lit / 1024, lit / 2048, 4.0, "Accurate")).all()
     labels = np.ones((30, 30), np.int32)
     measured = measure(labels, np.stack([noise, 255 - noise]))
     assert np.isnan(measured["Costes_DNA_ER"]).all()

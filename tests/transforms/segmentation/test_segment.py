@@ -136,3 +136,30 @@ def test_cells_without_a_channel_where_the_recipe_allows_it(field: np.ndarray) -
     found = segment_field(bound, field[:1], pixel_size_um=0.5)
     assert set(np.unique(found.labels["cells"])) == set(np.unique(found.labels["nuclei"]))
     assert (found.labels["cells"] > 0).sum() > 2 * (found.labels["nuclei"] > 0).sum()
+
+
+@pytest.mark.parametrize("method", ["local-threshold", "component-trees", "otsu"])
+@pytest.mark.parametrize("grower", ["watershed", "propagate"])
+def test_pixels_that_are_no_numbers_count_as_the_darkest(
+    tmp_path: Path, field: np.ndarray, method: str, grower: str
+) -> None:
+    path = tmp_path / "r.toml"
+    text = RECIPE.format(nuclei="", cells="").replace("local-threshold", method).replace("watershed", grower)
+    path.write_text(text, encoding="utf-8")
+    bound = load_recipe(path).bind(["DNA", "RNA"], ["Hoechst", "SYTO 14"])
+    holed, dark = field.astype(np.float32), field.astype(np.float32)
+    for y, x, value in ((80, 20, np.nan), (90, 30, np.inf), (100, 140, -np.inf)):
+        holed[:, y, x] = value
+        dark[:, y, x] = field.min(axis=(1, 2))
+    expected = segment_field(bound, dark, pixel_size_um=0.5)
+    assert expected.labels["nuclei"].max() >= 3
+    found = segment_field(bound, holed, pixel_size_um=0.5)
+    for name, plane in expected.labels.items():
+        assert np.array_equal(found.labels[name], plane), name
+    assert segment_field(bound, holed, pixel_size_um=None).labels["nuclei"].max() >= 3
+
+    holed[1] = np.nan
+    found = segment_field(bound, holed, pixel_size_um=0.5)
+    assert list(found.labels) == ["nuclei"]
+    assert found.skipped["cells"] == "no pixel of channel 'SYTO 14' in this field is a finite number"
+    assert found.skipped["cytoplasm"].startswith("made from cells: no pixel")
