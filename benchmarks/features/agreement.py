@@ -43,6 +43,7 @@ class Agreement:
     worst_column: str = ""
     faults: list[str] = field(default_factory=list)
     deliberate: dict[str, dict[str, Any]] = field(default_factory=dict)
+    peer_failed: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Give what is written to the result."""
@@ -53,6 +54,7 @@ class Agreement:
             "in_column": self.worst_column,
             "deliberate": self.deliberate,
             "faults": self.faults,
+            "peer_failed": self.peer_failed,
         }
 
     def count(self, reason: str, **found: float) -> None:
@@ -138,12 +140,18 @@ def _compare_column(result: Agreement, peer: str, entry: _Column, scale: float) 
 
 
 def on_fields(group: Group, fields: Iterable[Field]) -> dict[str, Agreement]:
-    """Measure some fields with every tool that is compared, and compare."""
+    """Measure some fields with every tool that is compared, and compare; a field that a peer breaks on is noted."""
     found: dict[str, list[tuple[Field, Ours, Table]]] = defaultdict(list)
-    for one in fields:
+    failed: dict[str, list[str]] = defaultdict(list)
+    for number, one in enumerate(fields):
         contenders = contenders_of(group, one, indices(one))
         ours = contenders.pop(OURS)()
-        for peer in COMPARED:
-            if peer in contenders:
+        for peer in (peer for peer in COMPARED if peer in contenders):
+            try:
                 found[peer].append((one, ours, contenders[peer]()))
-    return {peer: compare(peer, pairs) for peer, pairs in found.items()}
+            except (ArithmeticError, LookupError, NameError, TypeError, ValueError) as error:
+                failed[peer].append(f"field {number}: {type(error).__name__}: {error}")
+    agreements = {peer: compare(peer, pairs) for peer, pairs in found.items()}
+    for peer, agreement in agreements.items():
+        agreement.peer_failed = failed[peer]
+    return agreements

@@ -1,7 +1,7 @@
 """Every family of features against cp_measure, Nyxus and scikit-image: speed and agreement, one thread, warm.
 
     python -m benchmarks.features.bench_features [--rounds 9] [--slow-rounds 3] [--families Texture Granularity]
-                                                 [--real 0] [--no-record]
+                                                 [--real 0] [--no-record] [--show]
 
 The field of the table has 5 channels of 1080 x 1080 uint16 with 220 nuclei and their 220 cells. Every contender starts
 from label images and pixels in memory (cp_measure's scaled to 0..1, as it asks for, beforehand) and ends with all
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import sys
 import time
@@ -29,7 +30,7 @@ from benchmarks.features.agreement import COMPARED, compare, on_fields
 from benchmarks.features.contenders import OURS, contenders_of, indices
 from benchmarks.features.fields import OBJECTS, REAL, ROLES, SIZE, Field, data_folder, standard_field
 from benchmarks.features.groups import COSTES, CP_MEASURE, CP_NUMBA, GROUPS, PEERS, TOTALS, Group
-from benchmarks.measuring import interleaved, machine, markdown_table, ratio, write_result
+from benchmarks.measuring import RESULTS, interleaved, machine, markdown_table, ratio, write_result
 
 SLOW_S = 3.0
 #: From the start of a process to the end of its first field.
@@ -124,8 +125,12 @@ def main() -> None:
     parser.add_argument("--slow-rounds", type=int, default=3, help=f"of tools that take over {SLOW_S:g} s (default 3)")
     parser.add_argument("--families", nargs="+", metavar="NAME", help="only rows whose name begins so")
     parser.add_argument("--real", type=int, metavar="N", help="at most N real images of each data set (default all)")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of the recorded result")
     parser.add_argument("--no-record", action="store_true", help="print, and leave the recorded result as it is")
     options = parser.parse_args()
+    if options.show:
+        _print(json.loads((RESULTS / "features.json").read_text(encoding="utf-8")))
+        return
     warnings.simplefilter("ignore")
 
     groups = _chosen(options.families)
@@ -179,7 +184,12 @@ def _print(result: Mapping[str, Any]) -> None:
         f"{cold['start_to_first_field_s']:.1f} s of CPU (imports {cold['import_s']:.1f}, second field "
         f"{cold['second_field_s']:.1f}).\n"
     )
-    print(markdown_table(("values agree", "peer", "columns", "values", "largest deviation"), _agreements(result)))
+    places = ("synthetic", *result["real_images"])
+    print("Values compared, and the largest deviation:\n")
+    print(markdown_table(("", "compared with", *places), _agreements(result, places)))
+    for place, row, peer, one in _by_place(result):
+        for reason in one["peer_failed"]:
+            print(f"{peer} fails: {row}, {place}, {reason}")
     print()
     print(markdown_table(("deliberate difference", "peer", "values", "beyond limit", "on one side"), _known(result)))
 
@@ -206,20 +216,24 @@ def _by_place(result: Mapping[str, Any]) -> list[tuple[str, str, str, dict[str, 
     ]
 
 
-def _agreements(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    return [
-        (f"{row}: {place}", peer, one["columns"], f"{one['values']:,}", f"{one['largest_deviation']:.1e}")
-        for place, row, peer, one in _by_place(result)
-        if one["values"]
-    ]
+def _agreements(result: Mapping[str, Any], places: tuple[str, ...]) -> list[tuple[object, ...]]:
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for place, row, peer, one in _by_place(result):
+        if one["values"]:
+            cells.setdefault((row, peer), {})[place] = f"{one['values']:,}: {one['largest_deviation']:.0e}"
+    return [(*of, *(by_place.get(place, "–") for place in places)) for of, by_place in cells.items()]
 
 
 def _known(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    return [
-        (f"{row}: {place}: {reason}", peer, *(f"{facts[key]:,}" for key in ("values", "beyond_limit", "on_one_side")))
-        for place, row, peer, one in _by_place(result)
-        for reason, facts in one["deliberate"].items()
-    ]
+    """Add up the deliberate differences over rows and images."""
+    keys = ("values", "beyond_limit", "on_one_side")
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for _, _, peer, one in _by_place(result):
+        for reason, facts in one["deliberate"].items():
+            entry = sums.setdefault((reason, peer), dict.fromkeys(keys, 0))
+            for key in keys:
+                entry[key] += facts[key]
+    return [(*of, *(f"{entry[key]:,}" for key in keys)) for of, entry in sums.items()]
 
 
 def _problems(result: Mapping[str, Any]) -> Any:
