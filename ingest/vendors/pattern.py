@@ -200,7 +200,7 @@ def _told(preset: Preset, tiffs: Sequence[str], root: Path) -> Explained:
     found = explain(preset, tiffs, root)
     if not found.places:
         why = next((f" ({file}: {why})" for file, why in found.without.items() if why), "")
-        what = f"the preset {preset.name}" if preset.name in PRESETS else f"the pattern {preset.expressions[0]!r}"
+        what = f"the preset {preset.name}" if preset.name in PRESETS else f"the pattern '{preset.expressions[0]}'"
         where = "path" if preset.with_folders else "name"
         raise UsageError(
             f"{what} explains none of the {len(tiffs):,} TIFF files of {root}; their {where}s are such as "

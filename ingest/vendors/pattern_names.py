@@ -108,11 +108,11 @@ class NamePattern:
         except (pa.ArrowException, ValueError) as error:
             why = str(error).removeprefix("Invalid regular expression: ")
             raise UsageError(
-                f"the pattern {expression!r} is no regular expression that is understood: {why}",
+                f"the pattern '{expression}' is no regular expression that is understood: {why}",
                 hint="The syntax is RE2's, as in Python without look-around (?=…) and back references.",
             ) from error
         if len(set(groups)) < len(groups):
-            raise UsageError(f"the pattern {expression!r} uses a group twice", hint="Number them: time, time2.")
+            raise UsageError(f"the pattern '{expression}' uses a group twice", hint="Number them: time, time2.")
         self.meanings = {group: meaning for group in groups if (meaning := _meaning(group))}
         self.ignored = tuple(group for group in groups if group not in self.meanings)
         known = set(self.meanings.values())
@@ -121,7 +121,7 @@ class NamePattern:
                 f"{group!r} may be meant as {near!r}" for group in self.ignored if (near := nearest(group, MEANINGS))
             ]
             raise UsageError(
-                f"the pattern {expression!r} has no group 'well', nor 'row' and 'column'"
+                f"the pattern '{expression}' has no group 'well', nor 'row' and 'column'"
                 + (f" ({'; '.join(near)})" if near else ""),
                 hint=_HINT,
             )
@@ -141,7 +141,7 @@ class NamePattern:
             began = time.monotonic()
             if began > ends:
                 raise UsageError(
-                    f"the pattern {self.expression[:80]!r} takes too long: {len(found):,} of {len(texts):,} names in "
+                    f"the pattern '{self.expression[:80]}' takes too long: {len(found):,} of {len(texts):,} names in "
                     f"{began - ends + (budget_s or BUDGET_S):.0f} s",
                     hint="Write it with fewer repetitions of repetitions.",
                 )
