@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..transforms.outputs import check_outputs, write_output
 from .options import common, lake_option, the_lake
 from .output import exit_code, progress_bar, report, say, table
 
@@ -48,15 +49,17 @@ def illumination(
     json_: bool,
 ) -> int:
     """Say how evenly plates are lit, and keep profiles with them that a recipe may apply."""
-    if picture and not picture.lower().endswith(".png"):
-        raise click.UsageError(f"{picture}: pictures are PNG; call it {Path(picture).with_suffix('.png')}")
+    if picture:
+        if not picture.lower().endswith(".png"):
+            raise click.UsageError(f"{picture}: pictures are PNG; call it {Path(picture).with_suffix('.png')}")
+        check_outputs([Path(picture)])
     lake = the_lake(ctx)
     asked: dict[str, Any] = {"study": study, "plates": list(plates), "method": method, "images": images}
     asked |= {"min_images": min_images, "dark_level": dark_level}
     with progress_bar(f"looking at the light of {study}") as progress:
         result = lake.estimate_illumination(**asked, progress=progress)
     if picture:
-        Path(picture).write_bytes(lake.illumination_picture(**asked))
+        write_output(Path(picture), lake.illumination_picture(**asked))
         say(f"wrote {picture}")
     report(result, json_=json_, readable=_seen)
     return exit_code(result)

@@ -40,6 +40,9 @@ _LEAST_BATCHES = 16
 #: Seconds to wait before a field is tried again; storage that hiccups is given longer.
 _PAUSES = (0.2, 2.0)
 
+#: Reason of a field that cannot tell its own.
+WORKERS_DIED = "every worker that took it died, perhaps for want of memory"
+
 #: What no field can help: the request itself is wrong, and so it would be for every field.
 _OF_THE_REQUEST = (UsageError, ConfigurationError, RecipeError)
 
@@ -178,12 +181,12 @@ def _process(job: PlateJob, plate: Any, name: FieldName) -> FieldResult:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and the other fields are done
             if attempt == len(_PAUSES):
-                return failed_field(job.recipes[acquisition_id], name, _reason(error))
+                return failed_field(job.recipes[acquisition_id], name, reason_of(error))
             time.sleep(_PAUSES[attempt] if isinstance(error, OSError) else 0)
     raise AssertionError("unreachable")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Say what a field failed with; an error that is not one of ours with its kind."""
     from ..errors import CytolakeError
 
@@ -192,9 +195,8 @@ def _reason(error: Exception) -> str:
 
 def _write_lost(job: PlateJob, number: int, name: FieldName) -> BatchNote:
     """Record a field on which workers died."""
-    reason = "every worker that took it died, perhaps for want of memory"
     parts = Parts(job.storage, job.folder)
-    return parts.write(number, [(name, failed_field(job.recipes[name[0]], name, reason))], peak_memory_mb=0.0)
+    return parts.write(number, [(name, failed_field(job.recipes[name[0]], name, WORKERS_DIED))], peak_memory_mb=0.0)
 
 
 def peak_memory_mb() -> float:

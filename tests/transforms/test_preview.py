@@ -81,3 +81,29 @@ def test_a_field_that_cannot_be_read_is_on_the_page_with_the_reason(tiny_export:
 def test_nothing_to_preview_is_refused(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="0 fields"):
         lake.preview(0, study="pilot", output=tmp_path / "look.html")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_work(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "folder.html").mkdir()
+    for output in (tmp_path / "absent" / "look.html", tmp_path / "folder.html", tmp_path / ("long" * 100) / "x.html"):
+        with pytest.raises(UsageError, match="cannot be written"):
+            lake.preview(1, study="pilot", output=output, workers=1, progress=lambda *_: pytest.fail("worked"))
+
+
+def test_a_field_that_fails_is_told_on_the_page_and_the_others_are_shown(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cytolake.transforms.preview import looks
+
+    def of_one_well(field: object, *arguments: object, **settings: object) -> object:
+        if field.key.well_id == "A01":  # type: ignore[attr-defined]
+            raise OSError(5, "<Input/output error>")
+        return process_field(field, *arguments, **settings)  # type: ignore[arg-type]
+
+    process_field = looks.process_field
+    monkeypatch.setattr(looks, "process_field", of_one_well)
+    report = lake.preview(2, study="pilot", output=tmp_path / "look.html", recipe="nuclei", workers=1)
+    assert report["status"] == "partial"
+    assert [field["failed"] is None for field in report["fields"]] == [False, True]
+    assert "OSError: [Errno 5] &lt;Input/output error&gt;" in (tmp_path / "look.html").read_text(encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["look.html"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CytolakeError
 from ...store.images.picture import OUTLINE_COLOURS, outlines
 from ...store.images.plate import open_plate
-from ..batches import PlateJob
+from ..batches import PlateJob, reason_of
 from ..field import process_field
+from ..segmentation.finite import darkened
 
 if TYPE_CHECKING:
     from ..recipe import BoundRecipe
@@ -64,6 +64,21 @@ class Look:
     skipped: Mapping[str, str]
     failed: str | None = None
 
+    @classmethod
+    def of_failed(cls, plate_id: str, name: FieldName, reason: str, *, seconds: float = 0.0) -> Look:
+        """Say of a field that there is nothing to be seen, and why."""
+        return cls(
+            plate_id=plate_id,
+            name=name,
+            objects={},
+            pictures=(),
+            values={},
+            seconds=seconds,
+            seconds_of={},
+            skipped={},
+            failed=reason,
+        )
+
 
 def look_at(job: PlateJob, plate_id: str, name: FieldName) -> Look:
     """Process the first time point of one field on a worker, writing nothing, and draw it."""
@@ -82,18 +97,8 @@ def look_at(job: PlateJob, plate_id: str, name: FieldName) -> Look:
             timepoints=[0],
             watch=lambda image, labels: seen.append((image, labels)),
         )
-    except CytolakeError as error:
-        return Look(
-            plate_id=plate_id,
-            name=name,
-            objects={},
-            pictures=(),
-            values={},
-            seconds=perf_counter() - started,
-            seconds_of={},
-            skipped={},
-            failed=error.message,
-        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, the page says so, and shows the other fields
+        return Look.of_failed(plate_id, name, reason_of(error), seconds=perf_counter() - started)
     seconds = perf_counter() - started
     image, labels = seen[0]
     values = {
@@ -148,6 +153,8 @@ def _middle(plane: NDArray[Any], side: int) -> NDArray[Any]:
 def _drawn(plane: NDArray[Any], labels: Mapping[str, NDArray[np.int32]]) -> str:
     from PIL import Image
 
+    shown = darkened(plane)
+    plane = np.zeros_like(plane) if shown is None else shown
     low, high = np.percentile(plane, _PERCENTILES)
     grey = np.clip((plane.astype(np.float32) - low) / max(float(high - low), 1e-9), 0, 1)
     pixels = np.repeat((grey * 255).astype(np.uint8)[..., np.newaxis], 3, axis=2)

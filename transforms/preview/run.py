@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from ..batches import PlateJob
+from ..batches import WORKERS_DIED, PlateJob
 from ..cluster import connect
 from ..device import get_device
 from ..light import find_light
+from ..outputs import check_outputs, write_output
 from ..recipe import load_recipe
 from ..work import PlateWork, plan_work, warnings_of
 from .choose import choose_fields
@@ -55,12 +56,17 @@ def preview(
 
     Raises
     ------
+    UsageError
+        The page cannot be written there.
     CytolakeError
         As a transform that does not begin.
     """
+    from distributed import KilledWorker
+
     if count < 1:
         raise UsageError(f"a preview of {count} fields shows nothing", hint="Give --preview 1 or more.")
     get_device(device)
+    check_outputs([output])
     loaded = load_recipe(recipe)
     works = plan_work(root, loaded, study_id=study_id, plate_ids=plate_ids, roles=roles or {})
     chosen = [choose_fields(work.fields, share) for work, share in zip(works, _shares(works, count), strict=True)]
@@ -73,8 +79,12 @@ def preview(
             warnings += [warning for one in light.values() for warning in one.warnings] + warnings_of(work, [])
             job = client.scatter(PlateJob.of(root.storage, work, light=light), broadcast=True)
             plate_id = str(work.plate["plate_id"])
-            for future in [client.submit(look_at, job, plate_id, name, pure=False) for name in names]:
-                looks.append(future.result())
+            asked = [(client.submit(look_at, job, plate_id, name, pure=False), name) for name in names]
+            for future, name in asked:
+                try:
+                    looks.append(future.result())
+                except KilledWorker:
+                    looks.append(Look.of_failed(plate_id, name, WORKERS_DIED))
                 if progress is not None:
                     progress(len(looks), total)
     page = preview_page(
@@ -85,9 +95,7 @@ def preview(
         fields_in_all=sum(len(work.fields) for work in works),
         warnings=warnings,
     )
-    aside = output.with_name(f".{output.name}.part")
-    aside.write_text(page, encoding="utf-8")
-    aside.replace(output)
+    write_output(output, page.encode())
     return {
         "status": "partial" if any(look.failed is not None for look in looks) else "ok",
         "path": str(output),

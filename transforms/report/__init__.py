@@ -6,14 +6,13 @@ It reads tables and images through ``store`` and computes no pixels anew: what i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StorageError, UsageError
 from ...store.plates import rows_of_plates
 from ...store.registry import resolve
+from ..outputs import check_outputs, write_output
 from .data import NotTransformedError, PlateQuality, Series, read_plate
 from .judgement import effect_sentences, effects, problems, separations
 from .page import CLOSING, Findings, opening, plate_section
@@ -71,11 +70,7 @@ def report(
         A file cannot be written.
     """
     files = [Path(output), *([Path(png)] if png is not None else [])]
-    for file in files:
-        if not file.parent.is_dir():
-            raise UsageError(f"there is no folder {file.parent} for {file.name}")
-        if file.is_dir():
-            raise UsageError(f"{file} is a folder")
+    check_outputs(files)
     wanted = None if feature_set is None else resolve(root, feature_set).hash
     rows = rows_of_plates(root, study_id, plate_ids)
     sections: list[str] = []
@@ -96,7 +91,7 @@ def report(
             target = Path(png)
             if len(rows) > 1:
                 target = target.with_stem(f"{target.stem}-{findings.plate.plate_id}")
-            _write(target, poster(findings))
+            write_output(target, poster(findings))
             pictures.append(str(target))
         if progress is not None:
             progress(done, len(rows))
@@ -104,7 +99,7 @@ def report(
         raise missing[0]
     warnings = [f"left out: {error.message}" for error in missing]
     page = [opening(study_id, [plate["plate_id"] for plate in described]), *sections, CLOSING]
-    _write(Path(output), "".join(page).encode())
+    write_output(Path(output), "".join(page).encode())
     return {"path": str(output), "pictures": pictures, "plates": described, "warnings": warnings}
 
 
@@ -150,14 +145,3 @@ def _described(findings: Findings) -> dict[str, Any]:
 
 def _about(series: Series) -> dict[str, str]:
     return {"metric": series.metric, "of": series.name}
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(f"{file} cannot be written: {error}") from error

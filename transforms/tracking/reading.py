@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import NotFoundError, StorageError, UsageError
+from ...errors import NotFoundError
 from ...schemas.identifiers import format_well, parse_well
 from ...store.images.plate import open_plate
 from ...store.plates import rows_of_plates
 from ...store.registry import resolve
 from ...wording import listed
+from ..outputs import check_outputs, write_output
 from .drift import DRIFT_METRICS
 from .picture import lineage_picture, trajectory_picture
 
@@ -68,9 +69,7 @@ def tracks(
     UsageError
         A picture cannot be written there.
     """
-    for path in (picture, overlay):
-        if path is not None and (Path(path).is_dir() or not Path(path).parent.is_dir()):
-            raise UsageError(f"{path} cannot be written: it is a folder, or its folder is not there")
+    check_outputs(Path(path) for path in (picture, overlay) if path is not None)
     plate = rows_of_plates(root, study_id, [plate_id])[0]
     rows = _rows(root, plate, feature_set)
     for name, value in (
@@ -102,9 +101,9 @@ def tracks(
     part = next(part for one, part in _by_field(rows) if one == tuple(key.values()))
     title = f"{plate_id} {key['well_id']} field {key['field_id']}: {report['object_set']} ({report['feature_set']})"
     if picture is not None:
-        _write(picture, lineage_picture(part, n_timepoints=drawn["timepoints"], title=title))
+        write_output(Path(picture), lineage_picture(part, n_timepoints=drawn["timepoints"], title=title))
     if overlay is not None:
-        _write(overlay, _overlay(root, plate, part, key, title))
+        write_output(Path(overlay), _overlay(root, plate, part, key, title))
     return report
 
 
@@ -190,10 +189,3 @@ def _overlay(root: LakeRoot, plate: Mapping[str, Any], rows: pa.Table, key: Mapp
         pixel_size_um=float(np.sqrt(pixel_y * pixel_x)) if pixel_y and pixel_x else None,
         title=title,
     )
-
-
-def _write(path: str | Path, content: bytes) -> None:
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
