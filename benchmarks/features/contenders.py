@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from cp_measure import set_accelerator
 from cp_measure.bulk import get_core_measurements, get_correlation_measurements
-from cp_measure.core.measurecolocalization import get_correlation_overlap
+from cp_measure.core.measurecolocalization import bisection_costes, get_correlation_overlap
 from cp_measure.multimask.measureobjectneighbors import D_ADJACENT, D_EXPAND, D_WITHIN, measureobjectneighbors
 from cytolake.transforms.features.dictionary import FeatureColumn
 from cytolake.transforms.features.families import FAMILIES, Plan, measure, plan
@@ -24,7 +24,7 @@ from nyxus import Nyxus
 from skimage.measure import regionprops_table
 
 from benchmarks.features.fields import Field
-from benchmarks.features.groups import CP_MEASURE, CP_NUMBA, NYXUS, SCIKIT_IMAGE, Group
+from benchmarks.features.groups import CP_IMAGE, CP_MEASURE, CP_NUMBA, NYXUS, SCIKIT_IMAGE, Group
 
 Key = tuple[str, str, str | None, str | None]
 Table = dict[Key, NDArray[Any]]
@@ -112,6 +112,26 @@ def _add_pair(table: Table, found: Mapping[str, Any], name: str, first: str, sec
             table[name, key, first, second] = np.asarray(values)
 
 
+def costes_of_image(field: Field) -> Table:
+    """Give Costes' coefficients by CellProfiler's definition, with thresholds that cp_measure finds for the image.
+
+    cp_measure itself lets that search look at one object at a time; this compares its search, not its definition.
+    """
+    table: Table = {}
+    for first, second in combinations(sorted(range(len(field.roles)), key=field.roles.__getitem__), 2):
+        planes = field.scaled[first], field.scaled[second]
+        cuts = bisection_costes(None, None, planes[0].ravel(), planes[1].ravel(), field.full_scale)
+        above = (planes[0] > cuts[0]) & (planes[1] > cuts[1])
+        for way, (plane, cut) in enumerate(zip(planes, cuts, strict=True)):
+            roles = (field.roles[first], field.roles[second])[:: -1 if way else 1]
+            for name, labels in field.labels.items():
+                shared, own = (np.bincount(labels.ravel(), (plane * of).ravel())[1:] for of in (above, plane >= cut))
+                table[name, "Correlation_Costes_1", *roles] = np.divide(
+                    shared, own, out=np.full(len(own), np.nan), where=own > 0
+                )
+    return table
+
+
 def with_scikit_image(group: Group, field: Field) -> Table:
     """Measure with ``regionprops`` the properties that our columns have there, and no others."""
     columns = plan_of(group, "x", field.roles).columns
@@ -153,7 +173,7 @@ def alias(column: FeatureColumn, peer: str) -> str | None:
     """Give what a tool calls one of our columns; None where it has none."""
     for one in column.aliases:
         tool, _, theirs = one.partition(":")
-        if tool == peer:
+        if tool == peer or (tool, peer) == (CP_MEASURE, CP_IMAGE):
             return theirs
     if peer == CP_MEASURE and column.family == "Neighbors":  # the same name, without the object set
         return column.name.partition("_")[2]

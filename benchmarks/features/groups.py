@@ -184,6 +184,8 @@ class Total:
 
 _REST = (SHAPE, ZERNIKE, INTENSITY, RADIAL_ZERNIKE, GRANULARITY, CORRELATION, NEIGHBORS)
 CP_MEASURE, CP_NUMBA, NYXUS, SCIKIT_IMAGE = "cp_measure", "cp_measure + numba", "Nyxus", "scikit-image"
+#: cp_measure's search for Costes' thresholds, let loose on the whole image; only its values are compared.
+CP_IMAGE = "cp_measure, per image"
 PEERS = (CP_MEASURE, CP_NUMBA, NYXUS, SCIKIT_IMAGE)
 
 TOTALS = (
