@@ -116,7 +116,10 @@ def _columns(result: Mapping[str, Any]) -> str:
 @click.pass_context
 def features(ctx: click.Context, search: tuple[str, ...], json_: bool) -> None:
     """Find features by words: part of a name, a family, a channel role, a meaning."""
-    found = the_lake(ctx).features(" ".join(search) or None)
+    lake = the_lake(ctx)
+    found = lake.features(" ".join(search) or None)
+    if not found and not json_ and not (search and lake.features()):
+        say("the lake has no features yet: `cytolake transform` makes them")
     report({"features": found}, json_=json_, readable=_features)
 
 
@@ -153,7 +156,7 @@ def _by_measure(found: Sequence[Mapping[str, Any]]) -> str:
         for (family, operator), own in measures.items()
     ]
     names = ("family", "measure", "columns", "for example", "definition")
-    note = f"{len(found):,} columns; the name of one tells all of it, --json lists them"
+    note = f"{len(found):,} columns; with its whole name you are told all of one, --json lists them"
     return f"{table(rows, names)}\n\n{note}"
 
 

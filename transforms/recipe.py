@@ -265,7 +265,7 @@ class Recipe:
                 return where[role]
         if not wanted or one.parameters.get("without_channel") == "distance":
             return None
-        named = wanted[0] if len(wanted) == 1 else "one of " + ", ".join(wanted)
+        named = " or ".join([", ".join(wanted[:-1]), wanted[-1]] if len(wanted) > 1 else wanted)
         what = f"{self.source}: [objects.{one.name}] needs a channel with the role {named}"
         raise _lacking(what, wanted[0], roles, channel_names)
 

@@ -102,7 +102,9 @@ def test_listings(ask: Any) -> None:
     assert "concentration_um" in ask("catalog", "columns", "wells").out
     assert ask("catalog", "columns", "welsl").code == 5
     assert ask("catalog", "features", "area", "--json").json == {"features": []}
-    assert ask("catalog", "features").out == "no feature matches\n"
+    nothing = ask("catalog", "features")
+    assert nothing.out == "no feature matches\n"
+    assert "the lake has no features yet: `cytolake transform` makes them" in nothing.err
 
 
 def test_a_wide_answer_on_a_terminal_is_cut_at_its_edge(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +131,7 @@ def test_readers_and_presets_can_be_listed(run: Any) -> None:
 
 def test_recipes_can_be_listed_and_copied(run: Any, tmp_path: Path) -> None:
     listed = {entry["name"]: entry for entry in run("catalog", "recipes", "--json").json["recipes"]}
-    assert set(listed) == {"nuclei", "nuclei-and-cells", "cell-painting"}
+    assert set(listed) == {"nuclei", "nuclei-and-cells", "nuclei-3d", "cell-painting"}
     assert listed["cell-painting"]["objects"] == ["nuclei", "cells", "cytoplasm"]
     assert "AreaShape" in listed["nuclei"]["families"]
     assert "nuclei-and-cells" in run("catalog", "recipes").out

@@ -113,7 +113,8 @@ def estimate(stack: Plane, settings: IlluminationSettings) -> Estimate:
     """
     if len(stack) < settings.min_images:
         raise InvalidDataError(
-            f"{len(stack)} images tell too little of the light: objects in them look like light",
+            f"{len(stack)} images tell too little of the light, {settings.min_images} are the fewest (min_images): "
+            "objects in so few look like light",
             hint=f"{settings.min_images} are needed; with so few use the vendor's profile, or none",
         )
     coarse = np.stack([area_means(image, grid_shape((stack.shape[1], stack.shape[2]), _JUDGED_ON)) for image in stack])

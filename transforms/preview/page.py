@@ -77,8 +77,11 @@ def _estimate(looks: Sequence[Look], fields_in_all: int) -> str:
     if not seconds:
         return "No field could be processed."
     median = float(np.median(seconds))
+    total = fields_in_all * median
+    time = f"{total:,.0f} s" if total < 120 else f"{total / 60:,.0f} min" if total < 7200 else f"{total / 3600:,.0f} h"
     return (
-        f"{median:.2f} s per field (median): about {fields_in_all * median / 60:,.0f} min of one core for all of them."
+        f"{median:.2f} s per field (median; the first of a process takes longer): about {time} of one core for all "
+        f"of them."
     )
 
 

@@ -103,7 +103,8 @@ def problems(plate: PlateQuality) -> tuple[list[Problem], list[str]]:
         if typical > _UNEVEN:
             notes.append(
                 f"The light of {one.name} is uneven on all of the plate (typical unevenness {typical:.2f}): correct "
-                f"the illumination before intensities are compared."
+                f"the illumination before intensities are compared (`cytolake illumination`, then [illumination] in a "
+                f"recipe)."
             )
     return found, notes
 
