@@ -42,11 +42,12 @@ def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iter
     Raises
     ------
     UsageError
-        ``workers`` is not positive, or both are given.
+        ``workers`` is not positive, both are given, or ``scheduler`` is no address.
     ConfigurationError
-        Nobody answers at ``scheduler``.
+        Nobody answers at ``scheduler``, or it has no workers.
     """
     from distributed import Client
+    from distributed.comm import get_address_host_port
 
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers cannot do any work", hint="Give --workers 1 or more.")
@@ -56,6 +57,12 @@ def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iter
                 "a scheduler brings its own workers", hint="Give either --workers or --scheduler, not both."
             )
         try:
+            get_address_host_port(scheduler, strict=False)
+        except ValueError as error:
+            raise UsageError(
+                f"{scheduler!r} is no address of a Dask scheduler: {error}", hint="Give one like tcp://HOST:8786."
+            ) from error
+        try:
             client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
@@ -63,6 +70,13 @@ def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iter
                 hint="Start one with `dask scheduler`, or leave --scheduler out.",
             ) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+            except TimeoutError as error:
+                raise ConfigurationError(
+                    f"the Dask scheduler at {scheduler} has no workers",
+                    hint=f"Start some with `dask worker {scheduler}`, where cytolake is installed.",
+                ) from error
             yield client
         return
     count = workers if workers is not None else available_cores()
