@@ -297,7 +297,7 @@ def test_one_role_on_two_channels_is_refused(parse) -> None:
 
 
 def test_cells_without_their_stain_only_where_the_recipe_says_so(parse) -> None:
-    with pytest.raises(RecipeError, match="one of AGP, RNA"):
+    with pytest.raises(RecipeError, match="role AGP or RNA"):
         parse(NUCLEI + CELLS).bind(["DNA"], ["Hoechst"])
     bound = parse(NUCLEI + CELLS + 'without_channel = "distance"\n').bind(["DNA"], ["Hoechst"])
     assert bound.segmented_on() == {"nuclei": "DNA", "cells": None}
