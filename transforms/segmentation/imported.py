@@ -186,7 +186,8 @@ def read_mask(field: Field, parameters: Mapping[str, Any], timepoint: int) -> Im
         pattern = str(parameters["masks"])
         path = mask_path(pattern, field.key, timepoint)
         name = str(path)
-        raw = _from_tiff(path, None if "{timepoint" in pattern or n_timepoints == 1 else (timepoint, n_timepoints))
+        one_of = None if "{timepoint" in pattern or n_timepoints == 1 else (timepoint, n_timepoints)
+        raw = _from_tiff(path, (height, width), one_of)
     labels = as_labels(raw, (height, width), name, parts=parameters["values"] == "foreground")
     return ImportedMask(labels=labels, name=name, sha256=hashlib.sha256(labels.tobytes()).hexdigest())
 
@@ -201,24 +202,39 @@ def _from_plate(field: Field, name: str, timepoint: int) -> npt.NDArray[Any]:
         ) from error
 
 
-def _from_tiff(path: Path, one_of: tuple[int, int] | None) -> npt.NDArray[Any]:
-    """Read the plane of a file, or of a file with one for each time point the ``one_of`` (time point, number)."""
+def _from_tiff(path: Path, shape: tuple[int, int], one_of: tuple[int, int] | None) -> npt.NDArray[Any]:
+    """Read the plane of a file, or of a file with one for each time point the ``one_of`` (time point, number).
+
+    The file's own word on its shape is judged first: what does not fit the image may not fit into memory either.
+    """
     import tifffile
 
     if not is_file(path):
         raise UnusableMaskError(f"there is no mask {path}")
     try:
-        stack = np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            found = tuple(series.shape)
+            while len(found) > 2 and found[0] == 1:
+                found = found[1:]
+            _check_shape(path, found, shape, one_of)
+            stack = np.asarray(series.asarray()).reshape(found)
+    except UnusableMaskError:
+        raise
     except Exception as error:
         raise UnusableMaskError(f"{path}: cannot be read as TIFF: {error}") from error
-    while stack.ndim > 2 and stack.shape[0] == 1:
-        stack = stack[0]
-    if one_of is None:
-        return stack
-    timepoint, n_timepoints = one_of
-    if stack.ndim != 3 or len(stack) != n_timepoints:
-        raise UnusableMaskError(f"{path}: has shape {stack.shape}, the field has {n_timepoints} time points")
-    return np.asarray(stack[timepoint])
+    return stack if one_of is None else np.asarray(stack[one_of[0]])
+
+
+def _check_shape(path: Path, found: tuple[int, ...], shape: tuple[int, int], one_of: tuple[int, int] | None) -> None:
+    if one_of is not None and (len(found) != 3 or found[0] != one_of[1]):
+        raise UnusableMaskError(f"{path}: has shape {found}, the field has {one_of[1]} time points")
+    if found[1 if one_of is not None else 0 :] != shape:
+        raise UnusableMaskError(_of_other_shape(str(path), found, shape))
+
+
+def _of_other_shape(name: str, found: Sequence[int], shape: Sequence[int]) -> str:
+    return f"{name}: has shape {' × '.join(map(str, found))}, the image {' × '.join(map(str, shape))}"
 
 
 def as_labels(raw: npt.NDArray[Any], shape: Sequence[int], name: str, *, parts: bool) -> Labels:
@@ -241,9 +257,7 @@ def as_labels(raw: npt.NDArray[Any], shape: Sequence[int], name: str, *, parts: 
         It does not fit the image, or holds no instances.
     """
     if raw.shape != tuple(shape):
-        raise UnusableMaskError(
-            f"{name}: has shape {' × '.join(map(str, raw.shape))}, the image {' × '.join(map(str, shape))}"
-        )
+        raise UnusableMaskError(_of_other_shape(name, raw.shape, shape))
     if raw.dtype.kind not in "biu":
         raise UnusableMaskError(f"{name}: its pixels are {raw.dtype}, labels are whole numbers")
     if raw.dtype.kind == "i" and raw.min(initial=0) < 0:

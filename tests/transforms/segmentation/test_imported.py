@@ -248,3 +248,21 @@ def test_labels_that_no_field_has_are_told_before_work(
     with pytest.raises(RecipeError, match="no field of plate tiny-1 has labels 'hand_drawn'"):
         lake.transform(study="pilot", recipe=str(tmp_path / "r.toml"), workers=1)
     assert feature_sets(lake.root) == []
+
+
+def test_a_file_of_another_size_is_judged_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cytolake.transforms.segmentation.imported import _from_tiff
+
+    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((40, 3000), np.uint8), compression="zlib")
+    tifffile.imwrite(tmp_path / "movie.tif", np.zeros((5, 40, 30), np.uint8))
+    tifffile.imwrite(tmp_path / "fits.tif", np.ones((1, 1, 40, 30), np.uint8))
+    assert _from_tiff(tmp_path / "fits.tif", (40, 30), None).shape == (40, 30)
+    assert _from_tiff(tmp_path / "movie.tif", (40, 30), (4, 5)).shape == (40, 30)
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", lambda *_, **__: pytest.fail("was read"))
+    for name, one_of, said in (
+        ("wide", None, "has shape 40 × 3000, the image 40 × 30"),
+        ("movie", None, "has shape 5 × 40 × 30, the image 40 × 30"),
+        ("movie", (0, 4), "the field has 4 time points"),
+    ):
+        with pytest.raises(UnusableMaskError, match=said):
+            _from_tiff(tmp_path / f"{name}.tif", (40, 30), one_of)
