@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ def transform(
     lake = the_lake(ctx)
     if preview is None and output is not None:
         raise click.UsageError("--output is where a --preview goes.")
+    _keep_dask_quiet()
     if preview is not None:
         with progress_bar(f"previewing {study} with {recipe}") as progress:
             result = lake.preview(
@@ -80,6 +83,15 @@ def transform(
         )
     report(result, json_=json_, readable=_transformed)
     return exit_code(result)
+
+
+def _keep_dask_quiet() -> None:
+    """Hide what Dask logs of its connections and tasks while it ends, done or interrupted: traceback after traceback.
+
+    Before Dask is imported, for workers too; ``connect`` silences it only as long as its cluster is there.
+    """
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def _previewed(result: Mapping[str, Any]) -> str:

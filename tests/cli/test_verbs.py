@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -455,3 +457,14 @@ def test_demo(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert made["answer"][0]["truth"] == 1.4
     assert made["directory"] == "here"
     assert "cytolake-demo-" in run("demo", "--json").json["directory"]
+
+
+def test_dask_logs_nothing_of_how_it_ends() -> None:
+    script = (
+        "from cytolake.cli.transform import _keep_dask_quiet; _keep_dask_quiet()\n"
+        "import logging, distributed\n"
+        "logging.getLogger('distributed.batched').info('Batched Comm Closed')\n"
+        "logging.getLogger('asyncio').error('Task exception was never retrieved')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""

@@ -299,7 +299,9 @@ def _estimated(
     index: int, name: str, stack: Plane, shape: tuple[int, int], settings: IlluminationSettings
 ) -> ChannelLight:
     if not len(stack):
-        reason = "none of its images has light and shade in it: they are missing, or of one value each"
+        reason = (
+            "none of its images has light and shade in it: they are missing, of one value each, or below dark_level"
+        )
         return ChannelLight(channel_index=index, name=name, reason=reason, images=0, is_new=True)
     try:
         made = estimate(stack, settings)
