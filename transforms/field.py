@@ -178,7 +178,7 @@ def process_field(
                 raw, present, bound, missing=missing_planes(field, timepoint), full_scale=full_scale
             )
         quality += [{**identity, **row} for row in measured]
-        quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched)]
+        quality += [{**identity, **row} for row in object_counts(counts, found.skipped, found.unmatched, found.dropped)]
         if tracker is not None:
             with steps("tracks"):
                 tracker.add(indices, image, present)

@@ -46,6 +46,8 @@ class Look:
         Which field: (acquisition, well, field).
     objects
         Object set to how many were found at the first time point.
+    dropped
+        Object set to how many its rules of size and border left out, where there are any.
     values
         Column to its values, float32, of the columns that are drawn.
     seconds, seconds_of
@@ -57,6 +59,7 @@ class Look:
     plate_id: str
     name: FieldName
     objects: Mapping[str, int]
+    dropped: Mapping[str, int]
     pictures: Sequence[Picture]
     values: Mapping[str, NDArray[np.float32]]
     seconds: float
@@ -71,6 +74,7 @@ class Look:
             plate_id=plate_id,
             name=name,
             objects={},
+            dropped={},
             pictures=(),
             values={},
             seconds=seconds,
@@ -110,6 +114,11 @@ def look_at(job: PlateJob, plate_id: str, name: FieldName) -> Look:
         plate_id=plate_id,
         name=name,
         objects={object_set: table.num_rows for object_set, table in result.objects.items()},
+        dropped={
+            row["object_set"]: int(row["value"])
+            for row in result.quality
+            if row["metric"] == "Dropped" and row["value"]
+        },
         pictures=_pictures(bound, image, labels),
         values=values,
         seconds=seconds,

@@ -141,6 +141,9 @@ def _field(look: Look) -> str:
     if look.failed is not None:
         return f'{head}<p class="bad">Could not be processed: {escape(look.failed)}</p>'
     counts = ", ".join(f"{count:,} {escape(name)}" for name, count in look.objects.items())
+    counts += "".join(
+        f"; {count:,} {escape(name)} left out by the recipe's bounds" for name, count in look.dropped.items()
+    )
     skipped = "".join(f'<p class="bad">no {escape(name)}: {escape(why)}</p>' for name, why in look.skipped.items())
     figures = "".join(
         f'<figure><img alt="{escape(_name(look))}, {escape(one.channel)}" src="data:image/jpeg;base64,{one.whole}">'
@@ -168,6 +171,7 @@ def counts_of(looks: Sequence[Look]) -> list[Mapping[str, object]]:
             "well_id": look.name[1],
             "field_id": look.name[2],
             "objects": dict(look.objects),
+            "dropped": dict(look.dropped),
             "seconds": round(look.seconds, 3),
             "failed": look.failed,
         }

@@ -23,7 +23,10 @@ FEWEST_OBJECTS = 5
 
 
 def object_counts(
-    counts: Mapping[str, int | None], skipped: Mapping[str, str], unmatched: Mapping[str, int] | None = None
+    counts: Mapping[str, int | None],
+    skipped: Mapping[str, str],
+    unmatched: Mapping[str, int] | None = None,
+    dropped: Mapping[str, int] | None = None,
 ) -> list[QualityRow]:
     """Give the number of objects of each set.
 
@@ -35,12 +38,16 @@ def object_counts(
         Object set to the reason for that.
     unmatched
         Imported set to how many of its objects were left out, because no parent was theirs: ``Unmatched``.
+    dropped
+        Object set to how many of its objects were left out by the rules of size and border: ``Dropped``.
     """
     rows = [
         _row(name, "Count", None if count is None else float(count), skipped.get(name, "not looked for"))
         for name, count in counts.items()
     ]
-    return rows + [_row(name, "Unmatched", float(count), None) for name, count in (unmatched or {}).items()]
+    for metric, left_out in (("Unmatched", unmatched), ("Dropped", dropped)):
+        rows += [_row(name, metric, float(count), None) for name, count in (left_out or {}).items()]
+    return rows
 
 
 def object_quality(object_set: str, index: LabelIndex | VolumeIndex) -> list[QualityRow]:

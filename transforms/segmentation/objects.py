@@ -26,6 +26,11 @@ def areas(labels: Labels) -> npt.NDArray[np.int64]:
     return np.bincount(labels.ravel(), minlength=1)
 
 
+def count(labels: Labels) -> int:
+    """How many objects there are."""
+    return int(np.count_nonzero(areas(labels)[1:]))
+
+
 def touches_border(labels: Labels) -> npt.NDArray[np.bool_]:
     """Whether each label value has a pixel on the image border, indexed by label; entry 0 says nothing."""
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])

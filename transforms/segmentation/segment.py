@@ -35,6 +35,8 @@ class Segmentation:
     unmatched
         Imported set with a parent to the number of its objects that were dropped, because they lie in no parent, or
         in one that has another child.
+    dropped
+        Object set to the number of its objects that its own rules of size and border left out.
     pixel_size_um
         What lengths were judged by.
     pixel_size_estimated
@@ -45,6 +47,7 @@ class Segmentation:
     parents: Mapping[str, str]
     skipped: Mapping[str, str]
     unmatched: Mapping[str, int]
+    dropped: Mapping[str, int]
     pixel_size_um: float
     pixel_size_estimated: bool
 
@@ -91,6 +94,7 @@ def segment_field(
     seeds: dict[str, Labels] = {}
     kept: dict[str, npt.NDArray[np.bool_]] = {}
     unmatched: dict[str, int] = {}
+    dropped: dict[str, int] = {}
     for one in bound.recipe.objects:
         reason = _why_not(one, bound, there, usable, skipped, imported or {})
         if reason is not None:
@@ -103,8 +107,10 @@ def segment_field(
         settings = {"pixel_size_um": scale, **one.parameters}
         if method.kind in ("image", "model"):
             found = method.run(plane if method.kind == "image" else _planes(one, bound, image), **settings)
+            in_all = objects.count(found)
             found = objects.drop(found, objects.too_small(found, rules))
             seeds[one.name], count = objects.number(found, last=objects.broken(found, rules))
+            dropped[one.name] = in_all - count
             kept[one.name] = np.arange(int(seeds[one.name].max(initial=0)) + 1) <= count
             labels[one.name] = _only(seeds[one.name], kept[one.name])
             continue
@@ -116,6 +122,7 @@ def segment_field(
             seeds[one.name] = objects.drop(found, objects.too_small(found, rules))
             kept[one.name] = ~objects.broken(found, rules)
             labels[one.name] = _only(seeds[one.name], kept[one.name])
+            dropped[one.name] = objects.count(found) - objects.count(labels[one.name])
             continue
         assert one.parent is not None
         parents[one.name] = one.parent
@@ -128,11 +135,13 @@ def segment_field(
             made = method.run(labels[one.parent], labels[one.minus], **settings)
             seeds[one.name], kept[one.name] = made, kept[one.parent]
         labels[one.name] = objects.drop(made, objects.broken(made, rules))
+        dropped[one.name] = objects.count(made) - objects.count(labels[one.name])
     return Segmentation(
         labels=labels,
         parents=parents,
         skipped=skipped,
         unmatched=unmatched,
+        dropped=dropped,
         pixel_size_um=scale,
         pixel_size_estimated=pixel_size_um is None,
     )

@@ -65,8 +65,8 @@ def test_every_method_and_parameter_is_described_with_its_default() -> None:
     pages = {}
     for page in (docs / "segmentation.md", docs / "reference" / "models.md"):
         rows = [line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-        # A table further down may be headed by a parameter's name: the first row of a name counts.
-        pages[page.stem] = {cells[1].strip(" `"): cells for cells in reversed(rows)}
+        # Rows of parameters, which have four columns, count before others of the same name.
+        pages[page.stem] = {cells[1].strip(" `"): cells for cells in sorted(rows, key=len)}
     for method in METHODS.values():
         described = pages["segmentation" if method.name in OWN else "models"]
         assert method.name in described

@@ -163,3 +163,20 @@ def test_pixels_that_are_no_numbers_count_as_the_darkest(
     assert list(found.labels) == ["nuclei"]
     assert found.skipped["cells"] == "no pixel of channel 'SYTO 14' in this field is a finite number"
     assert found.skipped["cytoplasm"].startswith("made from cells: no pixel")
+
+
+def test_objects_that_the_bounds_leave_out_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "bounds.toml"
+    path.write_text(
+        'name = "bounds"\n[objects.nuclei]\nmethod = "otsu"\nchannel = "DNA"\nmin_area_um2 = 60\nmax_area_um2 = 900\n'
+        'border = "discard"\n[objects.rings]\nmethod = "distance"\nfrom = "nuclei"\nmax_area_um2 = 400\n'
+    )
+    bound = load_recipe(path).bind(["DNA"], ["405"])
+    image = np.full((1, 200, 200), 100, np.uint16)
+    y, x = np.mgrid[:200, :200]
+    for cy, cx, radius in ((40, 40, 8), (100, 100, 8), (160, 40, 8), (40, 150, 4), (100, 198, 8), (150, 150, 25)):
+        image[0][(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = 4000
+    found = segment_field(bound, image, pixel_size_um=1.0)
+    assert np.count_nonzero(np.unique(found.labels["nuclei"])) == 3
+    # One is too small, one touches the border, one is too large; every ring round the three is too large.
+    assert found.dropped == {"nuclei": 3, "rings": 3}
