@@ -172,6 +172,8 @@ def _prepare(root: LakeRoot, recipe: Recipe, plate: Mapping[str, Any], roles: Ma
     bound, left_out = _bind(recipe, plate, channels, roles)
     if recipe.projection == "volume":
         _leave_planes_out(recipe, plate, images, bound, left_out)
+    if recipe.projection == "single":
+        _refuse_stacks(recipe, plate, images, bound)
     fields = sorted((name for name in names[True] if name[0] in bound), key=order)
     return PlateWork(
         plate=plate,
@@ -269,6 +271,25 @@ def _leave_planes_out(
         raise RecipeError(why)
 
 
+def _refuse_stacks(
+    recipe: Recipe, plate: Mapping[str, Any], images: Sequence[Mapping[str, Any]], bound: Mapping[int, BoundRecipe]
+) -> None:
+    """Refuse a plate with stacks, which a recipe for single planes would only meet on its way.
+
+    Raises
+    ------
+    RecipeError
+        A field has several planes.
+    """
+    for image in images:
+        if image["acquisition_id"] in bound and image["path"] is not None and (image["n_z_planes"] or 1) > 1:
+            raise RecipeError(
+                f"plate {plate['plate_id']}: {recipe.source} takes single planes, and field {image['field_id']} of "
+                f"well {image['well_id']} is a stack of {image['n_z_planes']}",
+                hint='Set projection = "max" or "mean" in the recipe.',
+            )
+
+
 def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
     """Say what somebody should know who only reads the report."""
     plate_id = work.plate["plate_id"]
@@ -281,6 +302,13 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
             f"{places[0][1]}: {reason}"
         )
     warnings += [f"plate {plate_id}: {sentence}" for sentence in _sets_not_made(notes)]
+    for one in work.recipe.objects if notes else ():
+        found = [note.rows[one.name] for note in notes if one.name in note.rows]
+        if found and not any(found):
+            warnings.append(
+                f"plate {plate_id}: not one object of {one.name} was found; `transform --preview` shows what the recipe "
+                "does, and `quality` what its bounds leave out (Dropped)"
+            )
     if work.without_image:
         _, well_id, field_id = work.without_image[0]
         warnings.append(

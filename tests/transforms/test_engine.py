@@ -192,3 +192,20 @@ def test_acquisitions_with_other_stains_share_a_table(tmp_path: Path) -> None:
 
     with pytest.raises(RecipeError, match=r"acquisition 1: .* needs a channel with the role DNA"):
         measured(DAPI="ER", Texas_Red="ER")
+
+
+def test_stacks_are_no_single_planes_which_is_known_before_any_work(tmp_path: Path) -> None:
+    lake = cytolake.init_lake(tmp_path / "lake")
+    lake.ingest(imagexpress.mixed(exported=True).write(tmp_path / "plate"), study="pilot")
+    recipe = tmp_path / "single.toml"
+    text = 'name = "s"\nprojection = "single"\n[objects.nuclei]\nmethod = "otsu"\nchannel = "DNA"\n'
+    recipe.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"takes single planes, and field 1 of well \w+ is a stack of \d") as caught:
+        lake.transform(study="pilot", recipe=recipe, roles={"DAPI": "DNA"}, workers=1)
+    assert 'projection = "max"' in str(caught.value)
+    assert not (tmp_path / "lake" / "staging" / "transform").exists()
+    # Where only planes have the stain, the stacks beside them do not matter.
+    assert (
+        lake.transform(study="pilot", recipe=recipe, roles={"Texas Red": "DNA", "DAPI": "ER"}, workers=1)["status"]
+        == "ok"
+    )
