@@ -21,7 +21,7 @@ from ..store.plates import rows_of_plates
 from ..wording import did_you_mean
 from .features.dictionary import FeatureColumn, dictionary_rows
 from .field import OBJECT_IDENTITY
-from .parts import BATCH_FIELDS, BatchNote, feature_schema
+from .parts import BATCH_FIELDS, TRACKS, BatchNote, feature_schema
 from .recipe import BoundRecipe, LackingStainError, Recipe
 from .segmentation.sources import check_sources
 from .tracking.settings import require_laptrack
@@ -302,12 +302,11 @@ def warnings_of(work: PlateWork, notes: Sequence[BatchNote]) -> list[str]:
             f"{places[0][1]}: {reason}"
         )
     warnings += [f"plate {plate_id}: {sentence}" for sentence in _sets_not_made(notes)]
-    for one in work.recipe.objects if notes else ():
-        found = [note.rows[one.name] for note in notes if one.name in note.rows]
-        if found and not any(found):
+    for name in dict.fromkeys(name for note in notes for name in note.rows if name != TRACKS):
+        if not any(note.rows.get(name) for note in notes):
             warnings.append(
-                f"plate {plate_id}: not one object of {one.name} was found; `transform --preview` shows what the recipe "
-                "does, and `quality` what its bounds leave out (Dropped)"
+                f"plate {plate_id}: not one of the {name} was found; `transform --preview` shows what the recipe does, "
+                "and `quality` what its bounds leave out (Dropped)"
             )
     if work.without_image:
         _, well_id, field_id = work.without_image[0]

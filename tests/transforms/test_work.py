@@ -10,8 +10,14 @@ def work() -> PlateWork:
     return PlateWork(plate={"plate_id": "p"}, bound={}, channels={}, fields=[], without_image=[])
 
 
-def note(*skipped: tuple[str, int, str, str]) -> BatchNote:
-    return BatchNote(number=0, rows={}, skipped=skipped, failed=[], seconds={}, peak_memory_mb=0)
+def note(*skipped: tuple[str, int, str, str], **rows: int) -> BatchNote:
+    return BatchNote(number=0, rows=rows, skipped=skipped, failed=[], seconds={}, peak_memory_mb=0)
+
+
+def test_a_plate_on_which_nothing_is_found_is_no_success_in_silence() -> None:
+    (warning,) = warnings_of(work(), [note(nuclei=0, tracks=0), note(nuclei=0)])
+    assert "not one of the nuclei was found" in warning
+    assert warnings_of(work(), [note(nuclei=0), note(nuclei=1)]) == []
 
 
 def test_a_plate_of_unfit_masks_has_one_warning_that_names_all_the_sets_that_lack() -> None:
