@@ -100,3 +100,21 @@ def test_threads_side_by_side(scene):
         results = list(pool.map(lambda _: measure(scene.labels, scene.image, tuple(FAMILIES))[2], range(8)))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
+
+
+def test_neither_the_type_of_pixels_nor_the_unit_of_light_matters(scene):
+    index = label_index(scene.labels)
+
+    def of(image, full_scale):
+        return compute(tuple(FAMILIES), "nuclei", index, image, ("DNA", "ER", "Mito"), full_scale=full_scale)
+
+    grey = np.clip(scene.image.astype(np.float64) / scene.image.max() * 4095, 0, 4095).astype(np.uint16)
+    columns, expected = of(grey, 4095.0)
+    scale = np.nanmax(np.abs(expected), axis=0, initial=1e-12, where=~np.isnan(expected))
+    _, as_floats = of(grey.astype(np.float32), 4095.0)
+    np.testing.assert_allclose(as_floats / scale, expected / scale, atol=1e-9)
+    # Costes' candidates are the steps of the scale, which are others then.
+    kept = [k for k, column in enumerate(columns) if column.operator != "Costes"]
+    for factor, image in ((8, grey * np.uint16(8)), (2**-10, grey * np.float32(2**-10))):
+        _, values = of(image, 4095.0 * factor)
+        np.testing.assert_allclose((values / scale)[:, kept], (expected / scale)[:, kept], atol=1e-9)
