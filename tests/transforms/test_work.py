@@ -15,7 +15,7 @@ def note(*skipped: tuple[str, int, str, str], **rows: int) -> BatchNote:
 
 
 def test_a_plate_on_which_nothing_is_found_is_no_success_in_silence() -> None:
-    (warning,) = warnings_of(work(), [note(nuclei=0, tracks=0), note(nuclei=0)])
+    (warning,) = warnings_of(work(), [note(nuclei=0, _tracks=0), note(nuclei=0)])
     assert "not one of the nuclei was found" in warning
     assert warnings_of(work(), [note(nuclei=0), note(nuclei=1)]) == []
 
