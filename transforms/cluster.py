@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Dask tells the life of its workers on stderr, and shows the traceback of whatever a task raises, which we raise anew.
 _QUIET = logging.CRITICAL
+#: Fields for which a worker process is worth its start, which takes seconds.
+_WORTH_A_WORKER = 12
 _CONNECT_SECONDS = 30
 
 #: Dask starts an HTTP server even without its dashboard, on 0.0.0.0:8787 unless told otherwise.
@@ -27,17 +29,20 @@ _LOCAL_PORT = "127.0.0.1:0"
 
 
 @contextmanager
-def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
+def connect(*, workers: int | None = None, scheduler: str | None = None, fields: int | None = None) -> Iterator[Client]:
     """Give a Dask client, and end what was started for it.
 
     Parameters
     ----------
     workers
-        Worker processes on this machine, one thread each; all cores where None. One worker runs as a thread of this
-        process, which starts at once. Not used together with ``scheduler``.
+        Worker processes on this machine, one thread each; where None one per core, but no more than there are
+        ``fields`` for. One worker runs as a thread of this process, which starts at once. Not used together with
+        ``scheduler``.
     scheduler
         Address of a running scheduler (``tcp://host:8786``); its workers need cytolake installed and the lake
         reachable under the same address.
+    fields
+        How many fields there are to process; many where None.
 
     Raises
     ------
@@ -80,6 +85,8 @@ def connect(*, workers: int | None = None, scheduler: str | None = None) -> Iter
             yield client
         return
     count = workers if workers is not None else available_cores()
+    if workers is None and fields is not None:
+        count = max(1, min(count, fields // _WORTH_A_WORKER))
     with _local_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
         _wait_for_workers(client, count)
         yield client

@@ -87,7 +87,7 @@ def transform(
     reports: list[dict[str, Any]] = []
     warnings: list[str] = []
     done = 0
-    with connect(workers=workers, scheduler=scheduler) as client:
+    with connect(workers=workers, scheduler=scheduler, fields=total) as client:
         if len(client.nthreads()) > 1:
             dtype = np.dtype(np.float32 if works[0].recipe.corrects else np.uint16)
             warm_up_workers(client, works[0].bound.values(), dtype)

@@ -73,7 +73,8 @@ def preview(
     total = sum(map(len, chosen))
     looks: list[Look] = []
     warnings: list[str] = []
-    with connect(workers=min(workers, total) if workers else workers, scheduler=scheduler) as client:
+    count = min(workers, total) if workers else workers
+    with connect(workers=count, scheduler=scheduler, fields=total) as client:
         for work, names in zip(works, chosen, strict=True):
             light = find_light(client, root.storage, work)
             warnings += [warning for one in light.values() for warning in one.warnings] + warnings_of(work, [])
