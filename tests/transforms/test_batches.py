@@ -17,6 +17,7 @@ import pytest
 from cytolake.errors import StorageError
 from cytolake.lake import Lake
 from cytolake.store.registry import feature_sets
+from cytolake.transforms import batches
 
 ROLES = {"Alexa 488": "ER", "Alexa 568": "AGP"}
 
@@ -58,7 +59,8 @@ def test_a_field_that_cannot_be_read_is_recorded_and_the_others_are_measured(lak
     assert "could not be processed" in count["reason"]
 
 
-def test_a_plate_of_which_nothing_can_be_read_is_not_committed(lake: Lake) -> None:
+def test_a_plate_of_which_nothing_can_be_read_is_not_committed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_PAUSES", (0.0, 0.0))
     damage(Path(lake.url), "*")
     for path in Path(lake.url).rglob("A/01/*/0/c/**/*"):
         if path.is_file():
@@ -69,8 +71,6 @@ def test_a_plate_of_which_nothing_can_be_read_is_not_committed(lake: Lake) -> No
 
 
 def test_a_field_that_fails_once_is_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cytolake.transforms import batches
-
     process = batches.process_field
     calls: list[tuple[str, int]] = []
 

@@ -73,8 +73,8 @@ def preview(
     total = sum(map(len, chosen))
     looks: list[Look] = []
     warnings: list[str] = []
-    count = min(workers, total) if workers else workers
-    with connect(workers=count, scheduler=scheduler, fields=total) as client:
+    useful = min(workers, total) if workers else workers
+    with connect(workers=useful, scheduler=scheduler, fields=total) as client:
         for work, names in zip(works, chosen, strict=True):
             light = find_light(client, root.storage, work)
             warnings += [warning for one in light.values() for warning in one.warnings] + warnings_of(work, [])
