@@ -1,8 +1,8 @@
 """The batches of a plate on Dask workers: a bounded number under way, failures kept to the field they belong to.
 
 A field that raises is tried again; one that goes on failing is recorded, and the rest of the plate is done without
-it. A worker that dies (killed, out of memory) costs its batch, which another one takes up; a batch on which workers
-keep dying is taken apart, so that only the field at fault is lost.
+it. A worker that dies (killed, out of memory) costs its batch, which another one takes up; so it is when all die at
+once. A batch on which workers keep dying is taken apart, so that only the field at fault is lost.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import itertools
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigurationError, RecipeError, StorageError, UsageError
+from ..errors import ConfigurationError, CytolakeError, RecipeError, StorageError, UsageError
 from ..store.images.plate import open_plate
+from .cluster import wait_for_workers
 from .field import FieldResult, failed_field, process_field
 from .parts import BATCH_FIELDS, BatchNote, Parts
 from .recipe import BoundRecipe
@@ -40,11 +42,17 @@ _LEAST_BATCHES = 16
 #: Seconds to wait before a field is tried again; storage that hiccups is given longer.
 _PAUSES = (0.2, 2.0)
 
+#: How often all workers may die under a batch, which is then looked at alone.
+_MOST_DEATHS = 3
+
 #: Reason of a field that cannot tell its own.
 WORKERS_DIED = "every worker that took it died, perhaps for want of memory"
 
 #: What no field can help: the request itself is wrong, and so it would be for every field.
 _OF_THE_REQUEST = (UsageError, ConfigurationError, RecipeError)
+
+#: Fields, and the place of the first among those of the plate.
+_Batch = tuple[int, Sequence["FieldName"]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +111,14 @@ def run_batches(
         The request is wrong for every field, or every field has failed: the reason of the first.
     """
     from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
 
     sent = client.scatter(job, broadcast=True)
     waiting = itertools.chain(_batches(fields))
     limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
     under_way = as_completed(loop=client.loop)
-    tasks: dict[str, tuple[int, Sequence[FieldName]]] = {}
+    tasks: dict[str, _Batch] = {}
+    deaths: Counter[int] = Counter()
 
     def submit(number: int, names: Sequence[FieldName]) -> None:
         future = client.submit(_process_batch, sent, number, names, pure=False)
@@ -121,19 +131,27 @@ def run_batches(
     done = 0
     for future in under_way:
         number, names = tasks.pop(future.key)
+        note = None
         try:
             note = future.result()
-        except KilledWorker:
-            if len(names) > 1:
-                waiting = itertools.chain(((number + k, [name]) for k, name in enumerate(names)), waiting)
-                note = None
+        except FutureCancelledError:
+            # All workers died, and the job with them. Whose fault it was is known only of a batch that was alone.
+            deaths[number] += 1
+            if deaths[number] == _MOST_DEATHS and limit == 1:
+                note, waiting = _without(job, number, names, waiting)
             else:
-                note = _write_lost(job, number, names[0])
+                waiting = itertools.chain([(number, names)], waiting)
+            limit = 1 if max(deaths.values()) >= _MOST_DEATHS else limit
+            if sent.status != "finished":
+                wait_for_workers(client, 1)
+                sent = client.scatter(job, broadcast=True)
+        except KilledWorker:
+            note, waiting = _without(job, number, names, waiting)
         if note is not None:
             notes.append(note)
             done += len(names)
             advance(done)
-        for batch in itertools.islice(waiting, limit - len(tasks)):
+        for batch in itertools.islice(waiting, max(0, limit - len(tasks))):
             submit(*batch)
     if fields and sum(len(note.failed) for note in notes) == len(fields):
         raise StorageError(
@@ -144,7 +162,7 @@ def run_batches(
     return sorted(notes, key=lambda note: note.number)
 
 
-def _batches(fields: Sequence[FieldName]) -> list[tuple[int, Sequence[FieldName]]]:
+def _batches(fields: Sequence[FieldName]) -> list[_Batch]:
     """Give batches of fields, each with the number of its first field; small ones where there are few fields to share.
 
     They depend on nothing but the fields, so that any number of workers writes the same.
@@ -188,15 +206,18 @@ def _process(job: PlateJob, plate: Any, name: FieldName) -> FieldResult:
 
 def reason_of(error: Exception) -> str:
     """Say what a field failed with; an error that is not one of ours with its kind."""
-    from ..errors import CytolakeError
-
     return error.message if isinstance(error, CytolakeError) else f"{type(error).__name__}: {error}"
 
 
-def _write_lost(job: PlateJob, number: int, name: FieldName) -> BatchNote:
-    """Record a field on which workers died."""
-    parts = Parts(job.storage, job.folder)
-    return parts.write(number, [(name, failed_field(job.recipes[name[0]], name, WORKERS_DIED))], peak_memory_mb=0.0)
+def _without(
+    job: PlateJob, number: int, names: Sequence[FieldName], waiting: Iterable[_Batch]
+) -> tuple[BatchNote | None, Iterator[_Batch]]:
+    """Go on after a batch on which workers die: take it apart, or record the one field that it is."""
+    if len(names) > 1:
+        return None, itertools.chain(((number + k, [name]) for k, name in enumerate(names)), waiting)
+    lost = failed_field(job.recipes[names[0][0]], names[0], WORKERS_DIED)
+    note = Parts(job.storage, job.folder).write(number, [(names[0], lost)], peak_memory_mb=0.0)
+    return note, itertools.chain(waiting)
 
 
 def peak_memory_mb() -> float:

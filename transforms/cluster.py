@@ -88,12 +88,18 @@ def connect(*, workers: int | None = None, scheduler: str | None = None, fields:
     if workers is None and fields is not None:
         count = max(1, min(count, fields // _WORTH_A_WORKER))
     with _local_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
-        _wait_for_workers(client, count)
+        wait_for_workers(client, count)
         yield client
 
 
-def _wait_for_workers(client: Client, count: int) -> None:
-    """Wait a while for all workers; one that is late, or dies while it starts, keeps nobody from working."""
+def wait_for_workers(client: Client, count: int) -> None:
+    """Wait a while for all workers; one that is late, or dies while it starts, keeps nobody from working.
+
+    Raises
+    ------
+    ConfigurationError
+        Not one has come.
+    """
     for wanted, seconds in ((count, _CONNECT_SECONDS), (1, _CONNECT_SECONDS * 4)):
         try:
             client.wait_for_workers(wanted, timeout=seconds)

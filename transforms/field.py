@@ -237,9 +237,8 @@ def corrected_planes(
     for profile, name in zip(light, channels, strict=True):
         if profile is not None and profile.shape != planes.shape[1:]:
             raise InvalidDataError(
-                f"field {field.key.field_id} of well {field.key.well_id} has {planes.shape[1]} × "
-                f"{planes.shape[2]} pixels, "
-                f"and the light of channel {name!r} is known for {profile.shape[0]} × {profile.shape[1]}",
+                f"field {field.key.field_id} of well {field.key.well_id} has {planes.shape[1]} × {planes.shape[2]} "
+                f"pixels, and the light of channel {name!r} is known for {profile.shape[0]} × {profile.shape[1]}",
                 hint="The fields of an acquisition have one size; this one cannot be corrected as the others are.",
             )
     return corrected(

@@ -62,6 +62,7 @@ def preview(
         As a transform that does not begin.
     """
     from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
 
     if count < 1:
         raise UsageError(f"a preview of {count} fields shows nothing", hint="Give --preview 1 or more.")
@@ -84,7 +85,7 @@ def preview(
             for future, name in asked:
                 try:
                     looks.append(future.result())
-                except KilledWorker:
+                except (KilledWorker, FutureCancelledError):
                     looks.append(Look.of_failed(plate_id, name, WORKERS_DIED))
                 if progress is not None:
                     progress(len(looks), total)
