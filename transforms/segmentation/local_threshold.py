@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from .objects import new_numbers
 from .planes import Plane, binned, ground_and_split, noise, stabilised, unbinned, without_holes
 from .splitting import basins, smallest, split_touching
 
@@ -159,6 +160,4 @@ def _standing_out(
     kept[0] = False
     if kept.any():
         kept &= drop >= _MIN_DROP * float(np.median(drop[kept]))
-    table = np.zeros(count + 1, dtype=np.int32)
-    table[kept] = np.arange(1, kept.sum() + 1)
-    return table[labels]
+    return new_numbers(kept)[labels]

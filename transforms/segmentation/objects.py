@@ -62,6 +62,13 @@ def drop(labels: Labels, dropped: npt.NDArray[np.bool_]) -> Labels:
     return keep[labels]
 
 
+def new_numbers(kept: npt.NDArray[np.bool_]) -> Labels:
+    """Give the labels whose entry in ``kept`` is true the numbers 1, 2, …, and the others and the background 0."""
+    stays = kept.copy()
+    stays[0] = False
+    return np.where(stays, np.cumsum(stays), 0).astype(np.int32)
+
+
 def number(labels: Labels, last: npt.NDArray[np.bool_] | None = None) -> tuple[Labels, int]:
     """Give objects the numbers 1, 2, … in the order in which rows of pixels meet them.
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from .objects import areas, new_numbers
 from .planes import ground_and_split
 from .splitting import smallest, split_touching
 
@@ -42,9 +43,5 @@ def segment_otsu(image: npt.NDArray[Any], *, pixel_size_um: float, diameter_um: 
         return np.zeros(plane.shape, dtype=np.int32)
     inside = ndimage.binary_fill_holes(smooth > levels[1])
     diameter = diameter_um / pixel_size_um
-    labels, count, _ = split_touching(inside, diameter)
-    kept = np.bincount(labels.ravel(), minlength=count + 1) >= smallest(diameter)
-    kept[0] = False
-    table = np.zeros(count + 1, dtype=np.int32)
-    table[kept] = np.arange(1, kept.sum() + 1)
-    return table[labels]
+    labels, _, _ = split_touching(inside, diameter)
+    return new_numbers(areas(labels) >= smallest(diameter))[labels]

@@ -38,7 +38,7 @@ def unbinned(plane: Plane, bins: int, shape: tuple[int, ...]) -> Plane:
 
 
 def without_holes(inside: Mask, largest: float) -> Mask:
-    """Fill holes of at most ``largest`` pixels."""
+    """Fill holes of at most ``largest`` pixels, in a mask of two or three dimensions."""
     holes, count = ndimage.label(~inside)
     small = np.bincount(holes.ravel(), minlength=count + 1) <= largest
     small[0] = False

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ...errors import InvalidDataError
 from .finite import darkened
 from .methods import METHODS
+from .objects import new_numbers
 
 if TYPE_CHECKING:
     from ..recipe import ObjectSet
@@ -64,9 +65,7 @@ def _allowed(labels: Labels, one: ObjectSet, voxel_um3: float) -> Labels:
     if one.border == "discard":
         kept[labels[:, [0, -1]]] = False
         kept[labels[:, :, [0, -1]]] = False
-    kept[0] = False
-    numbers = np.zeros(count + 1, np.int32)
-    numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    numbers = new_numbers(kept)
     for plane in labels:
         plane[...] = numbers[plane]
     return labels

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ...errors import UsageError
-from .planes import binned, ground_and_split, noise, stabilised
+from .objects import new_numbers
+from .planes import Mask, binned, ground_and_split, noise, stabilised, without_holes
 from .splitting import basins
 
 Labels = npt.NDArray[np.int32]
 Volume = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 # In diameters of a nucleus.
 _FINEST = 14  # pixels for one diameter that the work needs; larger nuclei are measured on a coarser grid
@@ -87,7 +87,7 @@ def segment_volume(
         return np.zeros(image.shape, dtype=np.int32)
     ground, split = levels
     level = np.maximum(ndimage.gaussian_filter(smooth, _SURROUNDINGS * diameter), ground + _FLOOR * (split - ground))
-    inside = _without_holes(smooth > level, _SMALLEST * _ball(diameter))
+    inside = without_holes(smooth > level, _SMALLEST * _ball(diameter))
     depth = depths(inside, spacing)
     labels, count = basins(ndimage.gaussian_filter(depth, _ROUNDING * diameter), inside, _APART * diameter)
     labels = _trimmed(labels, count, smooth, ground, edge_level)
@@ -101,14 +101,6 @@ def segment_volume(
 def _ball(diameter: npt.NDArray[np.float64]) -> float:
     """Voxels in a ball of one diameter."""
     return math.pi / 6 * float(np.prod(diameter))
-
-
-def _without_holes(inside: Mask, largest: float) -> Mask:
-    """Fill holes of at most ``largest`` voxels."""
-    holes, count = ndimage.label(~inside)
-    small = np.bincount(holes.ravel(), minlength=count + 1) <= largest
-    small[0] = False
-    return inside | small[holes]
 
 
 def depths(inside: Mask, spacing: npt.NDArray[np.float64]) -> Volume:
@@ -170,6 +162,4 @@ def _standing_out(
     if kept.any():
         typical = float(np.median(drop[kept]))
         kept &= (drop >= _MIN_DROP * typical) & (typical >= _TYPICAL_SIGNAL * noise_level)
-    table = np.zeros(count + 1, dtype=np.int32)
-    table[kept] = np.arange(1, kept.sum() + 1)
-    return table[labels]
+    return new_numbers(kept)[labels]
