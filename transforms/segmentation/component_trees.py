@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ..jit import read_only
 from . import outlines
 from .blurring import blurred, coarsely_blurred, less_coarse, without_hot_pixels
+from .finite import darkened
 from .lobes import split_lobes
 from .max_tree import max_tree, thinned
 from .objects import number
@@ -121,14 +122,10 @@ def segment_component_trees(
 
 def _unit_range(image: npt.NDArray[Any]) -> Plane | None:
     """Scale a plane to 0 … 1; None where it is flat."""
-    if not image.size:
+    usable = darkened(image)
+    if usable is None or not usable.size:
         return None
-    plane = image.astype(np.float64)
-    finite = np.isfinite(plane)
-    if not finite.all():
-        if not finite.any():
-            return None
-        plane[~finite] = plane[finite].min()
+    plane = usable.astype(np.float64)
     low, high = plane.min(), plane.max()
     # In halves, so that the range of large numbers is a number.
     span = high / 2 - low / 2
@@ -162,11 +159,10 @@ def _found(smooth: Plane, diameter: float, effort: Effort) -> Labels:
         found, which = selected(guesses, score(guesses.features, full_area))
         features = guesses.features[which]
         strengths = strength(features)
+        of_usual = _OF_TYPICAL_LATER
         if usual is None:
-            usual = typical(strengths, features[:, AREA])
-            kept = strengths > max(_OF_TYPICAL * usual, least)
-        else:
-            kept = strengths > max(_OF_TYPICAL_LATER * usual, least)
+            usual, of_usual = typical(strengths, features[:, AREA]), _OF_TYPICAL
+        kept = strengths > max(of_usual * usual, least)
         if not kept.any():
             break
         table = np.zeros(which.size + 1, dtype=np.int32)
@@ -234,16 +230,12 @@ def _without_surroundings(root: Plane, taken: Mask, width: float) -> Plane:
     """Subtract the weighted mean around each pixel, of pixels that are not taken; width 0 subtracts the median."""
     if width == 0:
         return root - np.median(_sample(root))
-    if not taken.any():
-        return less_coarse(read_only(root), *_read_only_grid(coarsely_blurred(root, width)))
     free = (~taken).astype(np.float32)
     mean, bins = coarsely_blurred(root * free, width)
-    share, _ = coarsely_blurred(free, width)
-    return less_coarse(read_only(root), read_only(mean / np.maximum(share, np.float32(1e-3))), bins)
-
-
-def _read_only_grid(grid: tuple[Plane, int]) -> tuple[Plane, int]:
-    return read_only(grid[0]), grid[1]
+    if taken.any():
+        share, _ = coarsely_blurred(free, width)
+        mean /= np.maximum(share, np.float32(1e-3))
+    return less_coarse(read_only(root), read_only(mean), bins)
 
 
 def _levels(plane: Plane, taken: Mask) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..jit import kernel
 
-# Columns of node_sums.
+# Columns of node_features.
 AREA, ELLIPSE, EDGE, DROP, SOFT_DROP = range(5)
 _TERMS = 8
 
