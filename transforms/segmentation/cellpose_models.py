@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ConfigurationError, InvalidDataError, RecipeError
-from .models import Segmenter, file_sha256, first_line, need
+from ...errors import ConfigurationError, RecipeError
+from .finite import refuse_odd_pixels
+from .models import Segmenter, file_sha256, first_line, need, one_thread
 
 Labels = npt.NDArray[np.int32]
 
@@ -69,11 +70,8 @@ def load_cellpose(file: Path, sha256: str) -> Segmenter:
         flow_threshold: float,
         cellprob_threshold: float,
     ) -> Labels:
-        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-            raise InvalidDataError("the image has pixels that are not finite")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        refuse_odd_pixels(pixels)
+        with one_thread(torch):
             masks, *_ = model.eval(
                 pixels.astype(np.float32),
                 channel_axis=0,
@@ -82,8 +80,6 @@ def load_cellpose(file: Path, sha256: str) -> Segmenter:
                 cellprob_threshold=cellprob_threshold,
                 **({"channels": [1, 2] if len(pixels) == 2 else [0, 0]} if of_two_channels else {}),
             )
-        finally:
-            torch.set_num_threads(threads)
         return np.asarray(masks).astype(np.int32)
 
     return segment

@@ -72,7 +72,6 @@ _MAX_DISTANCE = Parameter(
     default=25.0, low=0.0, high=500.0, meaning="farthest that a cell reaches from its nucleus, µm"
 )
 
-
 _WITHOUT_CHANNEL = Parameter(
     default="error",
     choices=("error", "distance"),
@@ -116,11 +115,11 @@ def _watershed(
     without_channel: str,
     **parameters: Any,
 ) -> Labels:
-    from .cells import cells_by_distance, cells_from_nuclei
+    from .cells import cells_from_nuclei
 
     if image is None:
         # Only reached where the recipe allows it: ``without_channel`` is judged when the recipe meets a plate.
-        return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
+        return _distance(None, seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
     return cells_from_nuclei(image, seeds, pixel_size_um=pixel_size_um, **parameters)
 
 
@@ -132,11 +131,10 @@ def _propagate(
     without_channel: str,
     **parameters: Any,
 ) -> Labels:
-    from .cells import cells_by_distance
     from .propagation import cells_by_propagation
 
     if image is None:
-        return cells_by_distance(seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
+        return _distance(None, seeds, pixel_size_um=pixel_size_um, max_distance_um=parameters["max_distance_um"])
     return cells_by_propagation(image, seeds, pixel_size_um=pixel_size_um, **parameters)
 
 
@@ -192,6 +190,14 @@ _NETWORK = {
     ),
     "tile": Parameter(default=512, low=64, high=8192, meaning="side of a tile, pixels"),
     "overlap": Parameter(default=64, low=0, high=1024, meaning="how far tiles overlap, pixels"),
+}
+
+_CELLPOSE = {
+    **_MODEL,
+    "flow_threshold": Parameter(
+        default=0.4, low=0.0, high=10.0, meaning="largest error of the flows of a mask; 0: any"
+    ),
+    "cellprob_threshold": Parameter(default=0.0, low=-10.0, high=10.0, meaning="lower for more and larger masks"),
 }
 
 
@@ -280,43 +286,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 takes_channel=False,
                 parameters={"max_distance_um": _MAX_DISTANCE},
             ),
-            Method(
-                name="onnx",
-                version=1,
-                kind="model",
-                run=partial(_model, "onnx"),
-                takes_channel=True,
-                parameters=_NETWORK,
-                complete=_find_model,
-                places=frozenset({"model"}),
-            ),
-            Method(
-                name="torchscript",
-                version=1,
-                kind="model",
-                run=partial(_model, "torchscript"),
-                takes_channel=True,
-                parameters=_NETWORK,
-                complete=_find_model,
-                places=frozenset({"model"}),
-            ),
-            Method(
-                name="cellpose",
-                version=1,
-                kind="model",
-                run=partial(_model, "cellpose"),
-                takes_channel=True,
-                parameters={
-                    **_MODEL,
-                    "flow_threshold": Parameter(
-                        default=0.4, low=0.0, high=10.0, meaning="largest error of the flows of a mask; 0: any"
-                    ),
-                    "cellprob_threshold": Parameter(
-                        default=0.0, low=-10.0, high=10.0, meaning="lower for more and larger masks"
-                    ),
-                },
-                complete=_find_model,
-                places=frozenset({"model"}),
+            *(
+                Method(
+                    name=name,
+                    version=1,
+                    kind="model",
+                    run=partial(_model, name),
+                    takes_channel=True,
+                    parameters=parameters,
+                    complete=_find_model,
+                    places=frozenset({"model"}),
+                )
+                for name, parameters in (("onnx", _NETWORK), ("torchscript", _NETWORK), ("cellpose", _CELLPOSE))
             ),
             Method(
                 name="import",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -132,6 +133,17 @@ def need(module: str, extra: str, *, what: str) -> ModuleType:
             f"{what} needs {module}, which is installed and cannot be imported: {first_line(error)}",
             hint=f"Install cytolake[{extra}] into an environment of its own.",
         ) from error
+
+
+@contextmanager
+def one_thread(torch: ModuleType) -> Iterator[None]:
+    """Let PyTorch compute in one thread for as long as this context lasts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def first_line(error: Exception) -> str:

@@ -20,7 +20,9 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from ...errors import InvalidDataError, RecipeError
-from .models import first_line, need, read_model
+from . import objects
+from .finite import refuse_odd_pixels
+from .models import first_line, need, one_thread, read_model
 from .splitting import smallest, split_touching
 
 Float = npt.NDArray[np.float32]
@@ -107,16 +109,12 @@ def load_torchscript(file: Path, sha256: str) -> Network:
         ) from error
 
     def run(tile: Float) -> npt.NDArray[Any]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         try:
-            with torch.inference_mode():
+            with one_thread(torch), torch.inference_mode():
                 answer = module(torch.from_numpy(tile))
         except RuntimeError as error:
             # Above it stand the lines of the script.
             raise RuntimeError(str(error).strip().splitlines()[-1]) from error
-        finally:
-            torch.set_num_threads(threads)
         if not hasattr(answer, "numpy"):
             raise RecipeError(f"{file}: gives a {type(answer).__name__}, needed is one tensor")
         return np.asarray(answer.numpy())
@@ -188,13 +186,11 @@ class NetworkSegmenter:
         inside = maps[0] > threshold
         diameter = diameter_um / pixel_size_um
         if output == "probability":
-            labels, count, _ = split_touching(inside, diameter)
+            labels, _, _ = split_touching(inside, diameter)
         else:
-            markers, count = ndimage.label(inside & (maps[1] <= boundary_threshold))
+            markers, _ = ndimage.label(inside & (maps[1] <= boundary_threshold))
             labels = np.asarray(watershed(maps[1], markers, mask=inside), dtype=np.int32)
-        large = np.bincount(labels.ravel(), minlength=count + 1) >= smallest(diameter)
-        large[0] = False
-        return np.where(large, np.arange(count + 1), 0).astype(np.int32)[labels]
+        return objects.drop(labels, objects.areas(labels) < smallest(diameter))
 
     def _maps(self, image: Float, n_maps: int, tile: int, overlap: int) -> Float:
         """Run the network over tiles and blend their maps, (n_maps, y, x): a tile weighs less towards its border."""
@@ -273,8 +269,7 @@ def normalised(pixels: npt.NDArray[Any], low_percentile: float, high_percentile:
     InvalidDataError
         A pixel is not finite.
     """
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise InvalidDataError("the image has pixels that are not finite")
+    refuse_odd_pixels(pixels)
     stretched = pixels.astype(np.float32)
     for plane in stretched:
         low, high = np.percentile(plane, (low_percentile, high_percentile))
