@@ -22,6 +22,7 @@ from .picture import lineage_picture, trajectory_picture
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
+    from ..work import FieldName
 
 _FIELD = ("acquisition_id", "well_id", "field_id")
 
@@ -85,10 +86,12 @@ def tracks(
                 raise NotFoundError(
                     f"plate {plate_id} has no tracks in {what} {value}", hint=f"There are some in {listed(known, 10)}."
                 )
-    shapes = _timepoints(root, plate)
-    fields = [_described(part, key, shapes) for key, part in _by_field(rows)]
+    timepoints = _timepoints(root, plate)
+    parts = _by_field(rows)
+    fields = [_described(part, key, timepoints[key]) for key, part in parts.items()]
     drawn = max(fields, key=lambda one: (one["divisions"], one["tracks"]))
     key = {name: drawn[name] for name in _FIELD}
+    part = parts[drawn["acquisition_id"], drawn["well_id"], drawn["field_id"]]
     report = {
         "study_id": study_id,
         "plate_id": plate_id,
@@ -98,7 +101,6 @@ def tracks(
         "drawn": key if picture is not None or overlay is not None else None,
         "pictures": [str(path) for path in (picture, overlay) if path is not None],
     }
-    part = next(part for one, part in _by_field(rows) if one == tuple(key.values()))
     title = f"{plate_id} {key['well_id']} field {key['field_id']}: {report['object_set']} ({report['feature_set']})"
     if picture is not None:
         write_output(Path(picture), lineage_picture(part, n_timepoints=drawn["timepoints"], title=title))
@@ -124,36 +126,29 @@ def _rows(root: LakeRoot, plate: Mapping[str, Any], feature_set: str | None) -> 
     return rows.filter(pc.field("run_id") == last)
 
 
-def _by_field(rows: pa.Table) -> list[tuple[tuple[int, str, int], pa.Table]]:
-    found = rows.select(list(_FIELD)).group_by(list(_FIELD)).aggregate([]).to_pylist()
-    keys = sorted(
-        (tuple(one[name] for name in _FIELD) for one in found), key=lambda one: (one[0], parse_well(one[1]), one[2])
-    )
-    split = []
-    for key in keys:
-        chosen = (
-            (pc.field("acquisition_id") == pc.scalar(key[0]))
-            & (pc.field("well_id") == pc.scalar(key[1]))
-            & (pc.field("field_id") == pc.scalar(key[2]))
-        )
-        split.append((key, rows.filter(chosen).sort_by([("timepoint", "ascending"), ("object_id", "ascending")])))
-    return split
+def _by_field(rows: pa.Table) -> dict[FieldName, pa.Table]:
+    """Part the tracks of a plate by field, in order; of each field by time point and object."""
+    rows = rows.sort_by([(name, "ascending") for name in (*_FIELD, "timepoint", "object_id")])
+    sizes = rows.group_by(list(_FIELD), use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    parts, start = {}, 0
+    for one in sizes:
+        parts[one["acquisition_id"], one["well_id"], one["field_id"]] = rows.slice(start, one["count_all"])
+        start += one["count_all"]
+    return {key: parts[key] for key in sorted(parts, key=lambda key: (key[0], parse_well(key[1]), key[2]))}
 
 
-def _timepoints(root: LakeRoot, plate: Mapping[str, Any]) -> dict[tuple[int, str, int], int]:
+def _timepoints(root: LakeRoot, plate: Mapping[str, Any]) -> dict[FieldName, int]:
     where = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
     images = root.tables.read("images", columns=[*_FIELD, "n_timepoints"], where=where).to_pylist()
-    return {tuple(image[name] for name in _FIELD): image["n_timepoints"] for image in images}
+    return {(one["acquisition_id"], one["well_id"], one["field_id"]): one["n_timepoints"] for one in images}
 
 
-def _described(
-    rows: pa.Table, key: tuple[int, str, int], timepoints: Mapping[tuple[int, str, int], int]
-) -> dict[str, Any]:
+def _described(rows: pa.Table, key: FieldName, timepoints: int) -> dict[str, Any]:
     ages = rows["TrackObjects_FinalAge"].drop_null().to_numpy()
     speeds = rows["TrackObjects_Speed"].drop_null().to_numpy()
     return {
         **dict(zip(_FIELD, key, strict=True)),
-        "timepoints": timepoints[key],
+        "timepoints": timepoints,
         "objects": rows.num_rows,
         "tracks": len(rows["track_id"].unique()),
         "lineages": len(rows["lineage_id"].unique()),
@@ -172,19 +167,20 @@ def _overlay(root: LakeRoot, plate: Mapping[str, Any], rows: pa.Table, key: Mapp
         "plate_id": plate["plate_id"],
         **key,
         "feature_set_hash": rows["feature_set_hash"][0].as_py(),
-        "timepoint": last,
         "metric": list(DRIFT_METRICS),
     }
-    drift = root.tables.read("quality", columns=["metric", "value", "channel_index"], where=where).to_pylist()
-    known = {row["metric"]: row["value"] or 0.0 for row in drift}
-    channel = drift[0]["channel_index"] if drift else 0
+    drift = root.tables.read("quality", columns=["timepoint", "metric", "value", "channel_index"], where=where)
+    # Positions of a time point without a value are those of the last one that has one: so it was tracked.
+    known = drift.filter(pc.is_valid(pc.field("value"))).sort_by("timepoint").to_pylist()
+    shift = {row["metric"]: row["value"] for row in known}
+    channel = drift["channel_index"][0].as_py() if drift.num_rows else 0
     # The brightest of a stack is enough to see where one is.
     image = field.read([channel], t=last).max(axis=(0, 1))
     _, pixel_y, pixel_x = field.pixel_size_um
     return trajectory_picture(
         rows,
         image,
-        shift=(known.get("Drift_Y", 0.0), known.get("Drift_X", 0.0)),
+        shift=(shift.get("Drift_Y", 0.0), shift.get("Drift_X", 0.0)),
         timepoint=last,
         pixel_size_um=float(np.sqrt(pixel_y * pixel_x)) if pixel_y and pixel_x else None,
         title=title,

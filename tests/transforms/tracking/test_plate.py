@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from cytolake.errors import NotFoundError, UsageError
 from cytolake.lake import Lake
+from cytolake.transforms.tracking import reading
 from PIL import Image
 
 pytest.importorskip("laptrack")
@@ -43,7 +44,7 @@ def scene(t: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, Any]]:
-    """Two wells, of which the second is empty; read only."""
+    """Three wells, of which the second is empty and the third goes dark at the end; read only."""
     folder = tmp_path_factory.mktemp("movie")
     for t, (top, left) in enumerate(CORNERS):
         image = scene(t)[top : top + 160, left : left + 200]
@@ -51,6 +52,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, 
         tifffile.imwrite(
             folder / f"B03_DAPI_t{t:02d}.tif", np.random.default_rng(9).poisson(300, (160, 200)).astype("u2")
         )
+        tifffile.imwrite(folder / f"B04_DAPI_t{t:02d}.tif", image * (t < len(CORNERS) - 1))
     lake = cytolake.init_lake(tmp_path_factory.mktemp("lake") / "lake")
     lake.ingest(
         folder,
@@ -111,6 +113,18 @@ def test_a_summary_and_pictures(followed: tuple[Lake, dict[str, Any]], tmp_path:
     assert overlay.width >= 900
     colours = np.array(overlay.convert("RGB")).astype(int)
     assert (np.ptp(colours, axis=2) > 60).sum() > 100
+
+
+def test_ways_lie_where_the_field_was_last_seen(
+    followed: tuple[Lake, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, _ = followed
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(reading, "trajectory_picture", lambda *_, **options: seen.update(options) or b"")
+    lake.tracks(study="movies", plate="m1", well="B04", overlay=tmp_path / "o.png")
+    unknown = lake.sql("SELECT DISTINCT timepoint FROM quality WHERE metric = 'Drift_Y' AND value IS NULL").fetchall()
+    assert unknown == [(seen["timepoint"],)]
+    np.testing.assert_allclose(seen["shift"], (3, 2), atol=0.8)
 
 
 def test_what_is_asked_must_be_there(followed: tuple[Lake, dict[str, Any]], tmp_path: Path) -> None:
