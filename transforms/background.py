@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .illumination.settings import check
-from .parameters import Parameter
+from .parameters import Parameter, check
 
 #: Version of each method: raised when the same settings give other numbers.
 VERSIONS: Mapping[str, int] = {"none": 1, "percentile": 1, "mode": 1, "rolling": 1}

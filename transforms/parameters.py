@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..errors import UsageError
 
 Value = float | int | str | bool | tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
 
@@ -49,6 +52,24 @@ class BadParameterError(ValueError):
     def __init__(self, key: str, problem: str, allowed: str) -> None:
         super().__init__(f"{key}: {problem}")
         self.key, self.problem, self.allowed = key, problem, allowed
+
+
+def check(settings: object, parameters: Mapping[str, Parameter], table: str) -> None:
+    """Compare settings with what their table allows.
+
+    Raises
+    ------
+    UsageError
+        A value is none that is allowed.
+    """
+    for name, parameter in parameters.items():
+        value = getattr(settings, name)
+        if parameter.choices:
+            if value not in parameter.choices:
+                known = ", ".join(parameter.choices)
+                raise UsageError(f"{table}: {name} {value!r} is unknown", hint=f"use one of {known}")
+        elif not parameter.low <= value <= parameter.high:
+            raise UsageError(f"{table}: {name} {value!r} is not from {parameter.low:g} to {parameter.high:g}")
 
 
 def full_path(key: str, path: str, folder: Path) -> Path:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import UsageError
-from ..parameters import Parameter
+from ..parameters import Parameter, check
 
 #: Version of each method: raised when the same settings give other numbers.
 VERSIONS: Mapping[str, int] = {"none": 1, "vendor": 1, "basic": 1, "cellprofiler": 1}
@@ -52,24 +51,6 @@ _OF_METHOD: Mapping[str, tuple[str, ...]] = {
     "basic": _OF_ALL_ESTIMATES,
     "cellprofiler": (*_OF_ALL_ESTIMATES, "average", "smoothing"),
 }
-
-
-def check(settings: object, parameters: Mapping[str, Parameter], table: str) -> None:
-    """Compare settings with what their table allows.
-
-    Raises
-    ------
-    UsageError
-        A value is none that is allowed.
-    """
-    for name, parameter in parameters.items():
-        value = getattr(settings, name)
-        if parameter.choices:
-            if value not in parameter.choices:
-                known = ", ".join(parameter.choices)
-                raise UsageError(f"{table}: {name} {value!r} is unknown", hint=f"use one of {known}")
-        elif not parameter.low <= value <= parameter.high:
-            raise UsageError(f"{table}: {name} {value!r} is not from {parameter.low:g} to {parameter.high:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
