@@ -112,16 +112,14 @@ class DriftEstimator:
             self._references = [(spectrum, held)]
             self._append(held, None)
             return
-        why: list[str] = []
         for reference, origin in self._references:
             step, reason = self._step(reference, spectrum)
             if step is not None:
                 self._references = [(spectrum, origin + step)]
                 self._append(origin + step, None)
                 return
-            why.append(reason or "")
         self._references = [self._references[0], (spectrum, held)]
-        self._append(held, why[-1])
+        self._append(held, reason)
 
     def drift(self) -> Drift:
         """Give the shifts of the frames so far."""
