@@ -117,7 +117,8 @@ def _measured(plane: npt.NDArray[Any], limit: float | None) -> tuple[dict[str, f
     if not finite and not np.isfinite(plane).any():
         return {}, dict.fromkeys(CHANNEL_METRICS, "no pixel is a finite number")
     levels = grey_levels(plane)
-    found: dict[str, float | None] = dict(intensity_statistics(plane, levels))
+    statistics = intensity_statistics(plane, levels)
+    found: dict[str, float | None] = dict(statistics)
     found["BackgroundIntensity"] = levels.at_percent(_BACKGROUND_PERCENT)
     found["HighIntensity"] = levels.at_percent(_HIGH_PERCENT)
     reasons = {"PercentSaturated": "the grey value at which the camera saturates is unknown"}
@@ -133,10 +134,8 @@ def _measured(plane: npt.NDArray[Any], limit: float | None) -> tuple[dict[str, f
     if not finite:
         reasons |= dict.fromkeys(_OF_PLACE, "some pixels are no finite numbers")
         return _defined(found, reasons, _OF_PLACE)
-    mean, deviation = found["MeanIntensity"], found["StdIntensity"]
-    assert mean is not None
-    assert deviation is not None
-    found["FocusScore"] = deviation**2 / mean if mean > 0 else None
+    mean = statistics["MeanIntensity"]
+    found["FocusScore"] = statistics["StdIntensity"] ** 2 / mean if mean > 0 else None
     found[f"LocalFocusScore_{SCALE}"] = local_focus_score(plane, SCALE)
     found["PowerLogLogSlope"] = power_log_log_slope(plane)
     low, high = float(levels.values[0]), float(levels.values[-1])
