@@ -84,15 +84,15 @@ def report(
             if plate_ids:
                 raise
             missing.append(error)
-            continue
-        sections.append(plate_section(findings, len(sections)))
-        described.append(_described(findings))
-        if png is not None:
-            target = Path(png)
-            if len(rows) > 1:
-                target = target.with_stem(f"{target.stem}-{findings.plate.plate_id}")
-            write_output(target, poster(findings))
-            pictures.append(str(target))
+        else:
+            sections.append(plate_section(findings, len(sections)))
+            described.append(_described(findings))
+            if png is not None:
+                target = Path(png)
+                if len(rows) > 1:
+                    target = target.with_stem(f"{target.stem}-{findings.plate.plate_id}")
+                write_output(target, poster(findings))
+                pictures.append(str(target))
         if progress is not None:
             progress(done, len(rows))
     if not sections:

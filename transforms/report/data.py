@@ -123,7 +123,7 @@ def read_plate(root: LakeRoot, plate: Mapping[str, Any], feature_set_hash: str |
     NotTransformedError
         The plate has no quality rows.
     """
-    where: dict[str, Any] = {"study_id": plate["study_id"], "plate_id": plate["plate_id"]}
+    where = _of_plate(plate)
     if feature_set_hash is not None:
         where["feature_set_hash"] = feature_set_hash
     wanted = sorted({*SHOWN, *METRICS_JUDGED, *FLAG_METRICS})

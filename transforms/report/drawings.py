@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
+from statistics import median
 
 from ...schemas.identifiers import parse_well
 from ...store.images.ngff import row_name
@@ -69,7 +70,7 @@ def heat_map(
         row, column = parse_well(well)
         x, y = _LEFT + (column - 1) * cell, _TOP + (row - 1) * cell
         share = min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
-        colour = "#{:02x}{:02x}{:02x}".format(*ramp(share))
+        colour = _colour(share)
         parts.append(
             f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{colour}">'
             f"<title>{escape(well)}: {number(value)}</title></rect>"
@@ -87,12 +88,16 @@ def _scale(x: int, y: int, height: int, low: float, high: float) -> list[str]:
     steps = 12
     parts = []
     for step in range(steps):
-        colour = "#{:02x}{:02x}{:02x}".format(*ramp(1 - step / (steps - 1)))
+        colour = _colour(1 - step / (steps - 1))
         top = y + step * height / steps
         parts.append(f'<rect x="{x}" y="{top:.1f}" width="10" height="{height / steps + 0.5:.1f}" fill="{colour}"/>')
     for value, at in ((high, y + 8), (low, y + height)):
         parts.append(f'<text x="{x + 14}" y="{at}">{number(value)}</text>')
     return parts
+
+
+def _colour(share: float) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*ramp(share))
 
 
 def strips(groups: Mapping[str, Sequence[tuple[str, float]]], *, title: str) -> str:
@@ -123,8 +128,7 @@ def strips(groups: Mapping[str, Sequence[tuple[str, float]]], *, title: str) -> 
                 f'<circle cx="{x:.1f}" cy="{at(value):.1f}" r="3" class="dot">'
                 f"<title>{escape(well)}: {number(value)}</title></circle>"
             )
-        ordered = sorted(value for _, value in group)
-        centre = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+        centre = median(value for _, value in group)
         parts.append(f'<path d="M{middle - 30:.1f} {at(centre):.1f}h60" class="median"/>')
         parts.append(
             f'<text x="{middle:.0f}" y="{tall + 26}" text-anchor="middle">{escape(name.replace("_", " "))}</text>'

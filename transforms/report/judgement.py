@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
 from ...schemas.identifiers import parse_well
+from ...store.images.ngff import row_name
+from ...wording import listed
 from .data import Flag, PlateQuality, Series
 
 #: How a flag is said of a field.
@@ -29,8 +31,13 @@ _PLATE_SHARE = 0.5
 _EFFECT, _CHANCE = 0.15, 1e-3
 #: Fewer wells on one side are not compared.
 _FEWEST = 4
+#: Wells or time points that a sentence lists.
+_LISTED = 12
 #: Typical unevenness from which on illumination should be corrected.
 _UNEVEN = 0.3
+
+#: (row, column), from 1.
+_At = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,24 +124,14 @@ def effects(plate: PlateQuality) -> list[Effect]:
     """
     found: list[Effect] = []
     for series in plate.of("Count", "MeanIntensity"):
-        wells = {well: value for well, value in series.wells().items() if value > 0}
-        at = {well: parse_well(well) for well in wells}
-        found += _compared(
-            series,
-            wells,
-            "edge",
-            lambda well, at=at: at[well][0] in (1, plate.n_rows) or at[well][1] in (1, plate.n_columns),  # type: ignore[misc]
-        )
-        for axis, name, letter in ((0, "row", _row_letter), (1, "column", str)):
-            places = sorted({place[axis] for place in at.values()})
+        wells = {parse_well(well): value for well, value in series.wells().items() if value > 0}
+        edge = {(row, column) for row, column in wells if row in (1, plate.n_rows) or column in (1, plate.n_columns)}
+        found += _compared(series, wells, "edge", edge)
+        for axis, name, letter in ((0, "row", row_name), (1, "column", str)):
+            places = sorted({at[axis] for at in wells})
             for place in places:
-                found += _compared(
-                    series,
-                    wells,
-                    f"{name} {letter(place)}",
-                    lambda well, at=at, axis=axis, place=place: at[well][axis] == place,  # type: ignore[misc]
-                    trials=len(places),
-                )
+                there = {at for at in wells if at[axis] == place}
+                found += _compared(series, wells, f"{name} {letter(place)}", there, trials=len(places))
     return found
 
 
@@ -204,7 +201,7 @@ def _of_fields(plate: PlateQuality, kind: str, flags: Sequence[Flag]) -> list[Pr
             where = f"Well {well_id}" if field_id is None else f"{well_id} field {field_id}"
             names = tuple(dict.fromkeys(flag.name for flag in group))
             times = sorted({flag.timepoint for flag in group})
-            when = f" at time point {_listed(times)}" if times != [0] else ""
+            when = f" at time point {listed(times, _LISTED)}" if times != [0] else ""
             found.append(
                 Problem(
                     kind=kind,
@@ -219,10 +216,10 @@ def _of_fields(plate: PlateQuality, kind: str, flags: Sequence[Flag]) -> list[Pr
 
 
 def _compared(
-    series: Series, wells: Mapping[str, float], place: str, belongs: Callable[[str], bool], trials: int = 1
+    series: Series, wells: Mapping[_At, float], place: str, there: Collection[_At], trials: int = 1
 ) -> list[Effect]:
-    inside = [value for well, value in wells.items() if belongs(well)]
-    outside = [value for well, value in wells.items() if not belongs(well)]
+    inside = [value for at, value in wells.items() if at in there]
+    outside = [value for at, value in wells.items() if at not in there]
     if min(len(inside), len(outside)) < _FEWEST or not median(outside):
         return []
     from scipy.stats import mannwhitneyu
@@ -234,16 +231,5 @@ def _compared(
     return [Effect(series=series, place=place, inside=len(inside), outside=len(outside), ratio=ratio, chance=chance)]
 
 
-def _row_letter(row: int) -> str:
-    from ...store.images.ngff import row_name
-
-    return row_name(row)
-
-
 def _wells(names: Sequence[str]) -> str:
-    return f"Well {names[0]} is" if len(names) == 1 else f"Wells {_listed(names)} are"
-
-
-def _listed(values: Iterable[object]) -> str:
-    shown = [str(value) for value in values]
-    return ", ".join(shown) if len(shown) <= 12 else f"{', '.join(shown[:12])} and {len(shown) - 12} more"
+    return f"Well {names[0]} is" if len(names) == 1 else f"Wells {listed(names, _LISTED)} are"

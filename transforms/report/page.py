@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ...schemas.identifiers import parse_well
-from .data import PlateQuality, Series
+from .data import PlateQuality
 from .drawings import colour_range, heat_map, number, strips
 from .judgement import WORDS, Effect, Problem, Separation, effect_sentences
 from .thumbnails import Pair
@@ -28,14 +28,15 @@ table{border-collapse:collapse;font-size:.9em}td,th{text-align:left;padding:.2em
 border-bottom:1px solid #e3e6ea}.scroll{max-height:420px;overflow:auto}
 .field{display:flex;gap:6px;align-items:flex-start}.field img{image-rendering:pixelated}
 """
-#: Metrics that are drawn as heat maps, and those whose controls are set side by side.
+#: Metrics that are drawn as heat maps: the title, and the flags that put a cross on a well.
 _HEAT_MAPS = {
-    "Counts": ("Count",),
-    "Focus": ("PowerLogLogSlope",),
-    "Intensity": ("MeanIntensity",),
-    "Saturation": ("PercentSaturated",),
-    "Evenness of the light": ("Unevenness",),
+    "Count": ("Counts", ("Empty", "Debris", "Clumped")),
+    "PowerLogLogSlope": ("Focus", ("Blurred",)),
+    "MeanIntensity": ("Intensity", ("Dim", "Bright", "Missing")),
+    "PercentSaturated": ("Saturation", ("Saturated",)),
+    "Unevenness": ("Evenness of the light", ("Uneven",)),
 }
+#: Controls that are set side by side, in this order; others follow.
 _CONTROLS = ("negative_vehicle", "negative_non_targeting", "untreated", "positive", "empty", "treatment")
 #: Flags that the table lists; the rest are counted.
 _MOST_FLAGS = 500
@@ -87,8 +88,7 @@ def plate_section(findings: Findings, place: int) -> str:
         _sentences(findings),
         _thumbnails(findings),
     ]
-    for title, metrics in _HEAT_MAPS.items():
-        parts.append(_heat_maps(findings, title, plate.of(*metrics)))
+    parts += [_heat_maps(plate, metric, title, flags) for metric, (title, flags) in _HEAT_MAPS.items()]
     parts += [_places(findings), _control_strips(findings), _flag_table(plate), "</section>"]
     return "".join(parts)
 
@@ -123,29 +123,18 @@ def _thumbnails(findings: Findings) -> str:
     )
 
 
-def _heat_maps(findings: Findings, title: str, series: Sequence[Series]) -> str:
-    plate = findings.plate
+def _heat_maps(plate: PlateQuality, metric: str, title: str, flags: Sequence[str]) -> str:
     suspicious = {flag.well_id for flag in plate.flags}
     figures = []
-    for one in series:
+    for one in plate.of(metric):
         wells = one.wells()
         limits = colour_range(wells, suspicious)
-        marked = {flag.well_id for flag in plate.flags if flag.name == one.name and _concerns(flag.kind, one.metric)}
+        marked = {flag.well_id for flag in plate.flags if flag.name == one.name and flag.kind in flags}
         drawn = heat_map(plate.n_rows, plate.n_columns, wells, title=one.title, limits=limits, marked=marked)
         figures.append(f"<figure><figcaption>{escape(one.title)}</figcaption>{drawn}</figure>")
     if not figures:
         return ""
     return f'<h3>{escape(title)}</h3><div class="pictures">{"".join(figures)}</div>'
-
-
-def _concerns(kind: str, metric: str) -> bool:
-    return {
-        "Count": kind in ("Empty", "Debris", "Clumped"),
-        "PowerLogLogSlope": kind == "Blurred",
-        "MeanIntensity": kind in ("Dim", "Bright", "Missing"),
-        "PercentSaturated": kind == "Saturated",
-        "Unevenness": kind == "Uneven",
-    }[metric]
 
 
 def _places(findings: Findings) -> str:
