@@ -14,6 +14,7 @@ from .family import PIXEL_TYPES, Use
 from .volume_columns import VOLUME_FAMILIES
 
 if TYPE_CHECKING:
+    from .label_index import Int32Array, Int64Array
     from .volume_index import VolumeIndex
     from .volume_shape import Spacing
 
@@ -53,7 +54,7 @@ class VolumeMeasures:
         self._index = index
         self._columns = columns
         self._spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-        self._edges: Any = None
+        self._edges: tuple[Int64Array, Int32Array] | None = None
         self.values: FloatArray = np.full((len(index), len(columns)), np.nan)
         wanted = {column.family for column in columns if column.channel_role is None}
         measures: dict[tuple[str, str], FloatArray] = {}
@@ -98,11 +99,9 @@ class VolumeMeasures:
             )
         if self._edges is None:
             self._edges = edge_voxels(self._index)
-        measured = volume_intensity(
-            self._index, stack[np.newaxis], np.ones(1, np.bool_), full_scale, self._spacing, edges=self._edges
-        )
+        measured = volume_intensity(self._index, stack, full_scale=full_scale, spacing=self._spacing, edges=self._edges)
         for k, operator in own:
-            self.values[:, k] = measured[operator][:, 0]
+            self.values[:, k] = measured[operator]
 
 
 def volume_columns(

@@ -44,8 +44,7 @@ def volume_shape(index: VolumeIndex, spacing: Spacing = (1.0, 1.0, 1.0)) -> dict
     dict
         Operator name to float64 (n,).
     """
-    box = index.bbox.astype(np.float64)
-    box_volume = np.prod(box[:, 3:] - box[:, :3], axis=1)
+    box, box_volume = index.bbox.astype(np.float64), _box_volumes(index)
     volume, centre, covariance = _moments(index)
     steps = np.array(spacing)
     variances = np.linalg.eigvalsh(covariance * steps[:, None] * steps) if len(index) else np.empty((0, 3))
@@ -72,9 +71,7 @@ def volume_shape(index: VolumeIndex, spacing: Spacing = (1.0, 1.0, 1.0)) -> dict
 
 def solidity(index: VolumeIndex) -> FloatArray:
     """Voxels of every object over those of its convex hull, float64 (n,)."""
-    volume = np.diff(index.tall.offsets).astype(np.float64)
-    box_volume = np.prod(index.bbox[:, 3:].astype(np.float64) - index.bbox[:, :3], axis=1)
-    return np.asarray(volume / _convex_volumes(index, volume == box_volume))
+    return np.asarray(np.diff(index.tall.offsets) / _convex_volumes(index))
 
 
 def centroids(index: VolumeIndex) -> FloatArray:
@@ -162,11 +159,16 @@ def _surfaces(spacing: Spacing) -> FloatArray:
     return table
 
 
-def _convex_volumes(index: VolumeIndex, is_box: NDArray[np.bool_]) -> FloatArray:
+def _box_volumes(index: VolumeIndex) -> FloatArray:
+    """Count the voxels in the box of every object, float64 (n,)."""
+    return np.asarray(np.prod(index.bbox[:, 3:].astype(np.float64) - index.bbox[:, :3], axis=1))
+
+
+def _convex_volumes(index: VolumeIndex) -> FloatArray:
     """Count the voxel centres in the convex hull of the middles of the voxels' faces, float64 (n,)."""
     out = np.diff(index.tall.offsets).astype(np.float64)
     z, y = index.run_z, index.run_y
-    for k in np.flatnonzero(~is_box):
+    for k in np.flatnonzero(out != _box_volumes(index)):  # a box is its own hull
         own = slice(index.tall.run_offsets[k], index.tall.run_offsets[k + 1])
         corner = index.bbox[k, :3]
         x = np.concatenate([index.tall.runs[own, 1], index.tall.runs[own, 2] - 1])  # only ends can be corners
