@@ -80,6 +80,8 @@ OPERATORS = {
 }
 #: Measured in both directions, A over B and B over A.
 DIRECTED = ("K", "Manders", "RWC", "Costes")
+#: Ways to find Costes' thresholds, CellProfiler's; the first is its default.
+SEARCHES = ("Faster", "Fast", "Accurate")
 
 PARAMETERS = {
     "measures": Parameter(
@@ -94,8 +96,8 @@ PARAMETERS = {
         meaning="Percent of an object's maximum that pixels reach to count for Overlap, K, Manders and RWC.",
     ),
     "costes": Parameter(
-        default="Faster",
-        choices=("Faster", "Fast", "Accurate"),
+        default=SEARCHES[0],
+        choices=SEARCHES,
         meaning="Search for Costes' thresholds: bisection, from the top in strides, or at every step.",
     ),
     "ranks": Parameter(

@@ -25,8 +25,6 @@ from ..jit import kernel, read_only, summing_kernel
 
 FloatArray = NDArray[np.float64]
 
-#: Ways to pick among the candidates, CellProfiler's; the first is its default.
-SEARCHES = ("Faster", "Fast", "Accurate")
 #: Steps of a scale that has none of its own, as of images from 0 to 1: CellProfiler's where it knows no scale.
 _STEPS_OF_UNIT_SCALE = 255.0
 _MOST_STEPS = 65535
@@ -49,8 +47,8 @@ def costes_thresholds(first: NDArray[Any], second: NDArray[Any], full_scale: flo
         Grey value that counts as 1.0. Candidates are the whole numbers up to it; 255ths of a scale below 2, 65,535ths
         of one above 65,535.
     search
-        One of :data:`SEARCHES`: bisection with windows that shrink by a sixth; from the top in steps that grow with
-        the correlation; from the top, every step.
+        One of :data:`.correlation_columns.SEARCHES`: bisection with windows that shrink by a sixth; from the top in
+        steps that grow with the correlation; from the top, every step.
 
     Returns
     -------

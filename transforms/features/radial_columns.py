@@ -10,6 +10,7 @@ import numpy as np
 from ..parameters import Parameter
 from .dictionary import FeatureColumn, Operator, feature_column
 from .family import Family, FieldObjects, FloatArray, Use
+from .zernike_columns import zernike_orders
 
 _CATEGORY = "RadialDistribution"
 _SOURCE = "CellProfiler 4 MeasureObjectIntensityDistribution"
@@ -19,8 +20,6 @@ _PLACE = (
     "Rings are equal parts of g / (g + e + 0.001), g the way inside the object from its pixel farthest from the edge, "
     "e the distance to the nearest pixel outside; parts of the object without such a way are left out."
 )
-#: Degree of the Zernike moments, CellProfiler's default.
-DEGREE = 9
 
 
 def _radial(name: str, definition: str, undefined: str) -> Operator:
@@ -74,13 +73,12 @@ def _column(use: Use, operator: Operator, role: str, *suffix: str) -> FeatureCol
 
 def _columns(use: Use) -> list[FeatureColumn]:
     bins, zernike = _settings(use)
-    orders = [(n, m) for n in range(DEGREE + 1) for m in range(n % 2, n + 1, 2)]
     columns = []
     for role in use.roles:
         for operator in RADIAL:
             columns += [_column(use, operator, role, f"{ring}of{bins}") for ring in range(1, bins + 1)]
         for operator in zernike:
-            columns += [_column(use, operator, role, str(n), str(m)) for n, m in orders]
+            columns += [_column(use, operator, role, str(n), str(m)) for n, m in zernike_orders()]
     return columns
 
 
@@ -97,15 +95,14 @@ def _measure(objects: FieldObjects, use: Use) -> FloatArray:
             plane = field.pixels()[c]
             distribution[i] = radial_distribution(sorted_pixels, plane).reshape(len(index), len(RADIAL) * bins)
             distribution[i, not_finite(index, plane)] = np.nan
-    if not zernike:
-        return np.concatenate([*distribution, np.empty((len(index), 0))], axis=1)
+    moments: tuple[FloatArray, ...] = ()
+    if zernike:
+        from .zernike import intensity_zernikes
 
-    from .zernike import intensity_zernikes
-
-    moments = intensity_zernikes(index, field.pixels(), objects.asked(use.roles), field.full_scale, DEGREE)
-    parts = []
+        moments = intensity_zernikes(index, field.pixels(), objects.asked(use.roles), field.full_scale)[: len(zernike)]
+    parts = [np.empty((len(index), 0))]
     for i, c in enumerate(channels):
-        parts += [distribution[i], *(moment[:, c] for moment in moments[: len(zernike)])]
+        parts += [distribution[i], *(moment[:, c] for moment in moments)]
     return np.concatenate(parts, axis=1)
 
 

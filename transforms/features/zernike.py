@@ -25,6 +25,7 @@ from ...errors import UsageError
 from ..jit import kernel, read_only, summing_kernel
 from .enclosing_circle import enclosing_circles
 from .label_index import Int32Array, Int64Array, LabelIndex
+from .zernike_columns import DEGREE, zernike_orders
 
 FloatArray = NDArray[np.float64]
 
@@ -38,12 +39,7 @@ MAX_DEGREE = 15
 _ROUNDING = 1e-12
 
 
-def zernike_orders(degree: int = 9) -> list[tuple[int, int]]:
-    """List the ``(n, m)`` of the polynomials up to a degree, in CellProfiler's order: 30 for degree 9."""
-    return [(n, m) for n in range(degree + 1) for m in range(n % 2, n + 1, 2)]
-
-
-def shape_zernikes(index: LabelIndex, degree: int = 9) -> FloatArray:
+def shape_zernikes(index: LabelIndex, degree: int = DEGREE) -> FloatArray:
     """Zernike magnitudes of the objects' forms, over the area of the enclosing circle.
 
     Parameters
@@ -56,7 +52,7 @@ def shape_zernikes(index: LabelIndex, degree: int = 9) -> FloatArray:
     Returns
     -------
     float64 (n, len(zernike_orders(degree)))
-        In the order of :func:`zernike_orders`; NaN for a single pixel, whose circle has no radius.
+        In the order of :func:`.zernike_columns.zernike_orders`; NaN for a single pixel, whose circle has no radius.
 
     Raises
     ------
@@ -72,7 +68,7 @@ def shape_zernikes(index: LabelIndex, degree: int = 9) -> FloatArray:
 
 
 def intensity_zernikes(
-    index: LabelIndex, pixels: NDArray[Any], present: NDArray[np.bool_], full_scale: float, degree: int = 9
+    index: LabelIndex, pixels: NDArray[Any], present: NDArray[np.bool_], full_scale: float, degree: int = DEGREE
 ) -> tuple[FloatArray, FloatArray]:
     """Zernike magnitudes and phases of the objects' intensities, over the number of their pixels.
 
@@ -92,9 +88,9 @@ def intensity_zernikes(
     Returns
     -------
     magnitude, phase : float64 (n, c, len(zernike_orders(degree)))
-        In the order of :func:`zernike_orders`. The phase is in radians and, as in CellProfiler, the angle whose
-        tangent is the real over the imaginary part. Both are NaN for a single pixel and where the object has a pixel
-        that is not finite; the phase too where the magnitude is 0 (up to rounding).
+        In the order of :func:`.zernike_columns.zernike_orders`. The phase is in radians and, as in
+        CellProfiler, the angle whose tangent is the real over the imaginary part. Both are NaN for a single pixel and
+        where the object has a pixel that is not finite; the phase too where the magnitude is 0 (up to rounding).
 
     Raises
     ------

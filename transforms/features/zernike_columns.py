@@ -9,6 +9,11 @@ from .family import Family, FieldObjects, FloatArray, Use
 DEGREE = 9
 
 
+def zernike_orders(degree: int = DEGREE) -> list[tuple[int, int]]:
+    """List the ``(n, m)`` of the polynomials up to a degree, in CellProfiler's order: 30 for degree 9."""
+    return [(n, m) for n in range(degree + 1) for m in range(n % 2, n + 1, 2)]
+
+
 def _operators() -> tuple[Operator, ...]:
     return tuple(
         Operator(
@@ -21,8 +26,7 @@ def _operators() -> tuple[Operator, ...]:
             undefined="for a single pixel, whose circle has no radius",
             aliases=(f"cp_measure:Zernike_{n}_{m}",),
         )
-        for n in range(DEGREE + 1)
-        for m in range(n % 2, n + 1, 2)
+        for n, m in zernike_orders()
     )
 
 

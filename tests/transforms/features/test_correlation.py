@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 from cytolake.transforms.features import correlation as module
-from cytolake.transforms.features.correlation_columns import DIRECTED, FAMILY, OPERATORS
-from cytolake.transforms.features.costes import SEARCHES, costes_thresholds
+from cytolake.transforms.features.correlation_columns import DIRECTED, FAMILY, OPERATORS, SEARCHES
+from cytolake.transforms.features.costes import costes_thresholds
 from cytolake.transforms.features.family import FieldObjects, FieldPixels, Use
 from cytolake.transforms.features.label_index import label_index
 from scipy import ndimage

@@ -10,7 +10,8 @@ from cytolake.transforms.features.family import FieldObjects, FieldPixels, Use
 from cytolake.transforms.features.label_index import label_index
 from cytolake.transforms.features.radial import radial_distribution, rings
 from cytolake.transforms.features.radial_columns import FAMILY
-from cytolake.transforms.features.zernike import intensity_zernikes, zernike_orders
+from cytolake.transforms.features.zernike import intensity_zernikes
+from cytolake.transforms.features.zernike_columns import zernike_orders
 from scipy import ndimage
 
 STEPS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]

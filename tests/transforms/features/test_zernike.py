@@ -11,8 +11,8 @@ from cytolake.errors import UsageError
 from cytolake.transforms.features.enclosing_circle import enclosing_circles
 from cytolake.transforms.features.family import FieldObjects, FieldPixels, Use
 from cytolake.transforms.features.label_index import label_index
-from cytolake.transforms.features.zernike import intensity_zernikes, shape_zernikes, zernike_orders
-from cytolake.transforms.features.zernike_columns import FAMILY
+from cytolake.transforms.features.zernike import intensity_zernikes, shape_zernikes
+from cytolake.transforms.features.zernike_columns import FAMILY, zernike_orders
 
 
 def objects_of(index):
