@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from .intensity import ChannelMeasures
 
 
-def _of_object(use: Use, category: str, operators: tuple[Operator, ...]) -> list[FeatureColumn]:
+def of_object(use: Use, category: str, operators: tuple[Operator, ...]) -> list[FeatureColumn]:
+    """List a category's columns of the objects themselves."""
     return [feature_column(use.object_set, category, operator) for operator in operators]
 
 
-def _of_channels(use: Use, category: str, operators: tuple[Operator, ...]) -> list[FeatureColumn]:
+def of_channels(use: Use, category: str, operators: tuple[Operator, ...]) -> list[FeatureColumn]:
+    """List a category's columns of every channel asked for."""
     return [feature_column(use.object_set, category, one, roles=(role,)) for one in operators for role in use.roles]
 
 
@@ -74,19 +76,19 @@ def _location(objects: FieldObjects, use: Use) -> FloatArray:
 
 FAMILIES = (
     Family(
-        name="AreaShape", version=1, columns=lambda use: _of_object(use, "AreaShape", AREA_SHAPE), measure=_area_shape
+        name="AreaShape", version=1, columns=lambda use: of_object(use, "AreaShape", AREA_SHAPE), measure=_area_shape
     ),
     Family(
         name="AreaShapeAdvanced",
         version=1,
-        columns=lambda use: _of_object(use, "AreaShape", AREA_SHAPE_ADVANCED),
+        columns=lambda use: of_object(use, "AreaShape", AREA_SHAPE_ADVANCED),
         measure=_area_shape_advanced,
     ),
     Family(
         name="Intensity",
         version=1,
         channels="each",
-        columns=lambda use: _of_channels(use, "Intensity", INTENSITY),
+        columns=lambda use: of_channels(use, "Intensity", INTENSITY),
         measure=_intensity,
     ),
     Family(
@@ -94,8 +96,8 @@ FAMILIES = (
         version=1,
         channels="each",
         columns=lambda use: [
-            *_of_object(use, "Location", LOCATION_OF_OBJECT),
-            *_of_channels(use, "Location", LOCATION),
+            *of_object(use, "Location", LOCATION_OF_OBJECT),
+            *of_channels(use, "Location", LOCATION),
         ],
         measure=_location,
     ),

@@ -47,6 +47,11 @@ class FeatureColumn:
     aliases: tuple[str, ...]
 
 
+def capitalised(object_set: str) -> str:
+    """Give a set's name as it stands in names of columns; ``lipid_Droplets`` keeps its second capital."""
+    return object_set[:1].upper() + object_set[1:]
+
+
 def feature_column(
     object_set: str,
     category: str,
@@ -73,7 +78,7 @@ def feature_column(
     suffix
         What else CellProfiler puts behind the name: scale, direction, bin.
     """
-    name = "_".join((f"{object_set[:1].upper()}{object_set[1:]}", category, operator.name, *roles, *suffix))
+    name = "_".join((capitalised(object_set), category, operator.name, *roles, *suffix))
     return FeatureColumn(
         name=name,
         object_set=object_set,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dictionary import FeatureColumn, Operator, feature_column
+from .dictionary import FeatureColumn, Operator, capitalised, feature_column
 from .family import Family, FieldObjects, FloatArray, Use
 
 _SOURCE = "CellProfiler 4 RelateObjects"
@@ -37,7 +37,7 @@ def _distances(other: str) -> tuple[Operator, Operator]:
 
 def _count(child: str) -> Operator:
     return Operator(
-        name=f"{child[:1].upper()}{child[1:]}_Count",
+        name=f"{capitalised(child)}_Count",
         unit="1",
         definition=f"Number of objects of {child} that have this one as parent; a child has the label of its parent.",
         source=_SOURCE,
@@ -48,7 +48,7 @@ def _count(child: str) -> Operator:
 def _columns(use: Use) -> list[FeatureColumn]:
     columns = []
     for other, place in use.related:
-        suffix = (f"{other[:1].upper()}{other[1:]}",)
+        suffix = (capitalised(other),)
         columns += [feature_column(use.object_set, "Distance", one, suffix=suffix) for one in _distances(other)]
         if place == "child":
             columns.append(feature_column(use.object_set, "Children", _count(other)))

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..parameters import Parameter
-from .dictionary import FeatureColumn, Operator, feature_column
+from .basic_columns import of_channels, of_object
+from .dictionary import FeatureColumn, Operator
 from .family import Use
 from .operators import INTENSITY, LOCATION
 
@@ -129,14 +130,7 @@ class VolumeFamily:
 
     def columns(self, use: Use) -> list[FeatureColumn]:
         """List the columns of one object set."""
-        return [
-            *(feature_column(use.object_set, self.name, operator) for operator in self.of_object),
-            *(
-                feature_column(use.object_set, self.name, operator, roles=(role,))
-                for operator in self.of_channel
-                for role in use.roles
-            ),
-        ]
+        return [*of_object(use, self.name, self.of_object), *of_channels(use, self.name, self.of_channel)]
 
 
 #: Every family that there is for volumes, by name.
