@@ -7,8 +7,7 @@ additions over two rows of that buffer, one loop per group of measures that is a
 Ranks of 8- and 16-bit values need no sorting: a bit per grey value that occurs, and a count of the bits below. Ranks
 of floats take a radix sort. Costes' thresholds belong to the image (:mod:`.costes`) and are shared by all object sets.
 
-What limits the speed: Costes' thresholds, if asked for, about half of the time; then the ranks. The loops over pairs
-vectorise and run at a fraction of a nanosecond per pixel and measure.
+What limits the speed: Costes' thresholds, if asked for; then the ranks. The loops over pairs vectorise.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def _measure(
     levels_of_set: Int64Array,
 ) -> FloatArray:
     n_objects, n_channels, n_pairs = len(offsets) - 1, len(channels), len(pairs)
-    results = np.full((n_objects, n_pairs, 11), np.nan)
+    results = np.full((n_objects, n_pairs, len(RESULTS)), np.nan)
     largest = 0
     for k in range(n_objects):
         largest = max(largest, offsets[k + 1] - offsets[k])

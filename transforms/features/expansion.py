@@ -10,12 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..jit import kernel, read_only
 from .label_index import Int32Array, Int64Array, LabelIndex, label_index
-
-BoolArray = NDArray[np.bool_]
 
 
 def numbered(index: LabelIndex) -> Int32Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +138,6 @@ def measure(
         One row per object in the order of ``index.object_ids``, one column for each of ``wanted.columns``; NaN where
         a feature is undefined, for the reason that its column's definition gives.
     """
-    from time import perf_counter
-
     objects = FieldObjects(pixels, object_set)
     n = len(objects.index)
     together = np.empty((n, len(wanted.columns)))
@@ -146,8 +145,8 @@ def measure(
     for name, use in wanted.uses.items():
         started = perf_counter()
         one = family(name)
-        on_cuda = device is not None and device.name == "cuda" and one.cuda is not None
-        values = one.cuda(objects, use) if on_cuda and one.cuda is not None else one.measure(objects, use)
+        on_cuda = device is not None and device.name == "cuda"
+        values = (one.cuda if on_cuda and one.cuda is not None else one.measure)(objects, use)
         together[:, at : at + values.shape[1]] = values
         at += values.shape[1]
         if seconds is not None:

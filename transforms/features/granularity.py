@@ -8,9 +8,9 @@
 
 An object's mean is a weighted sum over the few grid points around it, with weights that no channel or step changes.
 The openings of a channel come from one tree, shared by all object sets; a grid point then costs one addition for each
-size at which it loses something, which is two or three, not one for each size.
+size at which it loses something, not one for each size.
 
-What limits the speed: the tree (:mod:`.opening_tree`), about three quarters of the time.
+What limits the speed: the tree (:mod:`.opening_tree`).
 
     P. Maragos, IEEE Trans. Pattern Anal. Mach. Intell. 11 (1989) 701-716; L. Vincent, Fund. Inform. 41 (2000) 57-90.
 """

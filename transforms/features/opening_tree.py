@@ -9,8 +9,8 @@ Bright parts form a max-tree (union by falling grey value: Berger et al., ICIP 2
 increasing map of grey values, so the tree is built on ranks, ties broken anyhow: every pixel above zero is a node of
 its own, and the erosion with a diamond, done on ranks, names the node into which that diamond fits.
 
-What limits the speed: the order of the pixels, and the tree, whose union-find jumps about in memory (together about
-two thirds of the time). Erosions are minima of whole numbers over rows, which vectorise; pixels at zero cost nothing.
+What limits the speed: the order of the pixels, and the tree, whose union-find jumps about in memory. Erosions are
+minima of whole numbers over rows, which vectorise; pixels at zero are no nodes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ from .sorting import ascending
 
 FloatArray = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
-
-#: Largest radius: sizes are kept in a byte.
-MAX_STEPS = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ def opening_tree(image: FloatArray, steps: int) -> OpeningTree:
     image : float64 (y, x)
         Finite; values below zero count as zero.
     steps
-        1 to 255.
+        1 to 255: sizes are kept in a byte.
     """
     framed = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.int32)
     values = np.pad(image, 1).ravel()

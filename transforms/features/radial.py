@@ -9,7 +9,7 @@ All of that is geometry: done once per object, it sorts the object's pixels by r
 sum per ring and wedge over pixels that lie one after the other in that order.
 
 What limits the speed: the distance to the edge (a division per pixel and branches that cannot be foretold) and the sums
-of the channels, a third each. The ways from the centre follow from two sweeps over the object and two more that find
+of the channels. The ways from the centre follow from two sweeps over the object and two more that find
 nothing left to shorten, except in objects that bend.
 """
 

@@ -5,15 +5,15 @@ in each order, so the matrix of co-occurrences is symmetric; level 0 counts as b
 
     R. M. Haralick, K. Shanmugam, I. Dinstein, IEEE Trans. Syst. Man Cybern. 3 (1973) 610-621.
 
-The matrix is sparse: an object of a thousand pixels fills a few hundred of its 65,536 cells. The cells that are touched
+The matrix is sparse: an object fills few of its 65,536 cells. The cells that are touched
 are listed while pairs are counted, and everything else follows from them through three short histograms: of the level,
 of the sum and of the difference of a pair. Correlation and SumVariance need no pass of their own, because the two
 pixels of a pair have the same variance V: with the contrast C, their covariance is V - C/2. Entropies take n·log2(n)
 of whole numbers from a table.
 
-What limits the speed: counting, half of the time at one scale and more at several. A pair costs one read and one write
-of a table that stays in the second-level cache, and where neighbouring pixels repeat a pair, each count waits for the
-one before. Grey levels (a look-up per pixel of the image) and crops are made once for all scales and directions.
+What limits the speed: counting. A pair costs one read and one write of a table of 256 KiB, and where neighbouring
+pixels repeat a pair, each count waits for the one before. Grey levels (a look-up per pixel of the image) and crops are
+made once for all scales and directions.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def haralick(index: LabelIndex, levels: Levels, scales: Sequence[int]) -> FloatA
     largest = int(np.diff(index.offsets).max(initial=0))
     counts = np.arange(min(2 * largest, _TABLE) + 1, dtype=np.float64)
     logarithms = counts * np.log2(np.maximum(counts, 1))
-    steps = np.array([[(s * y, s * x) for y, x in DIRECTIONS] for s in scales], np.int64).reshape(-1, 4, 2)
+    steps = np.asarray(scales, np.int64)[:, None, None] * np.array(DIRECTIONS)
     values = _haralick(
         read_only(levels),
         index.offsets,
@@ -154,7 +154,7 @@ def _haralick(
 ) -> FloatArray:
     """All features of every object; ``closeness[d]`` is 1 / (1 + d²)."""
     n, n_scales = run_offsets.shape[0] - 1, steps.shape[0]
-    out = np.full((n, n_scales, 4, 13), np.nan)
+    out = np.full((n, n_scales, len(DIRECTIONS), len(FEATURES)), np.nan)
     reach = 0
     for s in range(n_scales):
         reach = max(reach, steps[s, 0, 1])
@@ -180,7 +180,7 @@ def _haralick(
         for s in range(n_scales):
             if steps[s, 0, 1] >= min(height, width):
                 continue  # a direction leaves the bounding box
-            for d in range(4):
+            for d in range(len(DIRECTIONS)):
                 step = steps[s, d, 0] * stride + steps[s, d, 1]
                 keys = keys_of_largest[: height * stride]
                 _pair_keys(crop, step, keys)
