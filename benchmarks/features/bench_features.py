@@ -22,15 +22,16 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.features import cold_start
 from benchmarks.features.agreement import COMPARED, compare, on_fields
 from benchmarks.features.contenders import OURS, contenders_of, indices
-from benchmarks.features.fields import OBJECTS, REAL, ROLES, SIZE, Field, data_folder, standard_field
+from benchmarks.features.fields import OBJECTS, REAL, ROLES, SIZE, Field, standard_field
 from benchmarks.features.groups import COSTES, CP_MEASURE, CP_NUMBA, GROUPS, PEERS, TOTALS, Group
 from benchmarks.measuring import RESULTS, interleaved, machine, markdown_table, ratio, write_result
+from benchmarks.segmentation.ground_truth import data_folder
 
 SLOW_S = 3.0
 #: From the start of a process to the end of its first field.
@@ -46,7 +47,8 @@ def timed(group: Group, field: Field, rounds: int, slow_rounds: int) -> Row:
     contenders = contenders_of(group, field, indices(field))
     found, took = {}, {}
     for name, run in contenders.items():
-        run() if name in (OURS, CP_NUMBA) else None  # compiles
+        if name in (OURS, CP_NUMBA):
+            run()  # compiles
         before = time.process_time()
         found[name] = run()
         took[name] = time.process_time() - before
@@ -237,7 +239,7 @@ def _known(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [(*of, *(f"{entry[key]:,}" for key in keys)) for of, entry in sums.items()]
 
 
-def _problems(result: Mapping[str, Any]) -> Any:
+def _problems(result: Mapping[str, Any]) -> Iterator[str]:
     for name, row in result["totals"].items():
         for tool, aim in row["aims"].items():
             if row["tools"][tool]["times_ours"] < aim:

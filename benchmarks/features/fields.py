@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,8 @@ from numpy.typing import NDArray
 from skimage.io import imread
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
+
+from benchmarks.segmentation.ground_truth import data_folder, data_science_bowl
 
 SIZE, OBJECTS = 1080, 220
 ROLES = ("DNA", "ER", "RNA", "AGP", "Mito")
@@ -73,12 +72,6 @@ def standard_field() -> Field:
     )
 
 
-def data_folder() -> Path:
-    """Folder of real data: ``$CYTOLAKE_TEST_DATA``, or ``../shared/data`` beside the checkout."""
-    named = os.environ.get("CYTOLAKE_TEST_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
 def cell_painting_fields() -> Iterator[Field]:
     """Give five fields of NF1 cells, three channels, with the published masks of nuclei and cells.
 
@@ -102,16 +95,11 @@ def cell_painting_fields() -> Iterator[Field]:
 
 def nuclei_fields() -> Iterator[Field]:
     """Give the Data Science Bowl's fluorescence images, nuclei outlined by people, and StarDist's sample of them."""
-    folder = data_folder() / "images" / "dsb2018"
-    with (folder / "index.tsv").open(encoding="utf-8", newline="") as file:
-        paths = [
-            (folder / "images" / f"{row['short']}.png", folder / "labels" / f"{row['short']}.png")
-            for row in csv.DictReader(file, delimiter="\t")
-        ]
     sample = data_folder() / "images" / "stardist-sample"
-    for image, labels in [*paths, (sample / "img2d.tif", sample / "mask2d.tif")]:
-        nuclei = relabel_sequential(imread(labels).astype(np.int32))[0]
-        yield Field(image=imread(image)[None], roles=("DNA",), labels={"nuclei": nuclei})
+    pairs = [(one.image, one.nuclei) for one in data_science_bowl()]
+    pairs.append((imread(sample / "img2d.tif"), imread(sample / "mask2d.tif").astype(np.int32)))
+    for image, nuclei in pairs:
+        yield Field(image=image[None], roles=("DNA",), labels={"nuclei": relabel_sequential(nuclei)[0]})
 
 
 #: Real images, by the name of their folder.

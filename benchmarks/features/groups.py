@@ -7,7 +7,7 @@ less, the row says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cytolake.transforms.features.correlation_columns import OPERATORS
 from cytolake.transforms.parameters import Value
@@ -46,7 +46,7 @@ class Group:
     scikit_image: bool = False
     nyxus: tuple[str, ...] = ()
     nyxus_channels: bool = True
-    scales: tuple[int, ...] = field(default=(3,))
+    scales: tuple[int, ...] = (3,)
     note: str = ""
 
 
