@@ -1,4 +1,4 @@
-"""Pictures for people: a plate at a glance, a field with the outlines of its objects. PNG bytes, Pillow only.
+"""Pictures for people: a plate at a glance, a field with the outlines of its objects. Pillow only.
 
 Colours are chosen to be told apart with any colour vision, and nothing is said by colour alone: wells with missing
 planes carry a cross, empty ones are small rings.
@@ -32,6 +32,8 @@ _ALARM = (190, 40, 40)
 OUTLINE_COLOURS = ((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (255, 255, 255))
 #: Knots of a perceptually even ramp from dark blue over green to yellow.
 _RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], dtype=np.float64)
+#: Of an image's pixels: what is drawn black, and what is drawn white or in full colour.
+_PERCENTILES = (0.5, 99.8)
 _MARGIN = 12
 _NOTE_HEIGHT = 18
 #: Letters of a title; it may come from a file, and pictures grow with it.
@@ -209,7 +211,7 @@ def field_picture(
     labels: Mapping[str, NDArray[Any]] | None = None,
     pixel_size_um: float | None = None,
     title: str = "",
-    percentiles: tuple[float, float] = (0.5, 99.8),
+    percentiles: tuple[float, float] = _PERCENTILES,
 ) -> bytes:
     """Draw a field: its channels in their colours, added up, with outlines of objects and a scale bar.
 
@@ -245,7 +247,8 @@ def field_picture(
     height, width = image.shape[1:]
     light = np.zeros((height, width, 3), np.float32)
     for channel, color in zip(image, colors, strict=True):
-        light += _stretch(channel, percentiles)[..., np.newaxis] * np.array(_rgb(color), np.float32)
+        share = stretched(channel, limits_of(channel, percentiles))
+        light += share[..., np.newaxis] * np.array(_rgb(color), np.float32)
     pixels = np.clip(light, 0, 255).astype(np.uint8)
     marks = []
     for n, (name, objects) in enumerate((labels or {}).items()):
@@ -294,13 +297,27 @@ def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
-def _stretch(channel: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[np.float32]:
-    step = max(1, min(channel.shape) // 256)
-    low, high = np.percentile(channel[::step, ::step], percentiles)
-    if high <= low:
-        high = low + 1
-    shown = (channel.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+def limits_of(plane: NDArray[Any], percentiles: tuple[float, float] = _PERCENTILES) -> tuple[float, float]:
+    """Give the grey values that are drawn black and white: percentiles of the pixels (y, x) that are finite numbers."""
+    step = max(1, min(plane.shape) // 256)
+    sample = plane[::step, ::step]
+    finite = sample[np.isfinite(sample)]
+    low, high = (float(value) for value in np.percentile(finite, percentiles)) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1
+
+
+def stretched(plane: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Give each pixel its share, 0 to 1, of the way from black to white; what is no number is black."""
+    low, high = limits
+    shown = (plane.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    np.nan_to_num(shown, copy=False, nan=0.0)
     return shown.clip(0, 1)
+
+
+def middle(plane: NDArray[Any], side: int) -> NDArray[Any]:
+    """Cut a square of at most ``side`` pixels out of the middle of a plane (y, x)."""
+    y, x = (max(0, (length - side) // 2) for length in plane.shape)
+    return plane[y : y + side, x : x + side]
 
 
 def scale_bar(draw: ImageDraw.ImageDraw, width: int, bottom: int, pixel_size_um: float, font: Any) -> None:
@@ -349,3 +366,10 @@ def to_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def to_jpeg_text(image: Image.Image) -> str:
+    """Give a picture as JPEG in base64, as a page holds it."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

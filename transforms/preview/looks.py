@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.images.picture import OUTLINE_COLOURS, outlines
+from ...store.images.picture import OUTLINE_COLOURS, limits_of, middle, outlines, stretched, to_jpeg_text
 from ...store.images.plate import open_plate
 from ..batches import PlateJob, reason_of
 from ..field import process_field
-from ..segmentation.finite import darkened
 
 if TYPE_CHECKING:
     from ..recipe import BoundRecipe
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Longest side of a picture, and side of the part shown at full size, in pixels.
 WHOLE, DETAIL = 560, 420
-_PERCENTILES = (0.5, 99.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +138,7 @@ def _pictures(bound: BoundRecipe, image: NDArray[Any], labels: Mapping[str, NDAr
         Picture(
             channel=role or name,
             whole=_drawn(_shrunk(plane, WHOLE), {key: _shrunk(one, WHOLE) for key, one in labels.items()}),
-            detail=_drawn(_middle(plane, DETAIL), {key: _middle(one, DETAIL) for key, one in labels.items()}),
+            detail=_drawn(middle(plane, DETAIL), {key: middle(one, DETAIL) for key, one in labels.items()}),
         )
         for plane, role, name in zip(image, bound.roles, bound.channel_names, strict=True)
     ]
@@ -154,22 +150,12 @@ def _shrunk(plane: NDArray[Any], most: int) -> NDArray[Any]:
     return plane[::step, ::step]
 
 
-def _middle(plane: NDArray[Any], side: int) -> NDArray[Any]:
-    y, x = (max(0, (length - side) // 2) for length in plane.shape)
-    return plane[y : y + side, x : x + side]
-
-
 def _drawn(plane: NDArray[Any], labels: Mapping[str, NDArray[np.int32]]) -> str:
     from PIL import Image
 
-    shown = darkened(plane)
-    plane = np.zeros_like(plane) if shown is None else shown
-    low, high = np.percentile(plane, _PERCENTILES)
-    grey = np.clip((plane.astype(np.float32) - low) / max(float(high - low), 1e-9), 0, 1)
-    pixels = np.repeat((grey * 255).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+    grey = (stretched(plane, limits_of(plane)) * 255).astype(np.uint8)
+    pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)
     # Sets made later lie inside or around the first: those are drawn last, on top.
     for place, objects in reversed(list(enumerate(labels.values()))):
         pixels[outlines(objects)] = OUTLINE_COLOURS[place % len(OUTLINE_COLOURS)]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return to_jpeg_text(Image.fromarray(pixels))

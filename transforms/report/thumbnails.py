@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NotFoundError, StorageError
+from ...store.images.picture import limits_of, middle, stretched, to_jpeg_text
 from ...store.images.plate import open_plate
 from .data import FieldName, PlateQuality
 from .judgement import Problem
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
     from ...store.images.plate import Plate
     from ...store.storage import Storage
 
-#: Pictures in the report of a plate, their side in pixels, and the percentiles of the typical field that become black
-#: and white.
+#: Pictures in the report of a plate, and their side in pixels.
 MOST = 12
 SIDE = 180
-_PERCENTILES = (0.5, 99.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +71,9 @@ def _pair(images: Plate, plate: PlateQuality, problem: Problem) -> list[Pair]:
     whole, detail = _pixels(images, own, flag.acquisition_id, channel, flag.timepoint)
     typical = _typical_field(plate, flag.acquisition_id, own)
     if typical is None:
-        limits = np.percentile(whole, _PERCENTILES)
-        return [_drawn(f"{flag.well_id} field {flag.field_id}", whole, detail, limits)]
+        return [_drawn(f"{flag.well_id} field {flag.field_id}", whole, detail, limits_of(whole))]
     other_whole, other_detail = _pixels(images, typical, flag.acquisition_id, channel, flag.timepoint)
-    limits = np.percentile(other_whole, _PERCENTILES)
+    limits = limits_of(other_whole)
     name = _channel_name(images, own, flag.acquisition_id, channel)
     return [
         _drawn(f"{flag.well_id} field {flag.field_id}, {name}", whole, detail, limits),
@@ -112,22 +108,16 @@ def _pixels(
     field = images.field(*name, acquisition_id)
     enough = [level for level in range(field.levels) if min(field.level_shape(level)[-2:]) >= SIDE]
     whole = field.read([channel], t=timepoint, level=max(enough, default=0)).max(axis=1)[0]
-    full = field.read([channel], t=timepoint).max(axis=1)[0]
-    y, x = (max(0, (length - SIDE) // 2) for length in full.shape)
-    return whole, full[y : y + SIDE, x : x + SIDE]
+    return whole, middle(field.read([channel], t=timepoint).max(axis=1)[0], SIDE)
 
 
-def _drawn(caption: str, whole: NDArray[Any], detail: NDArray[Any], limits: NDArray[Any]) -> Pair:
+def _drawn(caption: str, whole: NDArray[Any], detail: NDArray[Any], limits: tuple[float, float]) -> Pair:
     return Pair(caption=caption, whole=_jpeg(whole, limits), detail=_jpeg(detail, limits))
 
 
-def _jpeg(pixels: NDArray[Any], limits: NDArray[Any]) -> str:
+def _jpeg(pixels: NDArray[Any], limits: tuple[float, float]) -> str:
     from PIL import Image
 
-    low, high = float(limits[0]), float(limits[1])
-    shares = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1e-9), 0, 1)
-    image = Image.fromarray((shares * 255).astype(np.uint8))
+    image = Image.fromarray((stretched(pixels, limits) * 255).astype(np.uint8))
     image.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return to_jpeg_text(image)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...store.images.picture import caption_font, plain_text, scale_bar, to_png
+from ...store.images.picture import caption_font, limits_of, plain_text, scale_bar, stretched, to_png
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,6 @@ _LEAST_STEP, _WIDEST = 3, 900
 MOST_LINES = 80
 #: An image is drawn at least this wide and high, enlarged by a whole number.
 _LEAST_SIDE = 900
-_PERCENTILES = (0.5, 99.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,7 @@ def trajectory_picture(
     """
     from PIL import Image, ImageDraw
 
-    low, high = np.percentile(image, _PERCENTILES)
-    grey = ((image.astype(np.float64) - low) / max(high - low, 1e-12)).clip(0, 1) * 255
+    grey = stretched(image, limits_of(image)) * 255
     zoom = max(1, -(-_LEAST_SIDE // max(image.shape)))
     size = (image.shape[1] * zoom, image.shape[0] * zoom)
     head = 30 if title else 0

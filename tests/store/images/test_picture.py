@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 from cytolake.errors import UsageError
-from cytolake.store.images.picture import field_picture, outlines, plate_picture
+from cytolake.store.images.picture import field_picture, limits_of, outlines, plate_picture, stretched
 from PIL import Image
 
 
@@ -96,3 +96,13 @@ def test_what_does_not_fit_is_refused():
         field_picture(np.zeros((1, 8, 8)), colors=["red"])
     with pytest.raises(UsageError, match="do not fit"):
         field_picture(np.zeros((1, 8, 8)), colors=["FF0000"], labels={"n": np.zeros((4, 4), int)})
+
+
+def test_pixels_that_are_no_number_are_black_and_decide_nothing():
+    plane = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    odd = plane.copy()
+    odd[5, :3] = np.nan, np.inf, -np.inf
+    assert limits_of(odd) == pytest.approx(limits_of(plane), abs=1e-3)
+    assert stretched(odd, limits_of(odd))[5, :3].tolist() == [0, 1, 0]
+    nothing = np.full((8, 8), np.nan, np.float32)
+    assert not stretched(nothing, limits_of(nothing)).any()
