@@ -230,11 +230,13 @@ def _without_surroundings(root: Plane, taken: Mask, width: float) -> Plane:
     """Subtract the weighted mean around each pixel, of pixels that are not taken; width 0 subtracts the median."""
     if width == 0:
         return root - np.median(_sample(root))
-    free = (~taken).astype(np.float32)
-    mean, bins = coarsely_blurred(root * free, width)
     if taken.any():
+        free = (~taken).astype(np.float32)
+        mean, bins = coarsely_blurred(root * free, width)
         share, _ = coarsely_blurred(free, width)
         mean /= np.maximum(share, np.float32(1e-3))
+    else:
+        mean, bins = coarsely_blurred(root, width)
     return less_coarse(read_only(root), read_only(mean), bins)
 
 
