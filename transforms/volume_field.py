@@ -7,6 +7,7 @@ why.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def process_volume(
     n_timepoints, n_channels, _, height, width = field.shape
     z_step = field.pixel_size_um[0] or bound.recipe.z_step_um
     no_volume = why_no_volume(bound.recipe, n_z=field.shape[2], z_step_um=z_step)
-    spacing_um = (z_step or 1.0, *field.pixel_size_um[1:])
+    spacing_um = (z_step or math.nan, *field.pixel_size_um[1:])  # unknown: then nothing is found
     for timepoint in range(n_timepoints) if timepoints is None else timepoints:
         stacks = _Stacks(field, bound, timepoint, profiles, steps)
         identity = identity_of(field, timepoint)

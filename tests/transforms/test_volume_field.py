@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from cytolake.transforms.features.volume import volume_columns
 from cytolake.transforms.field import FieldResult, process_field
 from cytolake.transforms.recipe import BoundRecipe, load_recipe
 from cytolake.transforms.segmentation.stack import segment_stack
-from cytolake.transforms.warmup import _warm_up
 from skimage.measure import regionprops_table
 
 SPACING = (2.0, 0.5, 0.5)
@@ -293,8 +294,38 @@ def test_planes_are_corrected_before_they_are_measured(pixels: np.ndarray, tmp_p
     assert er["value"] == pytest.approx(pixels[1].max(axis=0).mean())  # as the camera saw it
 
 
-def test_a_worker_can_be_warmed_up(tmp_path: Path) -> None:
-    _warm_up([recipe(tmp_path)], np.dtype(np.uint16))
+AFTER_WARM_UP = """
+import sys
+from pathlib import Path
+from cytolake.store.images.plate import open_plate
+from cytolake.store.storage import open_storage
+from cytolake.transforms.field import process_field
+from cytolake.transforms.recipe import load_recipe
+from cytolake.transforms.warmup import _warm_up
+from numba.core.dispatcher import Dispatcher
+
+def ready():
+    modules = [module for name, module in sys.modules.items() if name.startswith("cytolake.")]
+    kernels = {kernel for module in modules for kernel in vars(module).values() if isinstance(kernel, Dispatcher)}
+    return {(kernel.__qualname__, types) for kernel in kernels for types in kernel.signatures}
+
+folder = Path(sys.argv[1])
+field = open_plate(open_storage(folder / "lake"), "images/p.ome.zarr").field("A01", 1)
+channels = field.channels
+bound = load_recipe(folder / "stacks.toml").bind([one.role for one in channels], [one.name for one in channels])
+_warm_up([bound], field.dtype)
+warm = ready()
+process_field(field, bound, write_labels=False)
+print(len(warm) > 0, sorted(ready() - warm))
+"""
+
+
+def test_a_warm_worker_compiles_no_more_kernels_for_a_stack(pixels: np.ndarray, tmp_path: Path) -> None:
+    written(tmp_path, pixels[np.newaxis])
+    recipe(tmp_path)
+    command = [sys.executable, "-c", AFTER_WARM_UP, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("True []\n", "")
 
 
 NUCLEI = '[objects.nuclei]\nmethod = "volume"\nchannel = "DNA"\n'
