@@ -29,7 +29,7 @@ from cytolake.transforms.segmentation.segment import segment_field
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Callable[..., Recipe]:
-    """``recipe("masks = ...", cells="...")`` imports nuclei, beside a folder ``masks``."""
+    """``recipe("masks = ...", more="...")`` writes a recipe that imports nuclei, and loads it."""
 
     def recipe(nuclei: str, *, more: str = "") -> Recipe:
         text = f'name = "r"\n[objects.nuclei]\nmethod = "import"\n{nuclei}\n{more}\n'

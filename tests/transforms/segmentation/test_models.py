@@ -153,9 +153,7 @@ def test_a_network_of_two_channels_and_two_maps(write: Callable[..., Path], grid
     nuclei, true = grid
     both = np.stack([np.full_like(nuclei, 7), np.minimum(nuclei, 600)])
     # The second channel is bright in nuclei: it is given back as foreground; there is no boundary.
-    nodes = [
-        node("Mul", ["image", "one"], "map"),
-    ]
+    nodes = [node("Mul", ["image", "one"], "map")]
     recipe = load_recipe(
         write(
             onnx_model(nodes, [constant("one", 1.0)], takes=(1, 2, "y", "x"), gives=(1, 2, "y", "x")),
@@ -222,10 +220,14 @@ def test_a_model_that_does_not_fit_is_told_before_work(
 
 
 @needs_onnx
-def test_a_network_of_one_size_is_given_tiles_of_it(write: Callable[..., Path], grid: Scene) -> None:
+def test_the_size_that_an_onnx_file_asks_for_is_what_it_is_given(write: Callable[..., Path], grid: Scene) -> None:
     image, true = grid
     recipe = load_recipe(write(foreground(takes=(1, 1, 96, 128), gives=(1, 1, 96, 128))))
     check(recipe)
+    parameters = recipe.object_set("nuclei").parameters
+    segmenter = models.load_segmenter("onnx", parameters["model"], parameters["model_sha256"])
+    assert isinstance(segmenter, NetworkSegmenter)
+    assert segmenter.network.size == (96, 128)
     found = segment_field(recipe.bind(["DNA"], ["a"]), np.sqrt(image)[np.newaxis], pixel_size_um=0.5)
     same_objects(found.labels["nuclei"], true)
 
@@ -252,6 +254,21 @@ def test_tiles_join_without_a_seam(shape: tuple[int, int]) -> None:
     assert maps.shape == image.shape
     assert np.allclose(maps, image, atol=1e-6)
     assert set(seen) == {(1, 1, 64, 64)}
+
+
+def test_a_network_of_one_size_is_given_tiles_of_it() -> None:
+    image = np.random.default_rng(0).random((1, 200, 331)).astype(np.float32)
+    seen: set[tuple[int, ...]] = set()
+
+    def identity(tile: np.ndarray) -> np.ndarray:
+        seen.add(tile.shape)
+        return tile
+
+    segmenter = NetworkSegmenter(Network(run=identity, size=(96, None)), "net")
+    assert np.allclose(segmenter._maps(image, 1, 64, 16), image, atol=1e-6)
+    assert seen == {(1, 1, 96, 64)}
+    with pytest.raises(RecipeError, match=r"takes images of 96 × 352 pixels, the field has 200 × 331, and labels of tiles cannot"):
+        segmenter._labels(image)
 
 
 def test_a_tile_of_the_middle_counts_more_than_a_border() -> None:
@@ -309,10 +326,17 @@ def test_labels_are_taken_as_they_are_and_scaled_by_nearest() -> None:
     assert np.array_equal(doubled, found.repeat(2, axis=0).repeat(2, axis=1))
 
 
-@pytest.mark.parametrize("values", [[0.5], [-1.0], [float("nan")]])
-def test_what_is_no_label(values: list[float]) -> None:
-    answer = np.full((1, 1, 64, 64), values[0])
-    with pytest.raises((RecipeError, InvalidDataError)):
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (0.5, RecipeError, "no labels: fractions, or below 0"),
+        (-1.0, RecipeError, "no labels: fractions, or below 0"),
+        (float("nan"), InvalidDataError, "gives values that are not finite"),
+    ],
+)
+def test_what_is_no_label(value: float, error: type[Exception], said: str) -> None:
+    answer = np.full((1, 1, 64, 64), value)
+    with pytest.raises(error, match=said):
         run(lambda _: answer, np.zeros((1, 64, 64)), output="labels")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cytolake.transforms.segmentation.objects import Rules, broken, drop, number, subtract
+from cytolake.transforms.segmentation.objects import Rules, broken, drop, new_numbers, number, subtract
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -46,6 +46,14 @@ def test_absent_numbers_and_empty_images_break_no_rule() -> None:
     assert broken(LABELS, Rules(min_area_px=2)).nonzero()[0].tolist() == [2, 9]
     empty = np.zeros((2, 2), np.int32)
     assert not drop(empty, broken(empty, Rules(border="discard", min_area_px=3))).any()
+
+
+def test_what_is_kept_gets_new_numbers_in_the_order_of_the_old_ones() -> None:
+    kept = np.zeros(10, bool)
+    kept[[0, 2, 9]] = True  # the background is never an object
+    assert new_numbers(kept)[LABELS].tolist() == np.select([LABELS == 2, LABELS == 9], [1, 2]).tolist()
+    assert new_numbers(kept).dtype == np.int32
+    assert kept[0]
 
 
 def test_numbers_follow_the_rows_and_the_set_aside_come_last() -> None:
