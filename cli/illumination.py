@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..transforms.outputs import check_outputs, write_output
-from .options import common, lake_option, the_lake
+from .options import PngFile, common, lake_option, the_lake
 from .output import exit_code, progress_bar, report, say, table
 
 
@@ -33,7 +33,7 @@ from .output import exit_code, progress_bar, report, say, table
     show_default=True,
     help="What the camera reads in the dark.",
 )
-@click.option("--picture", metavar="FILE.png", help="Draw mean images before and after, with the profiles.")
+@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw mean images before and after, with the profiles.")
 @lake_option
 @common
 @click.pass_context
@@ -50,8 +50,6 @@ def illumination(
 ) -> int:
     """Say how evenly plates are lit, and keep profiles with them that a recipe may apply."""
     if picture:
-        if not picture.lower().endswith(".png"):
-            raise click.UsageError(f"{picture}: pictures are PNG; call it {Path(picture).with_suffix('.png')}")
         check_outputs([Path(picture)])
     lake = the_lake(ctx)
     asked: dict[str, Any] = {"study": study, "plates": list(plates), "method": method, "images": images}
@@ -66,25 +64,18 @@ def illumination(
 
 
 def _seen(result: Mapping[str, Any]) -> str:
+    several = any(one["acquisition_id"] != 1 for one in result["channels"])
+    columns = ("plate_id", *(("acquisition_id",) if several else ()), "channel", "method", "images")
     rows = [
         (
-            one["plate_id"],
-            one["acquisition_id"],
-            one["channel"],
-            one["method"],
-            one["images"],
+            *(one[name] for name in columns),
             *(_percent(one[when], "cv") for when in ("flatness_before", "flatness_after")),
             *(_percent(one[when], "corner_to_centre") for when in ("flatness_before", "flatness_after")),
             one["stored"],
         )
         for one in result["channels"]
     ]
-    if not any(one["acquisition_id"] != 1 for one in result["channels"]):
-        rows = [(row[0], *row[2:]) for row in rows]
-    header = ["plate", "acquisition", "channel", "method", "images"]
-    header += ["varies %", "after %", "corners %", "after %", "kept as"]
-    if rows and len(rows[0]) < len(header):
-        header.remove("acquisition")
+    header = (*(name.removesuffix("_id") for name in columns), "varies %", "after %", "corners %", "after %", "kept as")
     return "\n".join([table(rows, header), "", f"{result['status']}  run {result['run_id']}"])
 
 

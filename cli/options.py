@@ -22,6 +22,19 @@ def _keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         ctx.find_root().obj["lake"] = value
 
 
+class PngFile(click.Path):
+    """A picture to write: its name must say what it is, before any work."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        if path.suffix.lower() != ".png":
+            self.fail(f"{value}: pictures are PNG; call it {path.stem}.png", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def lake_option(command: F) -> F:
     """Give a verb ``--lake``; :func:`the_lake` opens what it says."""
     return click.option(

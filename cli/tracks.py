@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from .options import common, lake_option, the_lake
+from .options import PngFile, common, lake_option, the_lake
 from .output import report, table
-
-_PNG = click.Path(dir_okay=False)
 
 
 @click.command()
@@ -20,8 +18,8 @@ _PNG = click.Path(dir_okay=False)
 @click.option("--field", type=int, metavar="N", help="Only this field.")
 @click.option("--acquisition", type=int, metavar="N", help="Only this acquisition.")
 @click.option("--feature-set", metavar="NAME", help="Whose tracks; the last that were made if not given.")
-@click.option("--picture", metavar="FILE.png", type=_PNG, help="Draw lineages of the field with most divisions.")
-@click.option("--overlay", metavar="FILE.png", type=_PNG, help="Draw the ways of its objects over its last image.")
+@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw lineages of the field with most divisions.")
+@click.option("--overlay", metavar="FILE.png", type=PngFile(), help="Draw the ways of its objects over its last image.")
 @lake_option
 @common
 @click.pass_context

@@ -137,11 +137,11 @@ def run_batches(
         except FutureCancelledError:
             # All workers died, and the job with them. Whose fault it was is known only of a batch that was alone.
             deaths[number] += 1
-            if deaths[number] == _MOST_DEATHS and limit == 1:
+            if deaths[number] > _MOST_DEATHS and not tasks:
+                del deaths[number]
                 note, waiting = _without(job, number, names, waiting)
             else:
                 waiting = itertools.chain([(number, names)], waiting)
-            limit = 1 if max(deaths.values()) >= _MOST_DEATHS else limit
             if sent.status != "finished":
                 wait_for_workers(client, 1)
                 sent = client.scatter(job, broadcast=True)
@@ -150,8 +150,10 @@ def run_batches(
         if note is not None:
             notes.append(note)
             done += len(names)
+            deaths.pop(number, None)
             advance(done)
-        for batch in itertools.islice(waiting, max(0, limit - len(tasks))):
+        room = 1 if any(count >= _MOST_DEATHS for count in deaths.values()) else limit
+        for batch in itertools.islice(waiting, max(0, room - len(tasks))):
             submit(*batch)
     if fields and sum(len(note.failed) for note in notes) == len(fields):
         raise StorageError(

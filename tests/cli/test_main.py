@@ -194,3 +194,20 @@ def test_the_installed_command_returns_its_exit_code(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert done.stderr.startswith("error: no lake")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("inspect", "export", "--picture"),
+        ("illumination", "--study", "s", "--picture"),
+        ("report", "--study", "s", "--output", "r.html", "--png"),
+        ("tracks", "--study", "s", "--plate", "p", "--overlay"),
+    ],
+    ids=lambda asked: str(asked[0]),
+)
+def test_a_picture_is_called_png(run: Any, noted: Any, asked: tuple[str, ...]) -> None:
+    ran = run("--lake", "lab", *asked, "plate.jpg")
+    assert ran.code == 2
+    assert "call it plate.png" in ran.err
+    assert noted.calls == []

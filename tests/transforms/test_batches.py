@@ -114,6 +114,41 @@ def test_a_plate_survives_the_death_of_workers(lake: Lake, killed: str) -> None:
     assert wells_and_fields(lake) == {("A01", 1), ("A01", 2), ("A02", 1), ("A02", 2)}
 
 
+#: Found by every Python process below the test: workers, and only they, die when they open one field.
+POISON = """
+import os, signal, sys
+if any("spawn_main" in word for word in sys.orig_argv):
+    import cytolake.store.images.plate as module
+
+    opened = module.Plate.field
+
+    def field(self, well_id, field_id, *others):
+        if (well_id, field_id) == ("A01", 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return opened(self, well_id, field_id, *others)
+
+    module.Plate.field = field
+"""
+
+
+def test_a_field_that_kills_its_workers_is_recorded_and_the_others_are_measured(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(POISON)
+    code = (
+        "import json, sys, cytolake\nreport = cytolake.open_lake(sys.argv[1]).transform(study='pilot', workers=2)\n"
+        "print(report['status'], [(one['well_id'], one['field_id']) for one in report['plates'][0]['failed']])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, lake.url],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    assert done.stdout == "partial [('A01', 2)]\n"
+    assert wells_and_fields(lake) == {("A01", 1), ("A02", 1), ("A02", 2)}
+
+
 def _workers_of(driver: int) -> list[int]:
     """Give the workers below a process: a nanny starts each by multiprocessing."""
     found = []
