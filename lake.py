@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .featurestore import FeatureStore
 from .store.root import LakeRoot, init_root, open_root
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def readers() -> list[dict[str, Any]]:
     return describe_readers()
 
 
-class Lake:
+class Lake(FeatureStore):
     """An open lake; get one from :func:`open_lake` or :func:`init_lake`."""
 
     def __init__(self, root: LakeRoot) -> None:

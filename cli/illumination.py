@@ -33,7 +33,9 @@ from .output import exit_code, progress_bar, report, say, table
     show_default=True,
     help="What the camera reads in the dark.",
 )
-@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw mean images before and after, with the profiles.")
+@click.option(
+    "--picture", metavar="FILE.png", type=PngFile(), help="Draw mean images before and after, with the profiles."
+)
 @lake_option
 @common
 @click.pass_context

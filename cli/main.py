@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NamedTuple
 
 import click
@@ -44,13 +45,19 @@ _VERBS: Mapping[str, _Verb] = {
     "annotate": _Verb("exports", "Say what is in the wells: plate maps and sample sheets."),
     "illumination": _Verb("illumination", "Say how evenly plates are lit; keep profiles to correct it."),
     "transform": _Verb("transform", "Segment and measure: pixels to labels, features, quality."),
+    "import": _Verb("tables", "Bring in tables of features that were made elsewhere."),
+    "profile": _Verb("profiles", "Features to profiles of wells and treatments."),
     "report": _Verb("report", "Write the quality report of plates as a page to look at."),
     "tracks": _Verb("tracks", "Say what was followed over time; draw lineages."),
     "sql": _Verb("questions", "Ask a question in SQL."),
     "catalog": _Verb("questions", "List what can be asked."),
-    "lineage": _Verb("questions", "Go from a row back to its pixels, recipe and code."),
+    "features": _Verb("features", "What feature sets and profile sets there are; compare, choose and check them."),
+    "export": _Verb("out", "Write a table or view as AnnData, Parquet or CSV."),
+    "lineage": _Verb("lineage", "Go from a row back to its pixels, recipe and code, or from a file to its rows."),
+    "release": _Verb("releases", "Name the versions of all tables, so that they can be asked for ever."),
     "exclude": _Verb("corrections", "Leave wells out of the views, or take them in again."),
     "remove": _Verb("corrections", "Remove a plate or a study; history keeps it."),
+    "maintain": _Verb("releases", "Compact tables and remove what nothing needs any more."),
     "validate": _Verb("lakes", "Check a plate, a sheet, or the whole lake."),
     "doctor": _Verb("lakes", "Check the machine and the lake; each failure says its repair."),
     "demo": _Verb("demo", "Make two small studies, run everything, ask across them."),
@@ -71,7 +78,8 @@ class _Verbs(click.Group):
         verb = _VERBS.get(cmd_name)
         if verb is None:
             return None
-        command = getattr(import_module(f"{__package__}.{verb.module}"), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(f"{__package__}.{verb.module}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,19 +1,20 @@
-"""Feature sets: a definition has a hash, the hash has a name and a version, and rows live under the hash.
+"""Feature sets and profile sets: a definition has a hash, the hash has a name and a version, rows live under the hash.
 
-The hash is the identity: the same definition under another name, or written in another order, is the same feature
-set. ``name@version`` is a label for one hash; a definition that changed takes the next version and never overwrites
-what was computed under the old one.
+The hash is the identity: the same definition under another name, or written in another order, is the same set.
+``name@version`` is a label for one hash; a definition that changed takes the next version and never overwrites what
+was computed under the old one. A feature set has one table per object set, a profile set one per level (field, well,
+treatment).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -25,30 +26,35 @@ if TYPE_CHECKING:
     from .commit import Commit
     from .root import LakeRoot
 
-_TABLE = "feature_sets"
 _SHORT = 8  # hex digits of the hash that name the folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureSet:
+class DefinedSet:
     """One definition that is, or is about to be, registered.
 
     Attributes
     ----------
     hash
         SHA-256 of the definition, 64 hex digits.
-    object_sets
-        The object sets that it segments and measures, parents first.
+    parts
+        What it has a table for: the object sets of a feature set, the levels of a profile set.
     definition
         All that decides a value.
     recipe
         The text that the definition was read from, comments and all.
     """
 
+    #: Folder of the tables, the table of the registry, its column for ``parts``, and what people call it.
+    kind: ClassVar[str]
+    registry: ClassVar[str]
+    parts_column: ClassVar[str]
+    called: ClassVar[str]
+
     name: str
     version: int
     hash: str
-    object_sets: tuple[str, ...]
+    parts: tuple[str, ...]
     definition: Mapping[str, Any] = field(hash=False)
     recipe: str | None
     created_at: datetime
@@ -59,21 +65,59 @@ class FeatureSet:
         """``name@version``."""
         return f"{self.name}@{self.version}"
 
-    def table(self, object_set: str) -> str:
-        """Return the name of the table with the rows of one object set."""
-        return f"features/{self.name}/{self.hash[:_SHORT]}/{object_set}"
+    def table(self, part: str) -> str:
+        """Return the name of the table with the rows of one object set or level."""
+        return f"{self.kind}/{self.name}/{self.hash[:_SHORT]}/{part}"
+
+    @property
+    def imported(self) -> bool:
+        """Whether its values were made elsewhere."""
+        return "imported" in self.definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """A feature set, and the rows of ``feature_sets`` that make it known (none where it is known already)."""
+class FeatureSet(DefinedSet):
+    """A definition of features of objects."""
 
-    feature_set: FeatureSet
+    kind = "features"
+    registry = "feature_sets"
+    parts_column = "object_sets"
+    called = "feature set"
+
+    @property
+    def object_sets(self) -> tuple[str, ...]:
+        """The object sets that it segments and measures, parents first."""
+        return self.parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSet(DefinedSet):
+    """A definition of profiles: a recipe and the features that it starts from, or a table made elsewhere."""
+
+    kind = "profiles"
+    registry = "profile_sets"
+    parts_column = "levels"
+    called = "profile set"
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """What a row may be: ``field``, ``well``, ``treatment``."""
+        return self.parts
+
+
+Defined = TypeVar("Defined", bound=DefinedSet)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration(Generic[Defined]):
+    """A set, and the rows of its registry that make it known (none where it is known already)."""
+
+    set: Defined
     rows: pa.Table = field(repr=False)
 
     @property
     def is_new(self) -> bool:
-        """Whether the feature set is not in the lake yet."""
+        """Whether the set is not in the lake yet."""
         return self.rows.num_rows > 0
 
     def add_to(self, commit: Commit) -> None:
@@ -82,7 +126,7 @@ class Registration:
         Two runs may register one definition at once; two definitions that want the same label may not: the second
         commit fails with ``ConflictError``, and its run, repeated, gets the next version.
         """
-        commit.insert(_TABLE, self.rows, on=["name", "version"], same=["hash"])
+        commit.insert(self.set.registry, self.rows, on=["name", "version"], same=["hash"])
 
 
 def canonical_json(definition: Mapping[str, Any]) -> str:
@@ -106,7 +150,7 @@ def definition_hash(definition: Mapping[str, Any]) -> str:
 
 def register(
     root: LakeRoot, name: str, definition: Mapping[str, Any], *, recipe_text: str | None, run_id: str
-) -> Registration:
+) -> Registration[FeatureSet]:
     """Find the feature set of a definition, or prepare a new one under the next version of ``name``.
 
     Parameters
@@ -122,16 +166,42 @@ def register(
         Nothing is written yet: give it to the commit that brings the first rows. A definition that is known keeps
         the name it was first registered under.
     """
+    return _register(root, FeatureSet, name, definition, tuple(definition["objects"]), recipe_text, run_id)
+
+
+def register_profiles(
+    root: LakeRoot,
+    name: str,
+    definition: Mapping[str, Any],
+    *,
+    levels: Sequence[str],
+    recipe_text: str | None,
+    run_id: str,
+) -> Registration[ProfileSet]:
+    """Do the same for a profile set; ``levels`` are what it will have tables for."""
+    return _register(root, ProfileSet, name, definition, tuple(levels), recipe_text, run_id)
+
+
+def _register(
+    root: LakeRoot,
+    made: type[Defined],
+    name: str,
+    definition: Mapping[str, Any],
+    parts: tuple[str, ...],
+    recipe_text: str | None,
+    run_id: str,
+) -> Registration[Defined]:
     wanted = definition_hash(definition)
-    known = feature_sets(root)
+    known = _known(root, made)
+    schema = arrow_schema(made.registry)
     for one in known:
         if one.hash == wanted:
-            return Registration(feature_set=one, rows=arrow_schema(_TABLE).empty_table())
-    new = FeatureSet(
-        name=check_id(name, "name of the feature set"),
+            return Registration(set=one, rows=schema.empty_table())
+    new = made(
+        name=check_id(name, f"name of the {made.called}"),
         version=1 + max((one.version for one in known if one.name == name), default=0),
         hash=wanted,
-        object_sets=tuple(definition["objects"]),
+        parts=parts,
         definition=definition,
         recipe=recipe_text,
         created_at=datetime.now(UTC),
@@ -141,30 +211,38 @@ def register(
         "name": new.name,
         "version": new.version,
         "hash": new.hash,
-        "object_sets": list(new.object_sets),
+        made.parts_column: list(parts),
         "definition": canonical_json(definition),
         "recipe": recipe_text,
         "created_at": new.created_at,
         "run_id": run_id,
     }
-    return Registration(feature_set=new, rows=pa.Table.from_pylist([row], schema=arrow_schema(_TABLE)))
+    return Registration(set=new, rows=pa.Table.from_pylist([row], schema=schema))
 
 
 def feature_sets(root: LakeRoot, *, version: int | None = None) -> list[FeatureSet]:
     """Return all registered feature sets, oldest first; ``version`` is one of the table ``feature_sets``."""
-    rows = root.tables.read(_TABLE, version=version).to_pylist()
+    return _known(root, FeatureSet, version=version)
+
+
+def profile_sets(root: LakeRoot, *, version: int | None = None) -> list[ProfileSet]:
+    """Return all registered profile sets, oldest first; ``version`` is one of the table ``profile_sets``."""
+    return _known(root, ProfileSet, version=version)
+
+
+def _known(root: LakeRoot, made: type[Defined], *, version: int | None = None) -> list[Defined]:
     found = [
-        FeatureSet(
+        made(
             name=row["name"],
             version=row["version"],
             hash=row["hash"],
-            object_sets=tuple(row["object_sets"]),
+            parts=tuple(row[made.parts_column]),
             definition=json.loads(row["definition"]),
             recipe=row["recipe"],
             created_at=row["created_at"],
             run_id=row["run_id"],
         )
-        for row in rows
+        for row in root.tables.read(made.registry, version=version).to_pylist()
     ]
     return sorted(found, key=lambda one: (one.created_at, one.name, one.version))
 
@@ -179,10 +257,25 @@ def resolve(root: LakeRoot, reference: str) -> FeatureSet:
     NotFoundError
         No feature set is meant, or the hash begins several.
     """
-    known = feature_sets(root)
+    return _meant(root, reference, feature_sets(root), FeatureSet.called)
+
+
+def resolve_profiles(root: LakeRoot, reference: str) -> ProfileSet:
+    """Do the same for a profile set."""
+    return _meant(root, reference, profile_sets(root), ProfileSet.called)
+
+
+def resolve_any(root: LakeRoot, reference: str) -> FeatureSet | ProfileSet:
+    """Do the same for a set of either kind; a feature set of that name comes first."""
+    known: list[FeatureSet | ProfileSet] = [*feature_sets(root), *profile_sets(root)]
+    return _meant(root, reference, known, "feature set or profile set")
+
+
+def _meant(root: LakeRoot, reference: str, known: Sequence[Defined], called: str) -> Defined:
     named = [one for one in known if one.name == reference]
     if named:
-        return max(named, key=lambda one: one.version)
+        first = [one for one in named if one.kind == named[0].kind]
+        return max(first, key=lambda one: one.version)
     for one in known:
         if one.label == reference:
             return one
@@ -192,29 +285,25 @@ def resolve(root: LakeRoot, reference: str) -> FeatureSet:
     close = get_close_matches(reference, [name for one in known for name in (one.label, one.name)], n=1)
     listed = ", ".join(one.label for one in known) or "none is registered yet"
     raise NotFoundError(
-        f"there is no feature set {reference!r} in {root.url}",
-        hint=f"did you mean {close[0]!r}?" if close else f"feature sets: {listed}",
+        f"there is no {called} {reference!r} in {root.url}",
+        hint=f"did you mean {close[0]!r}?" if close else f"there are: {listed}",
     )
-
-
-def current(root: LakeRoot) -> dict[str, FeatureSet]:
-    """Return for each object set the feature set that its view shows: the one registered last.
-
-    A feature set counts for an object set as soon as it has a table for it.
-    """
-    shown: dict[str, FeatureSet] = {}
-    for one in feature_sets(root):
-        for object_set in one.object_sets:
-            if root.tables.exists(one.table(object_set)):
-                shown[object_set] = one
-    return shown
 
 
 def feature_tables(root: LakeRoot) -> dict[str, tuple[FeatureSet, str]]:
     """Return every feature table that exists: its name → (feature set, object set)."""
+    return _tables(root, feature_sets(root))
+
+
+def profile_tables(root: LakeRoot) -> dict[str, tuple[ProfileSet, str]]:
+    """Return every table of profiles that exists: its name → (profile set, level)."""
+    return _tables(root, profile_sets(root))
+
+
+def _tables(root: LakeRoot, known: Sequence[Defined]) -> dict[str, tuple[Defined, str]]:
     tables = {}
-    for one in feature_sets(root):
-        for object_set in one.object_sets:
-            if root.tables.exists(one.table(object_set)):
-                tables[one.table(object_set)] = (one, object_set)
+    for one in known:
+        for part in one.parts:
+            if root.tables.exists(one.table(part)):
+                tables[one.table(part)] = (one, part)
     return tables

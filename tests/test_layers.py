@@ -22,9 +22,10 @@ ALLOWED = {
     "ingest": {"schemas", "store"},
     "transforms": {"schemas", "store"},
     "catalog": {"schemas", "store"},
-    "lake": {"schemas", "store", "ingest", "transforms", "catalog"},
-    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "lake"},
-    "cli": {"schemas", "store", "ingest", "transforms", "catalog", "lake", "demo"},
+    "featurestore": {"schemas", "store", "ingest", "transforms", "catalog"},
+    "lake": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore"},
+    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "lake"},
+    "cli": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "lake", "demo"},
 }
 #: Beside the package, not in it: free to import anything, and imported by nothing of ours.
 BESIDE = {"tests", "benchmarks", "docs", "build", "dist"}

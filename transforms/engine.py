@@ -129,7 +129,7 @@ def _transform_plate(
         },
     )
     registration = register(root, recipe.name, recipe.definition(), recipe_text=recipe.text, run_id=run.run_id)
-    feature_set = registration.feature_set
+    feature_set = registration.set
     plate_lock = root.storage.lock(f"plate-{key['study_id']}-{key['plate_id']}", shared=True)
     work_lock = root.storage.lock(f"transform-{key['study_id']}-{key['plate_id']}-{feature_set.hash[:8]}")
     with plate_lock, work_lock:

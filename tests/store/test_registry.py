@@ -12,12 +12,16 @@ from cytolake.store.commit import Commit
 from cytolake.store.registry import (
     FeatureSet,
     canonical_json,
-    current,
     definition_hash,
     feature_sets,
     feature_tables,
+    profile_sets,
+    profile_tables,
     register,
+    register_profiles,
     resolve,
+    resolve_any,
+    resolve_profiles,
 )
 from cytolake.store.root import LakeRoot
 
@@ -32,10 +36,10 @@ def registered(lake: LakeRoot, name: str, what: dict[str, Any], rows: pa.Table |
     registration = register(lake, name, what, recipe_text="# a recipe", run_id="run-1")
     with Commit(lake, run_id="run-1", app_id=f"recipe/{name}") as commit:
         registration.add_to(commit)
-        for object_set in registration.feature_set.object_sets if rows is not None else ():
-            commit.append(registration.feature_set.table(object_set), rows)
+        for object_set in registration.set.object_sets if rows is not None else ():
+            commit.append(registration.set.table(object_set), rows)
         commit.commit()
-    return registration.feature_set
+    return registration.set
 
 
 def test_the_hash_is_of_the_meaning_not_of_the_writing() -> None:
@@ -63,9 +67,9 @@ def test_a_definition_that_changes_takes_the_next_version(lake: LakeRoot) -> Non
     assert feature_sets(lake) == [first, second, other]
     assert other.object_sets == ("nuclei", "cells")
     again = register(lake, "nuclei", definition(1.0), recipe_text="", run_id="run-2")
-    assert (again.feature_set, again.is_new) == (first, False)
+    assert (again.set, again.is_new) == (first, False)
     renamed = register(lake, "another-name", definition(2.0), recipe_text="", run_id="run-2")
-    assert renamed.feature_set == second
+    assert renamed.set == second
     with pytest.raises(InvalidDataError, match=r"\.\./x"):
         register(lake, "../x", definition(9.0), recipe_text="", run_id="run-2")
 
@@ -83,7 +87,7 @@ def test_of_two_that_want_one_label_the_second_is_told(lake: LakeRoot) -> None:
         with pytest.raises(ConflictError, match="name nuclei, version 1"):
             commit.commit()
     assert [found.run_id for found in feature_sets(lake)] == ["run-1"]
-    assert register(lake, "nuclei", definition(2.0), recipe_text="", run_id="run-3").feature_set.version == 2
+    assert register(lake, "nuclei", definition(2.0), recipe_text="", run_id="run-3").set.version == 2
 
 
 def test_a_feature_set_is_found_by_label_name_and_hash(lake: LakeRoot) -> None:
@@ -99,11 +103,27 @@ def test_a_feature_set_is_found_by_label_name_and_hash(lake: LakeRoot) -> None:
     assert "nuclei@1, nuclei@2" in str(raised.value.hint)
 
 
-def test_the_current_one_is_the_last_that_has_rows(lake: LakeRoot, objects: Rows) -> None:
-    assert current(lake) == {}
+def test_tables_of_features_are_those_that_have_rows(lake: LakeRoot, objects: Rows) -> None:
     first = registered(lake, "small", definition(1.0, "nuclei"), objects("P1"))
-    assert current(lake) == {"nuclei": first}
     second = registered(lake, "large", definition(2.0, "nuclei", "cells"), objects("P1"))
     registered(lake, "larger", definition(3.0, "nuclei", "cells"))  # no rows yet
-    assert current(lake) == {"nuclei": second, "cells": second}
     assert set(feature_tables(lake).values()) == {(first, "nuclei"), (second, "nuclei"), (second, "cells")}
+
+
+def test_profile_sets_have_versions_of_their_own_and_a_table_per_level(lake: LakeRoot, objects: Rows) -> None:
+    features = registered(lake, "robust", definition(1.0))
+    registration = register_profiles(
+        lake, "robust", {"steps": []}, levels=["well", "treatment"], recipe_text=None, run_id="run-1"
+    )
+    with Commit(lake, run_id="run-1", app_id="profile/robust") as commit:
+        registration.add_to(commit)
+        commit.append(registration.set.table("well"), objects("P1"))
+        commit.commit()
+    (found,) = profile_sets(lake)
+    assert found == registration.set
+    assert (found.label, found.levels) == ("robust@1", ("well", "treatment"))
+    assert found.table("well") == f"profiles/robust/{found.hash[:8]}/well"
+    assert resolve_profiles(lake, "robust") == found
+    assert resolve_any(lake, "robust") == features
+    assert resolve_any(lake, found.hash[:12]) == found
+    assert set(profile_tables(lake).values()) == {(found, "well")}

@@ -267,7 +267,9 @@ def test_a_network_of_one_size_is_given_tiles_of_it() -> None:
     segmenter = NetworkSegmenter(Network(run=identity, size=(96, None)), "net")
     assert np.allclose(segmenter._maps(image, 1, 64, 16), image, atol=1e-6)
     assert seen == {(1, 1, 96, 64)}
-    with pytest.raises(RecipeError, match=r"takes images of 96 × 352 pixels, the field has 200 × 331, and labels of tiles cannot"):
+    with pytest.raises(
+        RecipeError, match=r"takes images of 96 × 352 pixels, the field has 200 × 331, and labels of tiles cannot"
+    ):
         segmenter._labels(image)
 
 

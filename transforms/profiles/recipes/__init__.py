@@ -1,0 +1,1 @@
+"""The recipes of profiles that come with cytolake."""
