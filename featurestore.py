@@ -35,7 +35,7 @@ class FeatureStore:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Bring in tables of features that were made elsewhere; see :func:`cytolake.ingest.tables.run.import_tables`."""
+        """Bring in tables of features made elsewhere; see :func:`cytolake.ingest.tables.run.import_tables`."""
         from .ingest.tables.run import import_tables
 
         given = [files] if isinstance(files, str | Path) else list(files)
@@ -67,7 +67,7 @@ class FeatureStore:
         like: str | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Make profiles of wells and treatments from features; see :func:`cytolake.transforms.profiles.engine.profile`."""
+        """Make profiles of wells and treatments; see :func:`cytolake.transforms.profiles.engine.profile`."""
         from .transforms.profiles.engine import profile
 
         return profile(
@@ -115,8 +115,8 @@ class FeatureStore:
         recipe: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Say how good features are, plate by plate; see :func:`cytolake.catalog.feature_quality.check_features`."""
-        from .catalog.feature_quality import check_features
+        """Say how good features are, plate by plate; see :func:`cytolake.transforms.profiles.quality.check_features`."""
+        from .transforms.profiles.quality import check_features
 
         return check_features(
             self.root,

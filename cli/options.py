@@ -29,6 +29,7 @@ class PngFile(click.Path):
         super().__init__(dir_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse another ending, and say how to call it."""
         path = Path(value)
         if path.suffix.lower() != ".png":
             self.fail(f"{value}: pictures are PNG; call it {path.stem}.png", param, ctx)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """One feature that a step drops or leaves empty, and why (``zero_mad``, ``constant``, ``na``, ``correlated`` ...)."""
+    """One feature that a step drops or leaves empty, and why: ``zero_mad``, ``constant``, ``na``, ``correlated``."""
 
     feature: str
     reason: str
