@@ -21,7 +21,7 @@ import duckdb
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
 from .messages import cleaned
 from .moment import Moment
-from .relations import FEATURE_SET, IMAGE_KEY, PIXEL_COLUMNS, WELL_COLUMNS, WELL_KEY, ObjectView, Relation
+from .relations import IMAGE_KEY, WELL_KEY, Relation, SetView
 from .result import TableScan
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class Binder:
         Without ``pixel_sizes`` a view of objects lacks these columns, and ``images`` is not read: joining it costs, and
         DuckDB does not see that the join changes nothing where its columns are not asked for.
         """
-        if isinstance(relation, ObjectView):
-            body = self._objects(relation, constraint, pixel_sizes=pixel_sizes)
+        if isinstance(relation, SetView):
+            body = self._view(relation, constraint, pixel_sizes=pixel_sizes)
         else:
             body = self._table(relation.name, relation.schema, constraint, label=relation.name)
         self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
@@ -102,33 +102,36 @@ class Binder:
         ):
             self.connection.execute(f"SET GLOBAL {setting}").fetchall()
 
-    def _objects(self, view: ObjectView, constraint: Constraint, *, pixel_sizes: bool) -> str:
-        on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}
-        on_wells = {name: bound for name, bound in constraint.items() if name in WELL_COLUMNS}
-        wells_schema = self.moment.schema("wells")
-        wells = self._table("wells", wells_schema, on_identity, label=f"wells of {view.name}")
-        constraint = both(constraint, self._plates_of_wells(wells, on_wells))
+    def _view(self, view: SetView, constraint: Constraint, *, pixel_sizes: bool) -> str:
+        wells = None
+        if view.well_columns:
+            on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}
+            on_wells = {name: bound for name, bound in constraint.items() if name in view.well_columns}
+            wells = self._table("wells", self.moment.schema("wells"), on_identity, label=f"wells of {view.name}")
+            constraint = both(constraint, self._plates_of_wells(wells, on_wells))
         parts = []
         for table, studies in view.members.items():
             schema = self.moment.schema(table)
             here = both(constraint, {"study_id": equal_to(studies)})
             rows = self._table(table, schema, here, label=table)
-            parts.append(f"SELECT *, {text(view.labels[table])} AS {FEATURE_SET} FROM ({rows})")
+            parts.append(f"SELECT *, {text(view.labels[table])} AS {view.label_column} FROM ({rows})")
         columns = []
         for name in view.schema.names:
-            if name == "excluded":
+            if name == "excluded" and wells is not None:
                 columns.append("coalesce(w.excluded, false) AS excluded")
-            elif name not in PIXEL_COLUMNS:
-                columns.append(f"{'w' if name in WELL_COLUMNS else 'f'}.{quoted(name)}")
+            elif name not in view.pixel_columns:
+                columns.append(f"{'w' if name in view.well_columns else 'f'}.{quoted(name)}")
             elif pixel_sizes:
                 columns.append(f"i.{quoted(name)}")
-        objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_own_columns(view.schema))
-        joins = [f"LEFT JOIN ({wells}) w ON {_equal('w', WELL_KEY)}"]
-        if pixel_sizes:
+        objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_own_columns(view))
+        query = f"SELECT {', '.join(columns)} FROM ({objects}) f"
+        if pixel_sizes and view.pixel_columns:
             on_image = {name: bound for name, bound in constraint.items() if name in IMAGE_KEY}
             images = self._table("images", self.moment.schema("images"), on_image, label=f"images of {view.name}")
-            joins.append(f"LEFT JOIN ({images}) i ON {_equal('i', IMAGE_KEY)}")
-        return f"SELECT {', '.join(columns)} FROM ({objects}) f {' '.join(joins)} WHERE NOT coalesce(w.excluded, false)"
+            query += f" LEFT JOIN ({images}) i ON {_equal('i', IMAGE_KEY)}"
+        if wells is not None:
+            query += f" LEFT JOIN ({wells}) w ON {_equal('w', WELL_KEY)} WHERE NOT coalesce(w.excluded, false)"
+        return query
 
     def _plates_of_wells(self, wells: str, constraint: Constraint) -> Constraint:
         """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first."""
@@ -240,11 +243,11 @@ class Binder:
         return f"cytolake:{self._made}"
 
 
-def _own_columns(schema: pa.Schema) -> pa.Schema:
-    """Return the columns of a view that are not joined to its objects."""
+def _own_columns(view: SetView) -> pa.Schema:
+    """Return the columns of a view that are not joined to its rows."""
     import pyarrow as pa
 
-    return pa.schema([field for field in schema if field.name not in {*WELL_COLUMNS, *PIXEL_COLUMNS}])
+    return pa.schema([field for field in view.schema if field.name not in {*view.well_columns, *view.pixel_columns}])
 
 
 def _equal(alias: str, key: Sequence[str]) -> str:

@@ -10,7 +10,17 @@ from ..errors import NotFoundError, QueryError
 from ..schemas.tables import TABLES, arrow_schema
 from .binding import open_connection, quoted
 from .moment import Moment
-from .relations import FEATURE_SET, FEATURES, PIXEL_COLUMNS, WELL_COLUMNS, ObjectView, Relations
+from .relations import (
+    FEATURE_SET,
+    FEATURES,
+    PIXEL_COLUMNS,
+    PROFILE_SET,
+    PROFILE_VIEWS,
+    PROFILES,
+    WELL_COLUMNS,
+    Relations,
+    SetView,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def tables(root: LakeRoot) -> list[dict[str, Any]]:
-    """Return one entry per name: name, kind (table, view, features), rows, columns, version, studies, feature_sets."""
+    """Return one entry per name: name, kind (table, view, features, profiles), rows, columns, version.
+
+    Views have ``studies`` beside them, and the ``feature_sets`` or ``profile_sets`` that they show.
+    """
     from ..store.scan import count
 
     relations = Relations(Moment(root))
@@ -36,30 +49,30 @@ def tables(root: LakeRoot) -> list[dict[str, Any]]:
                 "version": root.tables.version(name) if there else None,
             }
         )
-    for object_set in relations.object_sets():
-        view = relations.get(object_set)
-        if isinstance(view, ObjectView):
+    for name in (*relations.object_sets(), *PROFILE_VIEWS):
+        view = relations.get(name)
+        if isinstance(view, SetView) and (view.sets or view.kind == "features"):
             result.append(
                 {
-                    "name": object_set,
+                    "name": name,
                     "kind": "view",
                     "rows": None,
                     "columns": len(view.schema),
                     "version": None,
-                    "feature_sets": sorted(set(view.feature_sets.values())),
-                    "studies": sorted(view.feature_sets),
+                    f"{view.label_column}s": sorted(set(view.sets.values())),
+                    "studies": sorted(view.sets),
                 }
             )
     result.extend(
         {
             "name": name,
-            "kind": "features",
+            "kind": name.split("/", 1)[0],
             "rows": count(root, name),
             "columns": len(relations.moment.schema(name)),
             "version": root.tables.version(name),
         }
         for name in sorted(present)
-        if name.startswith(FEATURES)
+        if name.startswith((FEATURES, PROFILES))
     )
     return result
 
@@ -69,7 +82,7 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
     moment = Moment(root)
     relations = Relations(moment)
     if table is None:
-        names = [*TABLES, *relations.object_sets()]
+        names = [*TABLES, *relations.object_sets(), *PROFILE_VIEWS]
     else:
         try:
             relations.get(table)
@@ -81,7 +94,7 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
     result = []
     for name in names:
         relation = relations.get(name)
-        described = _joined_columns() if isinstance(relation, ObjectView) else {}
+        described = _joined_columns() if isinstance(relation, SetView) else {}
         if relation.name in TABLES:
             described = {field.name: field for field in arrow_schema(relation.name)}
         connection.register("cytolake:shape", relation.schema.empty_table())
@@ -138,6 +151,7 @@ def _joined_columns() -> dict[str, pa.Field[Any]]:
     """Return the columns that a view of objects adds to those of its feature tables, with their descriptions."""
     found = {name: arrow_schema("wells").field(name) for name in WELL_COLUMNS}
     found[FEATURE_SET] = arrow_schema("quality").field(FEATURE_SET)
+    found[PROFILE_SET] = arrow_schema("profile_fits").field(PROFILE_SET)
     return found | {name: arrow_schema("images").field(name) for name in PIXEL_COLUMNS}
 
 

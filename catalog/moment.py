@@ -12,7 +12,7 @@ from ..schemas.tables import TABLES, arrow_schema, class_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..store.registry import FeatureSet
+    from ..store.registry import DefinedSet
     from ..store.root import LakeRoot
     from ..store.scan import Filter, Scan
 
@@ -61,9 +61,19 @@ class Moment:
         import pyarrow as pa
 
         if not self.exists(table):
-            return arrow_schema(table) if table in TABLES else class_schema("ObjectRow")
+            if table in TABLES:
+                return arrow_schema(table)
+            kind, *_, part = table.split("/")
+            return self.identity(kind, part)
         schema: Any = self.root.tables.open(table, version=self.version(table)).schema().to_arrow()
         return pa.schema(schema)
+
+    @staticmethod
+    def identity(kind: str, part: str) -> pa.Schema:
+        """Return what every row of a table of ``features`` or ``profiles`` has, whatever its features."""
+        if kind == "features":
+            return class_schema("ObjectRow")
+        return class_schema("TreatmentRow" if part == "treatment" else "ProfileRow")
 
     def scan(self, table: str, filters: Sequence[Filter] = ()) -> Scan | None:
         """Return the files of a table that ``filters`` leave, None where nothing had been written to it."""
@@ -95,11 +105,20 @@ class Moment:
             return []
         return list(self.root.tables.read(table, version=self.version(table)).to_pylist())
 
-    def feature_sets(self) -> list[FeatureSet]:
-        """Return the feature sets that were registered, oldest first."""
-        from ..store.registry import feature_sets
+    def registered(self, kind: str) -> list[DefinedSet]:
+        """Return the sets of a kind (``features``, ``profiles``) that were registered, oldest first."""
+        from ..store.registry import FeatureSet, ProfileSet, feature_sets, profile_sets
 
-        return feature_sets(self.root, version=self.version("feature_sets")) if self.exists("feature_sets") else []
+        registry = FeatureSet.registry if kind == FeatureSet.kind else ProfileSet.registry
+        if not self.exists(registry):
+            return []
+        version = self.version(registry)
+        known = feature_sets if kind == FeatureSet.kind else profile_sets
+        return list(known(self.root, version=version))
+
+    def feature_sets(self) -> list[DefinedSet]:
+        """Return the feature sets that were registered, oldest first."""
+        return self.registered("features")
 
     def version(self, table: str) -> int | None:
         """Return the version to open of a table that existed; None means its newest."""

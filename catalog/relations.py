@@ -1,27 +1,32 @@
-"""The names that a question may use: the lake's tables, and one view of current features per object set.
+"""The names that a question may use: the lake's tables, and views of what is current in each study.
 
-``wells``, ``plates`` and so on are tables; ``"features/<name>/<hash8>/<object set>"`` is one feature table; ``nuclei``,
-``cells`` and every other object set is a view: for each study the rows of its current feature set, joined to the
-well that each object lies in and to its image's pixel size, without the objects of excluded wells.
+``wells``, ``plates`` and so on are tables; ``"features/<name>/<hash8>/<object set>"`` is one feature table and
+``"profiles/<name>/<hash8>/<level>"`` one table of profiles. ``nuclei``, ``cells`` and every other object set is a view:
+for each study the rows of its current feature set, joined to the well that each object lies in and to its image's
+pixel size, without the objects of excluded wells. ``profiles`` (of wells), ``field_profiles`` and
+``treatment_profiles`` are the like for each study's current profile set.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import QueryError
-from ..schemas.tables import TABLES, class_schema
+from ..schemas.tables import TABLES
 from ..wording import nearest
 from .moment import Moment
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..store.registry import FeatureSet
+    from ..store.registry import DefinedSet
 
-#: How table names of features start.
+#: How table names of features and of profiles start.
 FEATURES = "features/"
+PROFILES = "profiles/"
+#: View of profiles → the level of its rows.
+PROFILE_VIEWS = {"profiles": "well", "field_profiles": "field", "treatment_profiles": "treatment"}
 #: What the views take from ``wells``, behind the identity of the object.
 WELL_COLUMNS = (
     "perturbation",
@@ -36,6 +41,7 @@ WELL_COLUMNS = (
 PIXEL_COLUMNS = ("pixel_size_x_um", "pixel_size_y_um")
 #: The column of a view that says by which definition a row was made: ``name@version``.
 FEATURE_SET = "feature_set"
+PROFILE_SET = "profile_set"
 #: The columns by which an object finds its image.
 IMAGE_KEY = ("study_id", "plate_id", "acquisition_id", "well_id", "field_id")
 #: The columns by which an object finds its well.
@@ -53,27 +59,46 @@ class TableRelation:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectView:
-    """The current features of one object set across studies.
+class SetView:
+    """The current features of one object set, or the current profiles of one level, across studies.
 
     Attributes
     ----------
+    kind, part
+        ``features`` and the object set, or ``profiles`` and the level.
     members
-        Feature table → the studies whose current feature set it holds.
+        Table → the studies whose current set it holds.
     labels
-        Feature table → ``name@version`` of its feature set.
-    feature_sets
-        Study → ``name@version`` of its current feature set.
+        Table → ``name@version`` of its set.
+    sets
+        Study → ``name@version`` of its current set.
     """
 
     name: str
+    kind: str
+    part: str
     schema: pa.Schema
     members: dict[str, frozenset[str]]
     labels: dict[str, str]
-    feature_sets: dict[str, str]
+    sets: dict[str, str]
+
+    @property
+    def label_column(self) -> str:
+        """The column that says by which set a row was made."""
+        return FEATURE_SET if self.kind == "features" else PROFILE_SET
+
+    @property
+    def well_columns(self) -> tuple[str, ...]:
+        """What is taken from ``wells``; treatments have what they need of it in their own table."""
+        return () if self.part == "treatment" and self.kind == "profiles" else WELL_COLUMNS
+
+    @property
+    def pixel_columns(self) -> tuple[str, ...]:
+        """What is taken from ``images``."""
+        return PIXEL_COLUMNS if self.kind == "features" else ()
 
 
-Relation = TableRelation | ObjectView
+Relation = TableRelation | SetView
 
 
 class Relations:
@@ -81,21 +106,24 @@ class Relations:
 
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
-        self._sets: list[FeatureSet] | None = None
+        self._sets: dict[str, list[DefinedSet]] = {}
+        self._chosen: dict[tuple[str, str, str], str] | None = None
 
     def find(self, name: str) -> Relation | None:
         """Return the relation of a name, None where there is none."""
         lowered = name.lower()
         if lowered in TABLES:
             return TableRelation(lowered, self.moment.schema(lowered))
-        if lowered.startswith(FEATURES):
-            for table in self.feature_tables():
+        if lowered.startswith((FEATURES, PROFILES)):
+            for table in self.set_tables():
                 if table.lower() == lowered:
                     return TableRelation(table, self.moment.schema(table))
             return None
         for object_set in self.object_sets():
             if object_set.lower() == lowered:
-                return self._view(object_set)
+                return self._view(object_set, "features", object_set)
+        if lowered in PROFILE_VIEWS:
+            return self._view(lowered, "profiles", PROFILE_VIEWS[lowered])
         return None
 
     def get(self, name: str) -> Relation:
@@ -121,62 +149,69 @@ class Relations:
         )
 
     def names(self) -> list[str]:
-        """Return every name: tables, views, feature tables."""
-        return [*TABLES, *self.object_sets(), *self.feature_tables()]
+        """Return every name: tables, views, tables of features and profiles."""
+        return [*TABLES, *self.object_sets(), *PROFILE_VIEWS, *self.set_tables()]
 
-    def feature_tables(self) -> list[str]:
-        """Return the names of all feature tables, sorted."""
-        return [name for name in self.moment.root.tables.names() if name.startswith(FEATURES)]
+    def set_tables(self) -> list[str]:
+        """Return the names of all tables of features and of profiles, sorted."""
+        return [name for name in self.moment.root.tables.names() if name.startswith((FEATURES, PROFILES))]
 
     def object_sets(self) -> list[str]:
         """Return the names of all object sets that have been registered, sorted."""
-        found = {name for one in self._registered() for name in one.object_sets}
-        return sorted(name for name in found if name.lower() not in TABLES)
+        found = {part for one in self._registered("features") for part in one.parts}
+        return sorted(name for name in found if name.lower() not in {*TABLES, *PROFILE_VIEWS})
 
-    def current(self, object_set: str) -> dict[str, FeatureSet]:
-        """Return, for an object set, study → the feature set that its view shows.
+    def current(self, kind: str, part: str) -> dict[str, DefinedSet]:
+        """Return, for an object set or a level, study → the set that its view shows.
 
-        That is the one whose rows of that study the newest run wrote, so that a recipe that is run once more is shown
-        again; run identifiers sort by time, and the log has their bounds. It is one feature set per study: two would
-        show every object twice.
+        That is the one somebody has chosen, else the one whose rows of that study the newest run wrote, so that a
+        recipe that is run once more is shown again; run identifiers sort by time, and the log has their bounds. It is
+        one set per study: two would show every object twice.
         """
-        shown: dict[str, tuple[str, FeatureSet]] = {}
-        for one in self._registered():  # oldest first: among equals the one that was registered last
-            if object_set not in one.object_sets:
+        if self._chosen is None:
+            rows = self.moment.rows("current_sets")
+            self._chosen = {(row["kind"], row["part"], row["study_id"]): row["hash"] for row in rows}
+        shown: dict[str, tuple[bool, str, DefinedSet]] = {}
+        for one in self._registered(kind):  # oldest first: among equals the one that was registered last
+            if part not in one.parts:
                 continue
-            for study, run in self.moment.newest(one.table(object_set), "study_id", "run_id").items():
-                if study not in shown or run >= shown[study][0]:
-                    shown[study] = (run, one)
-        return {study: one for study, (_, one) in shown.items()}
+            for study, run in self.moment.newest(one.table(part), "study_id", "run_id").items():
+                rank = self._chosen.get((kind, part, study)) == one.hash, run
+                if study not in shown or rank >= shown[study][:2]:
+                    shown[study] = (*rank, one)
+        return {study: one for study, (_, _, one) in shown.items()}
 
-    def _registered(self) -> list[FeatureSet]:
-        if self._sets is None:
-            self._sets = self.moment.feature_sets()
-        return self._sets
+    def _registered(self, kind: str) -> list[DefinedSet]:
+        if kind not in self._sets:
+            self._sets[kind] = self.moment.registered(kind)
+        return self._sets[kind]
 
-    def _view(self, object_set: str) -> ObjectView:
+    def _view(self, name: str, kind: str, part: str) -> SetView:
         import pyarrow as pa
 
         members: dict[str, set[str]] = {}
         labels = {}
-        current = self.current(object_set)
+        current = self.current(kind, part)
         for study, one in current.items():
-            members.setdefault(one.table(object_set), set()).add(study)
-            labels[one.table(object_set)] = one.label
-        wells, images = self.moment.schema("wells"), self.moment.schema("images")
-        identity = class_schema("ObjectRow")
-        fields = {field.name: field for field in identity if field.name != "run_id"}
-        fields.update((name, wells.field(name)) for name in WELL_COLUMNS)
-        fields[FEATURE_SET] = pa.field(FEATURE_SET, pa.string())
-        fields.update((name, images.field(name)) for name in PIXEL_COLUMNS)
-        fields["run_id"] = identity.field("run_id")
-        for table in members:
-            for field in self.moment.schema(table):
-                fields.setdefault(field.name, field)
-        return ObjectView(
-            object_set,
-            pa.schema(list(fields.values())),
+            members.setdefault(one.table(part), set()).add(study)
+            labels[one.table(part)] = one.label
+        view = SetView(
+            name,
+            kind,
+            part,
+            pa.schema([]),
             {table: frozenset(studies) for table, studies in members.items()},
             labels,
             {study: one.label for study, one in current.items()},
         )
+        wells, images = self.moment.schema("wells"), self.moment.schema("images")
+        identity = self.moment.identity(kind, part)
+        fields = {field.name: field for field in identity if field.name != "run_id"}
+        fields.update((column, wells.field(column)) for column in view.well_columns)
+        fields[view.label_column] = pa.field(view.label_column, pa.string())
+        fields.update((column, images.field(column)) for column in view.pixel_columns)
+        fields["run_id"] = identity.field("run_id")
+        for table in members:
+            for field in self.moment.schema(table):
+                fields.setdefault(field.name, field)
+        return replace(view, schema=pa.schema(list(fields.values())))

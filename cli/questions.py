@@ -87,7 +87,7 @@ def tables(ctx: click.Context, json_: bool) -> None:
 
 def _tables(result: Mapping[str, Any]) -> str:
     rows = [
-        (entry["name"], entry["kind"], entry["rows"], entry["columns"], ", ".join(entry.get("feature_sets") or ()))
+        (entry["name"], entry["kind"], entry["rows"], entry["columns"], ", ".join(entry.get("feature_sets") or entry.get("profile_sets") or ()))
         for entry in result["tables"]
     ]
     return table(rows, ("name", "kind", "rows", "columns", "shows"))

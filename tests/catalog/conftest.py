@@ -78,7 +78,7 @@ class TableLake:
         run = f"r{self.commits:04}"  # sorts by time, as run identifiers do
         whole = {"objects": {object_set: {}}, **(definition or {})}
         registration = register(self.root, name, whole, recipe_text=None, run_id=run)
-        table = registration.feature_set.table(object_set)
+        table = registration.set.table(object_set)
         names = list(dict.fromkeys(key for many in objects.values() for one in many for key in one))
         records = [
             {
@@ -100,7 +100,7 @@ class TableLake:
                 registration.add_to(commit)
                 dictionary = [
                     {
-                        "feature_set_hash": registration.feature_set.hash,
+                        "feature_set_hash": registration.set.hash,
                         "column": column,
                         "object_set": object_set,
                         "family": column.split("_")[1],

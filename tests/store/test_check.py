@@ -23,7 +23,7 @@ def put_features(lake: Lake, *, plate: str = "tiny-1", field: int = 1, described
     """Commit one nucleus as a transform would."""
     run = Run.start("transform", study_id="pilot", plate_ids=[plate])
     found = register(lake.root, "nuclei", {"objects": {"nuclei": {}}}, recipe_text=None, run_id=run.run_id)
-    table = found.feature_set.table("nuclei")
+    table = found.set.table("nuclei")
     row = {
         "study_id": "pilot",
         "plate_id": plate,
@@ -36,7 +36,7 @@ def put_features(lake: Lake, *, plate: str = "tiny-1", field: int = 1, described
         COLUMN: 5.0,
     }
     meaning = {
-        "feature_set_hash": found.feature_set.hash,
+        "feature_set_hash": found.set.hash,
         "column": COLUMN,
         "object_set": "nuclei",
         "family": "AreaShape",

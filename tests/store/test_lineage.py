@@ -96,7 +96,7 @@ def traced(lake: LakeRoot, wells: Rows, objects: Rows) -> LakeRoot:
         commit.append("runs", ingest.record("ok"))
         commit.append("runs", transform.record("ok"))
         registration.add_to(commit)
-        commit.append(registration.feature_set.table("nuclei"), objects("P1", run_id=transform.run_id))
+        commit.append(registration.set.table("nuclei"), objects("P1", run_id=transform.run_id))
         commit.commit()
     return lake
 
