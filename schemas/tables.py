@@ -1,7 +1,8 @@
 """Which tables a lake has, and the Arrow schema of each.
 
 A table is a class of the LinkML schema; its key and partition columns are declared there too. Feature tables have
-no fixed columns: :func:`feature_table_schema` puts the features behind the identity of a row.
+no fixed columns: :func:`feature_table_schema` puts the features behind the identity of a row, and
+:func:`profile_table_schema` does for profiles.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import NotFoundError
 from .generated.tables import SCHEMA_SHA256, SCHEMA_VERSION
@@ -28,6 +29,7 @@ __all__ = [
     "arrow_schema",
     "class_schema",
     "feature_table_schema",
+    "profile_table_schema",
 ]
 
 
@@ -81,15 +83,22 @@ def class_schema(class_name: str) -> pa.Schema:
     return SCHEMAS[class_name]
 
 
-def feature_table_schema(columns: Sequence[str]) -> pa.Schema:
-    """Return the Arrow schema of a feature table: the identity of an object, then ``columns`` as nullable float32."""
-    return _feature_table_schema(tuple(columns))
+def feature_table_schema(columns: Sequence[str], *, precision: Literal["float32", "float64"] = "float32") -> pa.Schema:
+    """Return the Arrow schema of a feature table: the identity of an object, then ``columns`` as nullable floats."""
+    return _wide_schema("ObjectRow", tuple(columns), precision)
+
+
+def profile_table_schema(columns: Sequence[str], *, level: str) -> pa.Schema:
+    """Return the Arrow schema of a table of profiles: the identity of a row, then ``columns`` as nullable float64.
+
+    ``level`` is ``field``, ``well`` or ``treatment``.
+    """
+    return _wide_schema("TreatmentRow" if level == "treatment" else "ProfileRow", tuple(columns), "float64")
 
 
 @lru_cache(maxsize=32)
-def _feature_table_schema(columns: tuple[str, ...]) -> pa.Schema:
+def _wide_schema(identity: str, columns: tuple[str, ...], precision: str) -> pa.Schema:
     import pyarrow as pa
 
-    identity = class_schema("ObjectRow")
-    features = pa.schema([pa.field(name, pa.float32()) for name in columns])
-    return pa.unify_schemas([identity, features])
+    kind = pa.float32() if precision == "float32" else pa.float64()
+    return pa.unify_schemas([class_schema(identity), pa.schema([pa.field(name, kind) for name in columns])])

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from cytolake.catalog import Catalog
-from cytolake.schemas.tables import arrow_schema, feature_table_schema
+from cytolake.schemas.tables import arrow_schema, feature_table_schema, profile_table_schema
 from cytolake.store.commit import Commit
-from cytolake.store.registry import register
+from cytolake.store.registry import register, register_profiles
 from cytolake.store.root import LakeRoot, init_root, open_root
 
 DEFAULTS: dict[str, Any] = {
@@ -116,6 +116,42 @@ class TableLake:
             commit.replace(table, {"study_id": study, "plate_id": plate}, data)
             commit.commit()
         return table
+
+    def profiles(
+        self,
+        study: str,
+        values: Mapping[str, Mapping[str, float]],
+        *,
+        plate: str = "P1",
+        level: str = "well",
+        name: str = "standard",
+        definition: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Commit profiles of wells of one plate, or of treatments: name → features; return ``name@version``."""
+        self.commits += 1
+        run = f"r{self.commits:04}"
+        registration = register_profiles(
+            self.root, name, {"steps": [], **(definition or {})}, levels=[level], recipe_text=None, run_id=run
+        )
+        of_wells = {"plate_id": plate, "acquisition_id": 1, "timepoint": 0, "n_objects": 10}
+        of_treatments = {"n_wells": 2, "n_plates": 1}
+        records = [
+            {
+                "study_id": study,
+                "run_id": run,
+                **(of_treatments | {"treatment": key} if level == "treatment" else of_wells | {"well_id": key}),
+                **features,
+            }
+            for key, features in values.items()
+        ]
+        columns = list(dict.fromkeys(key for features in values.values() for key in features))
+        where = {"study_id": study} if level == "treatment" else {"study_id": study, "plate_id": plate}
+        with Commit(self.root, run_id=run, app_id=f"profile/{self.commits}") as commit:
+            registration.add_to(commit)
+            data = pa.Table.from_pylist(records, schema=profile_table_schema(columns, level=level))
+            commit.replace(registration.set.table(level), where, data)
+            commit.commit()
+        return registration.set.label
 
 
 def fill(lake: TableLake) -> TableLake:
