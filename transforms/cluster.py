@@ -8,6 +8,7 @@ started them is killed, because the scheduler lives in that process.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,8 @@ def _local_cluster(count: int) -> Iterator[Any]:
     from distributed import LocalCluster, Scheduler, SpecCluster
     from distributed.deploy.subprocess import SubprocessWorker
 
+    # On a busy machine Dask warns of a slow disk; nobody can do anything about it, and nothing is kept there.
+    warnings.filterwarnings("ignore", message="Creating scratch directories")
     if count == 1:
         cluster: Any = LocalCluster(
             n_workers=1,

@@ -30,8 +30,7 @@ def test_profiles_of_wells_have_the_columns_of_their_wells(lake: Any) -> None:
     ]
     result = lake.catalog.sql("SELECT count(*) FROM profiles WHERE study_id = 'two'")
     assert result.fetchall() == [(1,)]
-    opened = {scan.label: scan.opened for scan in result.scans}
-    assert sum(count for label, count in opened.items() if label.startswith("profiles/")) == 1
+    assert sum(scan.files_opened for scan in result.scans if scan.table.startswith("profiles/")) == 1
     with pytest.raises(QueryError, match="pixel_size_x_um"):
         ask(lake, "SELECT pixel_size_x_um FROM profiles")
 
