@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import RecipeError
 from ..schemas.ontology import enum_values
@@ -20,6 +18,7 @@ from .illumination.settings import PARAMETERS as ILLUMINATION_PARAMETERS
 from .illumination.settings import IlluminationSettings
 from .parameters import BadParameterError, Parameter, Value
 from .recipe import PROJECTIONS, FamilyUse, ObjectSet, Projection, Recipe, families_for
+from .recipe_table import LARGEST, RecipeTable, read_toml
 from .segmentation.methods import METHODS, Method
 from .tracking.settings import PARAMETERS as TRACKING_PARAMETERS
 from .tracking.settings import TrackingSettings
@@ -32,8 +31,6 @@ _OBJECT = ("method", "channel", "second_channel", "from", "minus", "border")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-# TOML has whole numbers of any length, and infinity.
-_LARGEST = sys.float_info.max
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -54,11 +51,7 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
     RecipeError
         With file, table, key, and what is allowed there.
     """
-    try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in thousands
-        raise RecipeError(f"{source}: not valid TOML: {error}") from error
-    top = _Table(source, "", raw)
+    top = read_toml(text, source)
     top.only(_TOP)
     name = top.text("name")
     if not _RECIPE_NAME.fullmatch(name):
@@ -86,94 +79,12 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
     )
 
 
-class _Table:
-    """One table of the file, reading values with messages that say where they stand."""
-
-    def __init__(self, source: str, path: str, raw: Mapping[str, Any]) -> None:
-        self.source, self.path, self.raw = source, path, raw
-
-    @property
-    def name(self) -> str:
-        return self.path.partition(".")[2]  # a name in quotes may hold dots
-
-    def refuse(self, key: str, problem: str, allowed: str) -> NoReturn:
-        where = f"[{self.path}] {key}".rstrip() if self.path else key
-        raise RecipeError(f"{self.source}: {where}: {problem}", hint=f"allowed: {allowed}")
-
-    def only(self, known: Iterable[str]) -> None:
-        known = tuple(known)
-        for key in self.raw:
-            if key not in known:
-                self.refuse(key, f"unknown key{did_you_mean(key, known)}", ", ".join(known) or "no key at all")
-
-    def text(self, key: str, *, default: str | None = None) -> str:
-        value = self.raw.get(key, default)
-        if not isinstance(value, str):
-            self.refuse(key, "missing" if value is None else f"{value!r} is no text", "a text in quotes")
-        return value
-
-    def number(self, key: str, default: float | None, *, low: float, high: float) -> float | None:
-        value = self.raw.get(key, default)
-        if value is None:
-            return None
-        span = f"a number from {low:g} to {high:g}" if math.isfinite(high) else f"a number, at least {low:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.refuse(key, f"{value!r} is no number", span)
-        if not low <= value <= high or not abs(value) <= _LARGEST:
-            self.refuse(key, f"{value!r} is out of range", span)
-        return float(value)
-
-    def choice(self, key: str, choices: tuple[Any, ...], *, default: Any) -> Any:
-        value = self.raw.get(key, default)
-        if value not in choices:
-            self.refuse(key, f"{value!r} is unknown{did_you_mean(str(value), choices)}", ", ".join(choices))
-        return value
-
-    def words(self, key: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        value = self.raw.get(key, default)
-        value = [value] if isinstance(value, str) else value
-        if not isinstance(value, list | tuple) or not all(isinstance(word, str) and word for word in value):
-            self.refuse(key, "missing" if value is None else f"{value!r} is no list of texts", 'for example ["DNA"]')
-        self.each_once(key, value)
-        return tuple(value)
-
-    def each_once(self, key: str, values: Sequence[Any]) -> None:
-        seen: set[Any] = set()
-        for value in values:
-            if value in seen:
-                self.refuse(key, f"{value!r} is there twice", "each once")
-            seen.add(value)
-
-    def known_words(self, key: str, known: tuple[str, ...], what: str, *, more: str = "") -> tuple[str, ...]:
-        words = self.words(key)
-        if not words:
-            self.refuse(key, f"names no {what}", ", ".join(known) + more)
-        for word in words:
-            if word not in known:
-                self.refuse(key, f"unknown {what} {word!r}{did_you_mean(word, known)}", ", ".join(known) + more)
-        return words
-
-    def table(self, key: str) -> _Table | None:
-        value = self.raw.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            self.refuse(key, f"{value!r} is no table", f"a table [{key}]")
-        return _Table(self.source, f"{self.path}.{key}" if self.path else key, value)
-
-    def tables(self, key: str) -> list[_Table]:
-        value = self.raw.get(key, {})
-        if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
-            self.refuse(key, "is no set of tables", f"tables [{key}.NAME]")
-        return [_Table(self.source, f"{key}.{name}", one) for name, one in value.items()]
-
-
 _ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _AS_STACKS = 'projection = "volume" at the top of the recipe'
 _FREE_ROLES = '; a role of your own is declared at the top of the recipe: roles = ["NAME"]'
 
 
-def _own_roles(top: _Table) -> tuple[str, ...]:
+def _own_roles(top: RecipeTable) -> tuple[str, ...]:
     """Roles that the schema does not know and the recipe says it means: no slip of the pen passes for one."""
     own = top.words("roles", default=())
     for role in own:
@@ -182,7 +93,7 @@ def _own_roles(top: _Table) -> tuple[str, ...]:
     return own
 
 
-def _z_step(top: _Table, projection: Projection) -> float | None:
+def _z_step(top: RecipeTable, projection: Projection) -> float | None:
     """Read the distance of planes, which only stacks have."""
     step = top.number("z_step_um", None, low=1e-3, high=1e3)
     if step is not None and projection != "volume":
@@ -190,7 +101,7 @@ def _z_step(top: _Table, projection: Projection) -> float | None:
     return step
 
 
-def _object_set(table: _Table, roles: tuple[str, ...], folder: Path, projection: Projection) -> ObjectSet:
+def _object_set(table: RecipeTable, roles: tuple[str, ...], folder: Path, projection: Projection) -> ObjectSet:
     if not _NAME.fullmatch(table.name):
         table.refuse("", f"{table.name!r} cannot name an object set", "small letters, digits and '_', from a letter")
     method_name = table.choice("method", tuple(METHODS), default="subtract" if "minus" in table.raw else None)
@@ -236,7 +147,7 @@ def _object_set(table: _Table, roles: tuple[str, ...], folder: Path, projection:
     )
 
 
-def _complete(table: _Table, method: Method, folder: Path) -> dict[str, Value]:
+def _complete(table: RecipeTable, method: Method, folder: Path) -> dict[str, Value]:
     """Read all settings of a method, and find what they name."""
     values = {name: _parameter(table, name, it) for name, it in method.parameters.items()}
     if method.complete is None:
@@ -247,7 +158,7 @@ def _complete(table: _Table, method: Method, folder: Path) -> dict[str, Value]:
         table.refuse(error.key, error.problem, error.allowed)
 
 
-def _parameter(table: _Table, name: str, parameter: Parameter) -> Value:
+def _parameter(table: RecipeTable, name: str, parameter: Parameter) -> Value:
     """Read one setting as its default says that it is written."""
     default = parameter.default
     if isinstance(default, tuple):
@@ -271,7 +182,7 @@ def _parameter(table: _Table, name: str, parameter: Parameter) -> Value:
     return int(number)
 
 
-def _many(table: _Table, name: str, parameter: Parameter, default: tuple[Any, ...]) -> Value:
+def _many(table: RecipeTable, name: str, parameter: Parameter, default: tuple[Any, ...]) -> Value:
     """Read a list; a single value stands for a list of one."""
     values = table.raw.get(name, default)
     values = list(values) if isinstance(values, list | tuple) else [values]
@@ -289,7 +200,7 @@ def _many(table: _Table, name: str, parameter: Parameter, default: tuple[Any, ..
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 table.refuse(name, f"{value!r} is none of the {span}", f"a list of {span}")
-            if not parameter.low <= value <= parameter.high or not abs(value) <= _LARGEST:
+            if not parameter.low <= value <= parameter.high or not abs(value) <= LARGEST:
                 table.refuse(name, f"{value!r} is out of range", f"a list of {span}")
         if not whole:
             values = [float(value) for value in values]
@@ -303,7 +214,7 @@ def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
     for one in sets:
         for key, name in (("from", one.parent), ("minus", one.minus)):
             if name is not None and name not in names:
-                table = _Table(source, f"objects.{one.name}", {})
+                table = RecipeTable(source, f"objects.{one.name}", {})
                 table.refuse(key, f"unknown object set {name!r}{did_you_mean(name, names)}", ", ".join(sorted(names)))
     done: dict[str, ObjectSet] = {}
     while len(done) < len(sets):
@@ -322,7 +233,7 @@ def _in_order(source: str, sets: list[ObjectSet]) -> tuple[ObjectSet, ...]:
     return tuple(done.values())
 
 
-def _family_use(table: _Table, sets: list[str], roles: tuple[str, ...], projection: Projection) -> FamilyUse:
+def _family_use(table: RecipeTable, sets: list[str], roles: tuple[str, ...], projection: Projection) -> FamilyUse:
     families = families_for(projection)
     if table.name not in families:
         problem = f"unknown feature family{did_you_mean(table.name, families)}"
@@ -353,7 +264,7 @@ def _any_use(parameters: Mapping[str, Value]) -> Use:
     return Use(object_set="x", roles=("A", "B"), pairs=(("A", "B"),), parameters=parameters)
 
 
-def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
+def _pairs(table: RecipeTable, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
     """Read ``pairs = [["DNA", "ER"], ...]``; None for all pairs of the channels."""
     raw = table.raw.get("pairs", "all")
     if raw == "all":
@@ -378,7 +289,7 @@ def _pairs(table: _Table, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...]
 
 
 def _corrections(
-    top: _Table, name: str, parameters: Mapping[str, Parameter], settings: Callable[..., _Settings]
+    top: RecipeTable, name: str, parameters: Mapping[str, Parameter], settings: Callable[..., _Settings]
 ) -> _Settings | None:
     """Read ``[illumination]`` or ``[background]``; None where the recipe takes pixels as they are."""
     table = top.table(name)
@@ -388,7 +299,9 @@ def _corrections(
     return settings(**{key: _parameter(table, key, one) for key, one in parameters.items()})
 
 
-def _tracking(top: _Table, sets: list[str], roles: tuple[str, ...], projection: Projection) -> TrackingSettings | None:
+def _tracking(
+    top: RecipeTable, sets: list[str], roles: tuple[str, ...], projection: Projection
+) -> TrackingSettings | None:
     """Read ``[tracking]``; None where the recipe follows nothing over time."""
     table = top.table("tracking")
     if table is None:

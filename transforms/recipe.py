@@ -12,16 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import NotFoundError, RecipeError
-from ..wording import did_you_mean
+from ..errors import RecipeError
 from .background import BackgroundSettings
 from .illumination.settings import IlluminationSettings
-from .parameters import Value, is_file
+from .parameters import Value
+from .recipe_files import find_recipe, shipped_in
 from .segmentation.methods import METHODS
 from .segmentation.objects import BorderRule
 from .tracking.settings import TrackingSettings
@@ -29,6 +28,8 @@ from .tracking.settings import TrackingSettings
 if TYPE_CHECKING:
     from .features.families import Plan
     from .features.family import FamilyColumns, Use
+
+_SHIPPED = f"{__package__}.recipes"
 
 #: How a stack becomes what is measured: one plane of it, or, for ``volume``, the stack as it is.
 Projection = Literal["max", "mean", "single", "volume"]
@@ -355,30 +356,13 @@ def load_recipe(recipe: str | Path) -> Recipe:
     """
     from ._recipe_parsing import parse_recipe
 
-    text = str(recipe)
-    shipped = shipped_recipes()
-    if text in shipped:
-        content = resources.files(f"{__package__}.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
-        return parse_recipe(content, source=f"recipe {text}")
-    path = Path(recipe)
-    if not is_file(path):
-        raise NotFoundError(
-            f"no recipe {text!r}: it is neither a shipped recipe nor a file{did_you_mean(text, shipped)}",
-            hint=f"use one of {', '.join(shipped)}, or the path of a TOML file",
-        )
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse_recipe(content, source=str(path), folder=path.absolute().parent)
+    content, source, folder = find_recipe(recipe, _SHIPPED)
+    return parse_recipe(content, source=source, folder=folder)
 
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that come with cytolake."""
-    folder = resources.files(f"{__package__}.recipes")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    return shipped_in(_SHIPPED)
 
 
 def _lacking(what: str, role: str, roles: Sequence[str | None], channel_names: Sequence[str]) -> LackingStainError:
