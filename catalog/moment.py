@@ -83,21 +83,11 @@ class Moment:
             return None
         return scan(self.root, table, filters, version=self.version(table))
 
-    def newest(self, table: str, partition: str, column: str) -> dict[str, str]:
-        """Return, for each value of a partition column, the largest text in another column, as the log says it.
+    def newest_runs(self, table: str) -> dict[str, str]:
+        """Return for a table of features or profiles study → the newest run that wrote rows of it."""
+        from ..store.current import newest_runs
 
-        Where the log does not say it, for files of other writers, that is the empty text.
-        """
-        from ..store.scan import live_files
-
-        if not self.exists(table):
-            return {}
-        found: dict[str, str] = {}
-        for file in live_files(self.root.tables.open(table, version=self.version(table))):
-            value = str(file.partition_values[partition])
-            _, largest, _ = file.stats.get(column, (None, None, None))
-            found[value] = max(found.get(value, ""), str(largest or ""))
-        return found
+        return newest_runs(self.root, table, version=self.version(table)) if self.exists(table) else {}
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table."""

@@ -164,22 +164,14 @@ class Relations:
     def current(self, kind: str, part: str) -> dict[str, DefinedSet]:
         """Return, for an object set or a level, study → the set that its view shows.
 
-        That is the one somebody has chosen, else the one whose rows of that study the newest run wrote, so that a
-        recipe that is run once more is shown again; run identifiers sort by time, and the log has their bounds. It is
-        one set per study: two would show every object twice.
+        The rule is that of :mod:`..store.current`, at this moment of the lake.
         """
+        from ..store.current import shown
+
         if self._chosen is None:
             rows = self.moment.rows("current_sets")
             self._chosen = {(row["kind"], row["part"], row["study_id"]): row["hash"] for row in rows}
-        shown: dict[str, tuple[bool, str, DefinedSet]] = {}
-        for one in self._registered(kind):  # oldest first: among equals the one that was registered last
-            if part not in one.parts:
-                continue
-            for study, run in self.moment.newest(one.table(part), "study_id", "run_id").items():
-                rank = self._chosen.get((kind, part, study)) == one.hash, run
-                if study not in shown or rank >= shown[study][:2]:
-                    shown[study] = (*rank, one)
-        return {study: one for study, (_, _, one) in shown.items()}
+        return shown(self._registered(kind), part, self.moment.newest_runs, self._chosen)
 
     def _registered(self, kind: str) -> list[DefinedSet]:
         if kind not in self._sets:
