@@ -27,8 +27,8 @@ Level = Literal["object", "field", "well", "treatment"]
 #: say it; the engine refuses what it needs and does not get, in words that name the file.
 #:
 #: - ``plate``: any name, the engine makes an identifier of it. Left out: the option ``--plate``.
-#: - ``well``: in any spelling that :func:`cytolake.schemas.identifiers.parse_well` reads; or ``row`` and ``column``, from
-#:   1.
+#: - ``well``: in any spelling that :func:`cytolake.schemas.identifiers.parse_well` reads; or ``row`` and ``column``:
+#:   letters or a number from 1, and a number from 1.
 #: - ``field``: the number of the field in its well, as the microscope or the tool counts it.
 #: - ``acquisition``: number of the measurement of the plate, from 1; left out: 1.
 #: - ``timepoint``: from 0; left out: 0.
@@ -42,8 +42,8 @@ IDENTITY: Mapping[str, pa.DataType] = MappingProxyType(
     {
         "plate": pa.string(),
         "well": pa.string(),
-        "row": pa.int64(),
-        "column": pa.int64(),
+        "row": pa.string(),
+        "column": pa.string(),
         "field": pa.int64(),
         "acquisition": pa.int64(),
         "timepoint": pa.int64(),
@@ -103,9 +103,12 @@ class SourceTable:
     metadata
         Columns of text (or numbers) about the wells: kept in ``wells.attributes`` where one well has one value.
     texts
-        Columns that are neither: text that is no metadata (file names, digests). They are listed, not imported.
+        Columns of text that are no metadata (file names, digests): listed, not imported. A column that is text in one
+        table and a feature in another one of the same objects is an error.
+    others
+        Columns of numbers that are no features (times of computing, sizes of images): listed, not imported.
     names
-        What a mapping file says of columns, by their own name; it overrules :func:`.names.translate`.
+        What a mapping file says of columns, by their own name; it overrules :func:`cytolake.schemas.feature_names.translate`.
     warnings
         What somebody should know who only reads the report.
     size
@@ -122,6 +125,7 @@ class SourceTable:
     batches: Callable[[], Iterator[Batch]]
     metadata: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     names: Mapping[str, FeatureName] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     size: int = 0

@@ -25,7 +25,7 @@ _PARQUET = b"PAR1"
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 #: Bytes of the beginning that are looked at, unpacked: a header of 6,000 columns has about 300 kB.
 HEAD = 4 << 20
-_ROWS = 50
+_ROWS = 1000
 _DELIMITERS = (",", "\t", ";", "|")
 _MOST_FILES = 100_000
 
