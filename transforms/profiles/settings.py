@@ -1,0 +1,107 @@
+"""What a recipe may set of an operator: fields of a dataclass that say their default, their meaning and their bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...wording import did_you_mean
+from ..parameters import BadParameterError, Parameter, Value
+
+_KEY = "parameter"
+
+
+def setting(
+    default: Any, meaning: str, *, low: float = 0.0, high: float = math.inf, choices: tuple[str, ...] = ()
+) -> Any:
+    """Declare a setting as a field of an operator; see :class:`~cytolake.transforms.parameters.Parameter`."""
+    parameter = Parameter(default=default, meaning=meaning, low=low, high=high, choices=choices)
+    return dataclasses.field(default=default, metadata={_KEY: parameter})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithSettings:
+    """What operators share: all their fields are settings, declared with :func:`setting`."""
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """Name of each setting → its default, meaning and bounds."""
+        return {one.name: one.metadata[_KEY] for one in dataclasses.fields(cls)}
+
+    @classmethod
+    def complete(cls, raw: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:  # noqa: ARG003
+        """Read what settings name outside of the recipe, such as files, before they are checked.
+
+        Parameters
+        ----------
+        raw
+            Settings as they were written.
+        folder
+            Where relative paths begin.
+        """
+        return raw
+
+    def settings(self) -> dict[str, Any]:
+        """Give all settings as plain JSON values."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def read_settings(parameters: Mapping[str, Parameter], raw: Mapping[str, Any], whose: str) -> dict[str, Value]:
+    """Check what a recipe sets, and complete it with the defaults.
+
+    Raises
+    ------
+    BadParameterError
+        A setting is unknown, or its value is of the wrong type or out of bounds.
+    """
+    for key in raw:
+        if key not in parameters:
+            known = ", ".join(parameters) or "no setting at all"
+            raise BadParameterError(key, f"unknown setting of {whose}{did_you_mean(key, parameters)}", known)
+    return {name: _checked(name, one, raw[name]) if name in raw else one.default for name, one in parameters.items()}
+
+
+def _checked(key: str, parameter: Parameter, value: Any) -> Value:
+    default = parameter.default
+    if isinstance(default, tuple):
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        kind = default[0] if default else ("" if parameter.choices else 0.0)
+        read = tuple(_single(key, parameter, kind, one) for one in values)
+        for number, one in enumerate(read):
+            if one in read[:number]:
+                raise BadParameterError(key, f"{one!r} is there twice", "each once")
+        return read
+    return _single(key, parameter, default, value)
+
+
+def _single(key: str, parameter: Parameter, kind: Value, value: Any) -> Any:
+    """Check one value, which shall be of the type of ``kind``."""
+    if parameter.choices:
+        if not isinstance(value, str) or value not in parameter.choices:
+            guess = did_you_mean(str(value), parameter.choices)
+            raise BadParameterError(key, f"{value!r} is unknown{guess}", ", ".join(parameter.choices))
+        return value
+    if isinstance(kind, bool):
+        if not isinstance(value, bool):
+            raise BadParameterError(key, f"{value!r} is neither true nor false", "true, false")
+        return value
+    if isinstance(kind, str):
+        if not isinstance(value, str) or not value:
+            raise BadParameterError(key, f"{value!r} is no text", "a text in quotes")
+        return value
+    low, high = parameter.low, parameter.high
+    span = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
+    whole = isinstance(kind, int)
+    allowed = f"a {'whole ' if whole else ''}number {span}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadParameterError(key, f"{value!r} is no number", allowed)
+    if not low <= value <= high or not math.isfinite(value):
+        raise BadParameterError(key, f"{value!r} is out of range", allowed)
+    if whole and value != int(value):
+        raise BadParameterError(key, f"{value!r} is no whole number", allowed)
+    return int(value) if whole else float(value)
