@@ -7,7 +7,6 @@ is replaced by one that holds just those.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,13 +101,10 @@ class Plan:
 
     def actions(self) -> list[Any]:
         """Return the Delta actions, removals first."""
-        from deltalake.transaction import RemoveAction
-
-        now = int(time.time() * 1000)
-        gone = [
-            RemoveAction(file.path, True, now, file.size, dict(file.partition_values)) for file in self.removes.values()
+        return [
+            *(file.remove_action() for file in self.removes.values()),
+            *(file.add_action() for file in self.adds.values()),
         ]
-        return [*gone, *(file.add_action() for file in self.adds.values())]
 
 
 class Planner:

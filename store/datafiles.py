@@ -9,14 +9,15 @@ half as large again and scans three times as slow.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ from ..schemas.identifiers import IDENTITY_COLUMNS
 from .storage import storage_error
 
 if TYPE_CHECKING:
-    from deltalake.transaction import AddAction
+    from deltalake.transaction import AddAction, RemoveAction
 
     from .storage import Storage
 
@@ -37,7 +38,8 @@ Entry = tuple[Any, Any, int]
 
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _MARKED = re.compile(r"-s([0-9a-f]{8})\.parquet$")
-_ROW_GROUP = 122_880  # DuckDB's vector batches; one row group is one thread's work there
+#: Rows of a row group: DuckDB's vector batches; one row group is one thread's work there.
+ROW_GROUP = 122_880
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,11 @@ class DataFile:
         """Eight hex digits that name the file's columns and types; None for a file that others wrote."""
         return marked_fingerprint(self.path)
 
-    def add_action(self) -> AddAction:
-        """Return the Delta action that makes this file part of its table."""
+    def add_action(self, *, data_change: bool = True) -> AddAction:
+        """Return the Delta action that makes this file part of its table.
+
+        Without ``data_change`` its rows were in other files of the table before.
+        """
         from deltalake.transaction import AddAction
 
         bounded = {name: entry for name, entry in self.stats.items() if entry[0] is not None}
@@ -83,9 +88,16 @@ class DataFile:
             size=self.size,
             partition_values=self.partition_values,
             modification_time=int(time.time() * 1000),
-            data_change=True,
+            data_change=data_change,
             stats=json.dumps(stats),
         )
+
+    def remove_action(self, *, data_change: bool = True) -> RemoveAction:
+        """Return the Delta action that takes this file out of its table."""
+        from deltalake.transaction import RemoveAction
+
+        now = int(time.time() * 1000)
+        return RemoveAction(self.path, data_change, now, self.size, dict(self.partition_values))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values from which :meth:`from_json` makes an equal object."""
@@ -185,29 +197,102 @@ def write_data_batches(
     schema
         All columns, the partition columns included; every batch must have just these.
     """
-    body = pa.schema([one for one in schema if one.name not in partition_by])
-    batches = iter(batches)
-    first = next((batch for batch in batches if batch.num_rows), None)
-    if first is None:
-        raise InvalidDataError(f"{table}: a data file needs at least one row")
-    values = _partition_of(table, first, partition_by)
-    name = f"{partition_folder(values)}part-{uuid.uuid4().hex}-s{fingerprint(body)}.parquet"
-    stats: dict[str, Entry] = {}
-    bounded = statistics_columns(body, key=key)
-    rows = 0
+    with DataFileWriter(storage, table, schema, partition_by=partition_by, key=key) as writer:
+        for batch in batches:
+            writer.write(batch)
+        return writer.finish()
 
-    def bodies() -> Iterator[pa.Table]:
-        nonlocal rows
-        for batch in itertools.chain([first], batches):
-            if batch.num_rows and _partition_of(table, batch, partition_by) != values:
-                raise InvalidDataError(f"{table}: the rows of a data file belong to one {', '.join(partition_by)}")
-            rows += batch.num_rows
-            for column in bounded:
-                stats[column] = _wider(stats.get(column), _bounds(batch[column]))
-            yield batch.select(body.names)
 
-    size = write_parquet(storage, f"{table_path(table)}/{name}", body, bodies())
-    return DataFile(path=name, rows=rows, size=size, stats=stats, partition_values=values)
+class DataFileWriter:
+    """Do the same step by step, for rows of several partitions or plates that come mixed.
+
+    Used as a context manager; leaving the block without :meth:`finish` removes what was written. Each
+    :meth:`write` becomes at least one row group.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        table: str,
+        schema: pa.Schema,
+        *,
+        partition_by: Sequence[str] = ("study_id",),
+        key: Iterable[str] = (),
+    ) -> None:
+        self._storage = storage
+        self._table = table
+        self._partition_by = tuple(partition_by)
+        self._body = pa.schema([one for one in schema if one.name not in partition_by])
+        self._bounded = statistics_columns(self._body, key=key)
+        self._values: dict[str, str | None] = {}
+        self._name = ""
+        self._stats: dict[str, Entry] = {}
+        self._rows = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def write(self, batch: pa.Table) -> None:
+        """Add rows; none is allowed.
+
+        Raises
+        ------
+        InvalidDataError
+            They belong to another partition than the rows before.
+        StorageError
+            The disk is full or not writable.
+        """
+        if not batch.num_rows:
+            return
+        values = _partition_of(self._table, batch, self._partition_by)
+        if not self._rows:
+            self._values = values
+            self._name = f"{partition_folder(values)}part-{uuid.uuid4().hex}-s{fingerprint(self._body)}.parquet"
+        elif values != self._values:
+            raise InvalidDataError(
+                f"{self._table}: the rows of a data file belong to one {', '.join(self._partition_by)}"
+            )
+        try:
+            if self._writer is None:
+                self._storage.make_parents(self._path)
+                self._writer = parquet_writer(self._storage, self._path, self._body)
+            self._writer.write_table(batch.select(self._body.names), row_group_size=ROW_GROUP)
+        except OSError as error:
+            raise storage_error(f"writing {self._storage.uri(self._path)}", error) from error
+        self._rows += batch.num_rows
+        for column in self._bounded:
+            self._stats[column] = _wider(self._stats.get(column), _bounds(batch[column]))
+
+    def finish(self) -> DataFile:
+        """Close the file, synced, and return what the log needs to know of it."""
+        if self._writer is None:
+            raise InvalidDataError(f"{self._table}: a data file needs at least one row")
+        try:
+            self._writer.close()
+            self._storage.sync([self._path])
+            size = self._storage.size(self._path)
+        except OSError as error:
+            raise storage_error(f"writing {self._storage.uri(self._path)}", error) from error
+        self._writer = None
+        return DataFile(path=self._name, rows=self._rows, size=size, stats=self._stats, partition_values=self._values)
+
+    def discard(self) -> None:
+        """Remove what was written, unless it is finished."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            with suppress(OSError):  # a full disk cannot take the footer, which nobody needs
+                writer.close()
+            self._storage.delete(self._path)
+
+    @property
+    def _path(self) -> str:
+        return f"{table_path(self._table)}/{self._name}"
 
 
 def describe_data_file(
@@ -243,22 +328,12 @@ def write_parquet(storage: Storage, path: str, schema: pa.Schema, batches: Itera
 
     A failure removes what was written and raises ``StorageError``.
     """
-    filesystem, base = storage.arrow_filesystem()
     storage.make_parents(path)
-    # pyarrow takes a list of columns here; its stubs know only True and False
-    coded: Any = [leaf for field in schema for leaf, kind in _leaves(field) if not pa.types.is_floating(kind)]
     whole = False
     try:
-        with pq.ParquetWriter(
-            f"{base}/{path}",
-            schema,
-            filesystem=filesystem,
-            compression="zstd",
-            use_dictionary=coded or False,
-            write_statistics=coded or False,
-        ) as writer:
+        with parquet_writer(storage, path, schema) as writer:
             for batch in batches:
-                writer.write_table(batch, row_group_size=_ROW_GROUP)
+                writer.write_table(batch, row_group_size=ROW_GROUP)
         storage.sync([path])
         size = storage.size(path)
         whole = True
@@ -268,6 +343,21 @@ def write_parquet(storage: Storage, path: str, schema: pa.Schema, batches: Itera
         if not whole:
             storage.delete(path)
     return size
+
+
+def parquet_writer(storage: Storage, path: str, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a Parquet file at a path of the lake, with the coding and the statistics that our tables have."""
+    filesystem, base = storage.arrow_filesystem()
+    # pyarrow takes a list of columns here; its stubs know only True and False
+    coded: Any = [leaf for field in schema for leaf, kind in _leaves(field) if not pa.types.is_floating(kind)]
+    return pq.ParquetWriter(
+        f"{base}/{path}",
+        schema,
+        filesystem=filesystem,
+        compression="zstd",
+        use_dictionary=coded or False,
+        write_statistics=coded or False,
+    )
 
 
 def split_partitions(rows: pa.Table, partition_by: Sequence[str]) -> list[pa.Table]:

@@ -23,7 +23,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyExistsError, ConfigurationError, ConflictError
-from .storage import STAGING, Check, Checks, Paths, Storage, relative, storage_error, storage_errors
+from .storage import (
+    STAGING,
+    Check,
+    Checks,
+    Paths,
+    Storage,
+    Stored,
+    StoredFiles,
+    relative,
+    storage_error,
+    storage_errors,
+)
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -79,6 +90,16 @@ class LocalStorage(Storage):
         top = self.local(prefix)
         found = (Path(where, name) for where, _, names in os.walk(top) for name in names)
         return sorted(path.relative_to(self.folder).as_posix() for path in found)
+
+    def entries(self, prefix: str = "") -> StoredFiles:
+        found = []
+        for where, _, names in os.walk(self.local(prefix)):
+            for name in names:
+                path = Path(where, name)
+                with contextlib.suppress(FileNotFoundError):  # gone since the folder was listed
+                    about = path.lstat()
+                    found.append(Stored(path.relative_to(self.folder).as_posix(), about.st_size, about.st_mtime))
+        return found
 
     def children(self, prefix: str = "") -> Paths:
         try:

@@ -23,7 +23,7 @@ from ..errors import (
     StorageError,
     UsageError,
 )
-from .storage import STAGING, Check, Checks, Paths, Storage, relative, storage_error
+from .storage import STAGING, Check, Checks, Paths, Storage, Stored, StoredFiles, relative, storage_error
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -137,6 +137,16 @@ class S3Storage(Storage):
             listing = self._obstore().list(self.store, f"{prefix}/" if prefix else None)
             return sorted(entry["path"] for batch in listing for entry in batch)
 
+    def entries(self, prefix: str = "") -> StoredFiles:
+        prefix = relative(prefix)
+        with self._errors("listing", prefix):
+            listing = self._obstore().list(self.store, f"{prefix}/" if prefix else None)
+            return [
+                Stored(entry["path"], int(entry["size"]), entry["last_modified"].timestamp())
+                for batch in listing
+                for entry in batch
+            ]
+
     def children(self, prefix: str = "") -> Paths:
         prefix = relative(prefix)
         with self._errors("listing", prefix):
@@ -153,6 +163,12 @@ class S3Storage(Storage):
         path = relative(path)
         with self._errors("removing", path), contextlib.suppress(FileNotFoundError):
             self._obstore().delete(self.store, path)
+
+    def delete_all(self, paths: Iterable[str]) -> None:
+        wanted = [relative(path) for path in paths]
+        if wanted:
+            with self._errors("removing", wanted[0]), contextlib.suppress(FileNotFoundError):
+                self._obstore().delete(self.store, wanted)
 
     def delete_tree(self, prefix: str) -> None:
         paths = self.list(prefix)

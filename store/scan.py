@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .root import LakeRoot
 
-__all__ = ["Filter", "Scan", "ScanFile", "count", "live_files", "scan", "scan_foreign"]
+__all__ = ["Filter", "Scan", "ScanFile", "count", "file_paths", "live_files", "scan", "scan_foreign"]
 
 # Reader features that change nothing about what a data file means.
 _HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
@@ -121,8 +121,21 @@ class Scan:
         else:
             parts = [self._read_file(file, schema) for file in self.files]
         if self.filters:
-            parts = [part.filter(satisfied(part, self.filters)) for part in parts]
+            parts = [_satisfying(part, self.filters) for part in parts]
         return pa.concat_tables([_conform(schema.empty_table(), schema), *parts]).select(names)
+
+    def stored_columns(self) -> set[str]:
+        """Return the columns that some file has, partition columns included: others are empty in all of its rows.
+
+        Where the table is not plain these are all columns.
+        """
+        if not self.plain:
+            return set(self.schema.names)
+        stored: set[str] = set()
+        for files in self.groups_by_fingerprint().values():
+            with self._open(files[0]) as parquet:
+                stored |= {*parquet.schema_arrow.names, *files[0].partition}
+        return stored
 
     def _read_delta(self, delta: DeltaTable, schema: pa.Schema) -> pa.Table:
         from deltalake.exceptions import DeltaError
@@ -237,6 +250,13 @@ def count(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), 
     return found.read(columns=[found.schema.names[0]]).num_rows
 
 
+def file_paths(delta: DeltaTable) -> set[str]:
+    """Return the paths of all files of an open table, relative to its folder, as on disk."""
+    logged: Any = delta.get_add_actions(flatten=True)
+    paths: list[Any] = pa.table(logged)["path"].to_pylist()
+    return {unquote(path) for path in paths}
+
+
 def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFile]:
     """Return the files of an open table that may hold rows satisfying ``filters``, as the log describes them."""
     kept, _ = _actions(delta, tuple(filters))
@@ -312,6 +332,12 @@ def _scan_files(uri: str, kept: pa.Table, partition_by: Sequence[str]) -> list[S
             )
         )
     return files
+
+
+def _satisfying(rows: pa.Table, filters: tuple[Filter, ...]) -> pa.Table:
+    """Keep the rows that satisfy the filters; mostly that is every row of a file, and nothing is copied."""
+    mask = satisfied(rows, filters)
+    return rows if pc.all(mask, skip_nulls=False, min_count=0).as_py() else rows.filter(mask)
 
 
 def _is_plain(table: str, delta: DeltaTable) -> bool:

@@ -39,7 +39,16 @@ class Check(NamedTuple):
     repair: str
 
 
+class Stored(NamedTuple):
+    """One file: its path relative to the lake root, its bytes, and when it was written (seconds since 1970)."""
+
+    path: str
+    size: int
+    modified: float
+
+
 Checks: TypeAlias = list[Check]
+StoredFiles: TypeAlias = list[Stored]
 
 
 def relative(path: str) -> str:
@@ -88,6 +97,10 @@ class Storage(ABC):
         """Return the paths of all files below ``prefix``, sorted; an absent prefix has none."""
 
     @abstractmethod
+    def entries(self, prefix: str = "") -> StoredFiles:
+        """Return the same files with their sizes and times, in any order."""
+
+    @abstractmethod
     def children(self, prefix: str = "") -> Paths:
         """Return the names (not paths) of files and folders directly below ``prefix``, sorted."""
 
@@ -98,6 +111,11 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove one file; one that is absent already is no error."""
+
+    def delete_all(self, paths: Iterable[str]) -> None:
+        """Remove several files; those that are absent already are no error."""
+        for path in paths:
+            self.delete(path)
 
     @abstractmethod
     def delete_tree(self, prefix: str) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_PARTITION = ("study_id",)
 #: Commits between two checkpoints of a table's log.
 CHECKPOINT_EVERY = 25
+#: The property that has to be "false": cleaning the log makes pinned releases unreadable.
+KEEP_LOG = "delta.enableExpiredLogCleanup"
 _LOG = "_delta_log"
 _DEEPEST = 4  # features/<name>/<hash8>/<object_set>
 
@@ -109,6 +111,10 @@ class Tables:
                 if not sound:
                     return self.storage.uri(f"{folder}/{entry}")
         return None
+
+    def log_entry(self, name: str, version: int) -> list[dict[str, Any]]:
+        """Return what the log says of one version, an action each; ``NotFoundError`` where it was cleaned away."""
+        return [json.loads(line) for line in self.storage.read(self._log_file(name, version)).decode().splitlines()]
 
     def version(self, name: str) -> int:
         """Return the number of a table's newest version; ``NotFoundError`` where there is none."""
@@ -240,8 +246,7 @@ def properties(schema: pa.Schema, *, key: Sequence[str], partition_by: Sequence[
     """Return the Delta properties of a new table."""
     bounded = [name for name in statistics_columns(schema, key=key) if name not in partition_by]
     return {
-        # Cleaning the log makes pinned releases unreadable.
-        "delta.enableExpiredLogCleanup": "false",
+        KEEP_LOG: "false",
         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
         # What a compaction by others shall keep bounds of, as our own commits do.
         "delta.dataSkippingStatsColumns": ",".join(bounded),
