@@ -6,18 +6,39 @@ at a time, and objects are put into groups once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import pyarrow as pa
+
+from ...errors import InvalidDataError
+from ...schemas.identifiers import format_well, parse_well
+from ...schemas.tables import class_schema
+from ...wording import listed
+from ..features.dictionary import capitalised
+from .groups import Groups, with_missing
 from .matrix import ProfileMatrix
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from numpy.typing import NDArray
 
     from ...store.scan import Scan
 
 Method = Literal["mean", "median"]
 Level = Literal["well", "field"]
+#: Acquisition, time point, row and column of the well, field; −1 where there is no field.
+Key = tuple[int, int, int, int, int]
+#: Reads some columns of all rows.
+Reader = Callable[[Sequence[str]], pa.Table]
+
+_PLATE = ("study_id", "plate_id")
+#: Bytes of values that are read at a time.
+_AT_ONCE = 32 << 20
+#: Columns that are reduced at a time.
+_COLUMNS = 16
+_SHOWN = 5
 
 
 def aggregate_plate(
@@ -66,7 +87,39 @@ def aggregate_plate(
     InvalidDataError
         The rows are of several plates, a row lacks its well, or two object sets have a feature of the same name.
     """
-    raise NotImplementedError
+    _check_distinct(scans, counts=counts)
+    read = {name: _reader(one) for name, one in scans.items()}
+    objects = {name: _Objects.of(read[name], by, f"table {one.table}") for name, one in scans.items()}
+    wanted = [] if expected is None else _keys(expected, by, "the rows that are expected")[1]
+    plate = _one_plate([*objects.values()], expected)
+    keys = sorted({*wanted, *(key for one in objects.values() for key in one.keys)})
+    at = {key: number for number, key in enumerate(keys)}
+    names: list[str] = []
+    columns: list[NDArray[np.float64]] = []
+    notes = [] if warnings is None else warnings
+    sizes = []
+    for name, found in objects.items():
+        numbers = np.array([at[key] for key in found.keys], np.intp)[found.numbers]
+        groups = Groups.of(numbers, len(keys))
+        sizes.append(groups.sizes)
+        if counts:
+            names.append(f"{capitalised(name)}_Count")
+            columns.append(groups.sizes.astype(np.float64)[None])
+        few = groups.sizes < max(min_objects, 1)
+        if few.any() and len(keys):
+            notes.append(_few(plate, name, keys, groups.sizes, few, min_objects))
+        features = _features(scans[name])
+        values, infinite = _reduced(read[name], features, groups, method)
+        values[:, few] = np.nan
+        if infinite:
+            notes.append(_infinite(plate, name, infinite))
+        names += features
+        columns.append(values)
+    return ProfileMatrix(
+        rows=_rows(plate, keys, sizes[0] if sizes else np.zeros(len(keys), np.int64)),
+        features=tuple(names),
+        values=np.ascontiguousarray(np.concatenate([np.empty((0, len(keys))), *columns]).T),
+    )
 
 
 def aggregate_rows(
@@ -83,4 +136,198 @@ def aggregate_rows(
     summed
         Features that are summed, such as the counts of objects; NaN where a field has none.
     """
-    raise NotImplementedError
+    identity = [
+        name for name in (*_PLATE, "acquisition_id", "well_id", "timepoint") if name in matrix.rows.column_names
+    ]
+    keys = list(zip(*(matrix.column(name) for name in identity), strict=True))
+    at = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    groups = Groups.of(np.array([at[key] for key in keys], np.intp), len(at))
+    values = with_missing(matrix.values.T)
+    infinite = np.isinf(values)
+    if infinite.any() and warnings is not None:
+        warnings.append(f"{int(infinite.sum())} infinite values of fields count as missing")
+    values[infinite] = np.nan
+    result = groups.reduce(values, method)
+    for name in summed:
+        if name in matrix.features:
+            column = matrix.features.index(name)
+            result[column] = _sums(values[column, :-1], groups, np.array([at[key] for key in keys], np.intp))
+    first = {at[key]: number for number, key in reversed(list(enumerate(keys)))}
+    rows = matrix.rows.take(pa.array([first[number] for number in range(len(at))], pa.int64()))
+    objects = "n_objects"
+    if objects in rows.column_names:
+        numbers = np.array([at[key] for key in keys], np.intp)
+        given = np.array([np.nan if one is None else one for one in matrix.column(objects)], np.float64)
+        total = _sums(given, groups, numbers)
+        column = pa.array([None if np.isnan(one) else int(one) for one in total], pa.int64())
+        rows = rows.set_column(rows.column_names.index(objects), objects, column)
+    if "field_id" in rows.column_names:
+        place = rows.column_names.index("field_id")
+        rows = rows.set_column(place, "field_id", pa.nulls(len(rows), rows.schema.field(place).type))
+    return ProfileMatrix(rows=rows, features=matrix.features, values=np.ascontiguousarray(result.T))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Objects:
+    """Who the objects of one set are: their plates, the groups that they form, and the group of each."""
+
+    plates: tuple[tuple[str, str], ...]
+    keys: list[Key]
+    numbers: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, read: Reader, by: Level, where: str) -> _Objects:
+        """Read the identity of the objects and group them; ``where`` is for messages."""
+        fields = ["field_id"] if by == "field" else []
+        rows = read([*_PLATE, "acquisition_id", "timepoint", "well_id", *fields])
+        plates = rows.select(_PLATE).group_by(list(_PLATE), use_threads=False).aggregate([]).to_pylist()
+        numbers, keys = _keys(rows, by, where)
+        return cls(plates=tuple((one["study_id"], one["plate_id"]) for one in plates), keys=keys, numbers=numbers)
+
+
+def _reader(found: Scan) -> Reader:
+    """Give what reads columns of a table, the rows in the same order each time."""
+    if found.plain:
+        return found.read
+    # The order that deltalake's engine gives them in may change from one reading to the next.
+    whole = found.read()
+    return lambda names: whole.select(list(names))
+
+
+def _keys(rows: pa.Table, by: Level, where: str) -> tuple[NDArray[np.intp], list[Key]]:
+    """Number rows by the group that they belong to; give the groups too."""
+    names = ["acquisition_id", "timepoint", "well_id", *(["field_id"] if by == "field" else [])]
+    codes = np.zeros(rows.num_rows, np.int64)
+    every: list[list[Any]] = []
+    for name in names:
+        if rows[name].null_count:
+            raise InvalidDataError(f"{where}: {rows[name].null_count} row(s) have no {name}")
+        coded: Any = rows[name].combine_chunks().dictionary_encode()
+        every.append(coded.dictionary.to_pylist())
+        codes = codes * max(len(every[-1]), 1) + coded.indices.to_numpy()
+    distinct, numbers = np.unique(codes, return_inverse=True)
+    keys: list[Key] = []
+    for code in distinct.tolist():
+        values: list[Any] = []
+        for known in reversed(every):
+            code, place = divmod(code, len(known))
+            values.insert(0, known[place])
+        acquisition, timepoint, well, *field = values
+        keys.append((acquisition, timepoint, *parse_well(well), field[0] if field else -1))
+    return numbers.astype(np.intp, copy=False), keys
+
+
+def _one_plate(objects: Sequence[_Objects], expected: pa.Table | None) -> tuple[str, str]:
+    """Give study and plate of all rows; empty texts where there are none."""
+    plates = {plate for one in objects for plate in one.plates}
+    if expected is not None:
+        plates |= {(one["study_id"], one["plate_id"]) for one in expected.select(_PLATE).to_pylist()}
+    if len(plates) > 1:
+        named = listed(sorted("/".join(plate) for plate in plates), _SHOWN)
+        raise InvalidDataError(f"the rows of one plate were asked for, and these are of {len(plates)}: {named}")
+    return next(iter(plates), ("", ""))
+
+
+def _features(found: Scan) -> list[str]:
+    """Columns of floats that the plate's files hold, in the order of the table."""
+    identity = set(class_schema("ObjectRow").names)
+    stored = found.stored_columns()
+    return [
+        one.name
+        for one in found.schema
+        if one.name in stored and one.name not in identity and pa.types.is_floating(one.type)
+    ]
+
+
+def _check_distinct(scans: Mapping[str, Scan], *, counts: bool) -> None:
+    """Refuse object sets whose features could not be told apart."""
+    whose: dict[str, str] = {}
+    if counts:
+        whose = {f"{capitalised(name)}_Count": f"the number of {name}" for name in scans}
+    for name, found in scans.items():
+        for feature in _features(found):
+            if feature in whose:
+                raise InvalidDataError(
+                    f"two features are called {feature!r}: one of {whose[feature]}, one of {name}",
+                    hint="Take one of the object sets, by objects in [aggregate] of the recipe, or set counts = false.",
+                )
+            whose[feature] = name
+
+
+def _reduced(
+    read: Reader, features: Sequence[str], groups: Groups, method: Method
+) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """Reduce all features, of shape (features, groups), and count infinite values by feature."""
+    result = np.full((len(features), len(groups.sizes)), np.nan)
+    infinite: dict[str, int] = {}
+    at_once = max(1, _AT_ONCE // (8 * max(groups.rows, 1)))
+    for start in range(0, len(features), at_once):
+        names = features[start : start + at_once]
+        table = read(names)
+        for first in range(0, len(names), _COLUMNS):
+            some = names[first : first + _COLUMNS]
+            values = np.full(
+                (len(some), groups.rows + 1), np.nan, np.result_type(*(_dtype(table, one) for one in some))
+            )
+            for row, name in enumerate(some):
+                values[row, :-1] = table[name].to_numpy()
+            unlimited = np.isinf(values)
+            if unlimited.any():
+                infinite |= {name: int(n) for name, n in zip(some, unlimited.sum(axis=1), strict=True) if n}
+                values[unlimited] = np.nan
+            result[start + first : start + first + len(some)] = groups.reduce(values, method)
+    return result, infinite
+
+
+def _dtype(table: pa.Table, name: str) -> np.dtype[Any]:
+    return np.dtype(table.schema.field(name).type.to_pandas_dtype())
+
+
+def _sums(column: NDArray[np.float64], groups: Groups, numbers: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Sum a column by group; NaN where a row has none."""
+    total = np.zeros(len(groups.sizes))
+    np.add.at(total, numbers, column)
+    return total
+
+
+def _rows(plate: tuple[str, str], keys: Sequence[Key], sizes: NDArray[np.int64]) -> pa.Table:
+    study_id, plate_id = plate
+    columns = {
+        "study_id": [study_id] * len(keys),
+        "plate_id": [plate_id] * len(keys),
+        "acquisition_id": [key[0] for key in keys],
+        "well_id": [format_well(key[2], key[3]) for key in keys],
+        "field_id": [None if key[4] < 0 else key[4] for key in keys],
+        "timepoint": [key[1] for key in keys],
+        "n_objects": sizes.tolist(),
+    }
+    schema = class_schema("ProfileRow")
+    fields = [schema.field(name).remove_metadata().with_nullable(True) for name in columns]
+    return pa.table({name: pa.array(v, f.type) for (name, v), f in zip(columns.items(), fields, strict=True)}).cast(
+        pa.schema(fields)
+    )
+
+
+def _few(
+    plate: tuple[str, str],
+    object_set: str,
+    keys: Sequence[Key],
+    sizes: NDArray[np.int64],
+    few: NDArray[np.bool_],
+    min_objects: int,
+) -> str:
+    level = "fields" if keys[0][4] >= 0 else "wells"
+    shown = [f"{format_well(key[2], key[3])} ({size})" for key, size, one in zip(keys, sizes, few, strict=True) if one]
+    fewer = f"fewer than {min_objects} {object_set}" if min_objects > 1 else f"no {object_set}"
+    return (
+        f"plate {plate[1]}: {len(shown)} of {len(keys)} {level} have {fewer}, and no features of them: "
+        f"{listed(shown, _SHOWN)}"
+    )
+
+
+def _infinite(plate: tuple[str, str], object_set: str, infinite: Mapping[str, int]) -> str:
+    most = max(infinite, key=lambda name: infinite[name])
+    return (
+        f"plate {plate[1]}: {sum(infinite.values())} infinite value(s) in {len(infinite)} feature(s) of {object_set}, "
+        f"most in {most}, count as missing"
+    )

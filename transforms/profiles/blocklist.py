@@ -51,7 +51,9 @@ def read_blocklist(file: str, folder: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadParameterError("blocklist", f"{path} cannot be read: {error}", "a text file, one feature a line") from error
+        raise BadParameterError(
+            "blocklist", f"{path} cannot be read: {error}", "a text file, one feature a line"
+        ) from error
     words = [line.partition("#")[0].strip().removeprefix("- ").strip(" \"'") for line in lines]
     names = tuple(dict.fromkeys(word for word in words if word and word != "blocklist" and not word.endswith(":")))
     if not names:

@@ -79,6 +79,10 @@ class Groups:
                 result[start : start + step, groups] = function(block)
         return result
 
+    def reduce_rows(self, values: Floats, statistic: Statistic) -> NDArray[np.float64]:
+        """Do the same for values of shape (rows, columns), and give (groups, columns)."""
+        return np.ascontiguousarray(self.reduce(with_missing(values.T), statistic).T)
+
 
 def with_missing(columns: Floats) -> Floats:
     """Give columns, of shape (columns, rows), one more row of NaN, as :meth:`Groups.reduce` wants them."""

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 MAD_TO_DEVIATION = 1.4826
 #: What pycytominer adds to the scale.
 _PYCYTOMINER_EPSILON = 1e-18
-_COMPAT = "Whose numbers where they differ: cytolake's, or those of pycytominer, which has values for features of scale 0"
+_COMPAT = "pycytominer, for its numbers where they differ: it has values for features of scale 0"
 
 
 def compat_setting(meaning: str = _COMPAT) -> str:
     """Declare the setting ``compat``."""
-    declared: str = setting("none", meaning, choices=("none", "pycytominer"))
+    declared: str = setting("", meaning, choices=("", "pycytominer"))
     return declared
 
 

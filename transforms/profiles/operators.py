@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...wording import did_you_mean
 from ..parameters import BadParameterError
+from .combat import ComBat
+from .harmony import Harmony
+from .inverse_normal import InverseNormal
 from .normalize import Robustize, RobustZ, Standardize
 from .operator import Operator
 from .select import Select
-from .settings import WithSettings, read_settings
+from .spherize import Spherize
 
-#: Name → operator; a new one is one more word here.
-OPERATORS: Mapping[str, type[Operator]] = {one.name: one for one in (RobustZ, Standardize, Robustize, Select)}
+#: Name → operator; a new one is one more word here. Each is a dataclass whose fields are its settings, and refuses bad
+#: ones with ``BadParameterError`` when it is made. With ``complete(settings, folder)`` it reads what they name first.
+OPERATORS: Mapping[str, type[Operator]] = {
+    one.name: one for one in (RobustZ, Standardize, Robustize, Select, Spherize, InverseNormal, Harmony, ComBat)
+}
 
 #: What other tools call them, for messages.
 _ELSEWHERE = {
@@ -47,8 +54,13 @@ def make_operator(name: str, settings: Mapping[str, Any], *, folder: Path | None
     if name not in OPERATORS:
         guess = f"; here it is {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, OPERATORS)
         raise BadParameterError("operator", f"unknown operator {name!r}{guess}", ", ".join(OPERATORS))
-    kind = OPERATORS[name]
-    assert issubclass(kind, WithSettings)
-    raw = kind.complete(settings, Path.cwd() if folder is None else folder)
-    made: Any = kind(**read_settings(kind.parameters(), raw, name))
-    return made  # type: ignore[no-any-return]
+    kind: Any = OPERATORS[name]
+    known = [one.name for one in dataclasses.fields(kind)]
+    for key in settings:
+        if key not in known:
+            allowed = ", ".join(known) or "no setting at all"
+            raise BadParameterError(key, f"unknown setting of {name}{did_you_mean(key, known)}", allowed)
+    if hasattr(kind, "complete"):
+        settings = kind.complete(settings, Path.cwd() if folder is None else folder)
+    made: Operator = kind(**settings)
+    return made

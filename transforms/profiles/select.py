@@ -70,7 +70,7 @@ class Select(WithSettings):
     blocklist: tuple[str, ...] = setting(
         PUBLISHED_PATTERNS, "Names of features, * and ? for any text, to be dropped; or a file that lists them"
     )
-    compat: str = compat_setting("Whose selection where they differ: cytolake's, or that of pycytominer")
+    compat: str = compat_setting("pycytominer, for its selection where it differs")
 
     @classmethod
     def complete(cls, raw: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
@@ -151,7 +151,9 @@ class Select(WithSettings):
     def _outlying(self, values: Floats) -> dict[int, str | None]:
         """Features with a value beyond all measure."""
         largest = np.fmax.reduce(np.abs(values), axis=1)
-        return {int(k): f"largest absolute value {largest[k]:.3g}" for k in np.flatnonzero(largest > self.outlier_cutoff)}
+        return {
+            int(k): f"largest absolute value {largest[k]:.3g}" for k in np.flatnonzero(largest > self.outlier_cutoff)
+        }
 
     def _noisy(self, values: Floats, groups: Groups) -> dict[int, str | None]:
         """Features whose replicates lie far apart: the mean, over treatments, of their deviation within one."""
@@ -189,9 +191,7 @@ class Select(WithSettings):
             dropped = _dropped(correlations, self.corr_threshold)
             kept = np.setdiff1d(np.arange(len(values)), dropped)
         partners, by = correlations.strongest(dropped, kept)
-        return {
-            int(k): f"{names[partner]} (r = {r:.4f})" for k, partner, r in zip(dropped, partners, by, strict=True)
-        }
+        return {int(k): f"{names[partner]} (r = {r:.4f})" for k, partner, r in zip(dropped, partners, by, strict=True)}
 
 
 _LOOKING: Mapping[str, Callable[[Select, Floats], dict[int, str | None]]] = {

@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...wording import did_you_mean
 from ..parameters import BadParameterError, Parameter, Value
 
-_KEY = "parameter"
+_KEY, _TEXTS = "parameter", "texts"
 
 
 def setting(
-    default: Any, meaning: str, *, low: float = 0.0, high: float = math.inf, choices: tuple[str, ...] = ()
+    default: Any,
+    meaning: str,
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    choices: tuple[str, ...] = (),
+    texts: bool = False,
 ) -> Any:
-    """Declare a setting as a field of an operator; see :class:`~cytolake.transforms.parameters.Parameter`."""
+    """Declare a setting as a field of an operator; see :class:`~cytolake.transforms.parameters.Parameter`.
+
+    ``texts`` says of a list that is empty by default and has no ``choices`` that it holds texts, not numbers.
+    """
     parameter = Parameter(default=default, meaning=meaning, low=low, high=high, choices=choices)
-    return dataclasses.field(default=default, metadata={_KEY: parameter})
+    return dataclasses.field(default=default, metadata={_KEY: parameter, _TEXTS: texts})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithSettings:
-    """What operators share: all their fields are settings, declared with :func:`setting`."""
+    """What operators may share: all fields are settings, declared with :func:`setting`, and are checked.
 
-    @classmethod
-    def parameters(cls) -> dict[str, Parameter]:
-        """Name of each setting → its default, meaning and bounds."""
-        return {one.name: one.metadata[_KEY] for one in dataclasses.fields(cls)}
+    Raises
+    ------
+    BadParameterError
+        A value is of the wrong type or out of bounds.
+    """
 
-    @classmethod
-    def complete(cls, raw: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """Read what settings name outside of the recipe, such as files, before they are checked.
-
-        Parameters
-        ----------
-        raw
-            Settings as they were written.
-        folder
-            Where relative paths begin.
-        """
-        return raw
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            value = _checked(one.name, one.metadata[_KEY], getattr(self, one.name), texts=one.metadata[_TEXTS])
+            object.__setattr__(self, one.name, value)
 
     def settings(self) -> dict[str, Any]:
         """Give all settings as plain JSON values."""
@@ -51,26 +51,11 @@ class WithSettings:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def read_settings(parameters: Mapping[str, Parameter], raw: Mapping[str, Any], whose: str) -> dict[str, Value]:
-    """Check what a recipe sets, and complete it with the defaults.
-
-    Raises
-    ------
-    BadParameterError
-        A setting is unknown, or its value is of the wrong type or out of bounds.
-    """
-    for key in raw:
-        if key not in parameters:
-            known = ", ".join(parameters) or "no setting at all"
-            raise BadParameterError(key, f"unknown setting of {whose}{did_you_mean(key, parameters)}", known)
-    return {name: _checked(name, one, raw[name]) if name in raw else one.default for name, one in parameters.items()}
-
-
-def _checked(key: str, parameter: Parameter, value: Any) -> Value:
+def _checked(key: str, parameter: Parameter, value: Any, *, texts: bool) -> Value:
     default = parameter.default
     if isinstance(default, tuple):
         values = list(value) if isinstance(value, list | tuple) else [value]
-        kind = default[0] if default else ("" if parameter.choices else 0.0)
+        kind = default[0] if default else ("" if parameter.choices or texts else 0.0)
         read = tuple(_single(key, parameter, kind, one) for one in values)
         for number, one in enumerate(read):
             if one in read[:number]:
@@ -84,7 +69,8 @@ def _single(key: str, parameter: Parameter, kind: Value, value: Any) -> Any:
     if parameter.choices:
         if not isinstance(value, str) or value not in parameter.choices:
             guess = did_you_mean(str(value), parameter.choices)
-            raise BadParameterError(key, f"{value!r} is unknown{guess}", ", ".join(parameter.choices))
+            allowed = ", ".join(one or "nothing" for one in parameter.choices)
+            raise BadParameterError(key, f"{value!r} is unknown{guess}", allowed)
         return value
     if isinstance(kind, bool):
         if not isinstance(value, bool):
