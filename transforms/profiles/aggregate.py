@@ -195,7 +195,7 @@ def _reader(found: Scan) -> Reader:
 
 
 def _keys(rows: pa.Table, by: Level, where: str) -> tuple[NDArray[np.intp], list[Key]]:
-    """Number rows by the group that they belong to; give the groups too."""
+    """Give rows the number of the group that they belong to; give the groups too."""
     names = ["acquisition_id", "timepoint", "well_id", *(["field_id"] if by == "field" else [])]
     codes = np.zeros(rows.num_rows, np.int64)
     every: list[list[Any]] = []

@@ -40,7 +40,7 @@ def matching(names: Sequence[str], patterns: Sequence[str]) -> list[int]:
 
 
 def read_blocklist(file: str, folder: Path) -> tuple[str, ...]:
-    """Read names of features, one a line: as text, as pycytominer's CSV with the header ``blocklist``, or as YAML's list.
+    """Read names of features, one a line: text, pycytominer's CSV with the header ``blocklist``, or a list in YAML.
 
     Raises
     ------

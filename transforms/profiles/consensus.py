@@ -115,7 +115,7 @@ def _treatments(
             )
     found: dict[tuple[Hashable, ...], list[int]] = {}
     nameless: list[str] = []
-    columns = [[None if one != one else one for one in matrix.column(name)] for name in ("study_id", *by)]  # noqa: PLR0124
+    columns = [[None if one != one else one for one in matrix.column(name)] for name in ("study_id", *by)]
     keys = zip(*columns, strict=True)
     places = zip(matrix.column("plate_id"), matrix.column("well_id"), strict=True)
     for number, (key, (plate, well)) in enumerate(zip(keys, places, strict=True)):

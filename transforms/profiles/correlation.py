@@ -78,7 +78,7 @@ class Correlations:
             yield some, self.block(some, every)
 
     def strongest(self, some: NDArray[np.intp], others: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats]:
-        """For each of ``some``, the one of ``others`` that it is most correlated with, apart from itself, and by how much."""
+        """Give for each of ``some`` that of ``others``, not itself, that it is most correlated with, and how much."""
         found, by = [np.empty(0, np.intp)], [np.empty(0)]
         for start in range(0, len(some), _BLOCK):
             part = some[start : start + _BLOCK]

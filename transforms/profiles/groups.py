@@ -139,7 +139,7 @@ def variance(block: Floats) -> NDArray[np.float64]:
 
 
 def quantile(block: Floats, at: float) -> NDArray[np.float64]:
-    """Quantile along the last axis of what is not NaN, between neighbours by proportion; the block is sorted in place."""
+    """Quantile along the last axis of what is not NaN, linear between neighbours; the block is sorted in place."""
     block.sort(axis=-1)
     count = _count(block)
     place = np.maximum(count - 1, 0) * at

@@ -156,7 +156,8 @@ class Standardize(_Scaling):
 class Robustize(_Scaling):
     """Distance from the median in units of the distance between the quartiles, pycytominer's ``robustize``.
 
-    Where that is 0 the feature is empty and flagged ``zero_iqr``; pycytominer (scikit-learn's RobustScaler) divides by 1.
+    Where that is 0 the feature is empty and flagged ``zero_iqr``; pycytominer (RobustScaler of scikit-learn) divides by
+    1.
     """
 
     name: ClassVar[str] = "robustize"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidDataError
-from ...wording import did_you_mean
+from ...wording import did_you_mean, listed
 from .blocklist import PUBLISHED, PUBLISHED_PATTERNS, matching, read_blocklist
 from .correlation import Correlations, ranks
 from .groups import Groups, variance, with_missing
@@ -170,9 +170,11 @@ class Select(WithSettings):
         """Group the rows by the columns of ``noise_by``; rows where one is NULL belong to none."""
         columns = []
         for name in self.noise_by:
-            if name not in matrix.rows.column_names:
+            there = matrix.rows.column_names
+            if name not in there:
                 raise InvalidDataError(
-                    f"select: noise_removal: the rows have no column {name!r}{did_you_mean(name, matrix.rows.column_names)}"
+                    f"select: noise_removal: the rows have no column {name!r}{did_you_mean(name, there)}",
+                    hint=f"They have {listed(there, 30)}.",
                 )
             columns.append([one for one, here in zip(matrix.column(name), learn, strict=True) if here])
         keys = list(zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""What a recipe may set of an operator: fields of a dataclass that say their default, their meaning and their bounds."""
+"""What a recipe may set of an operator: fields of a dataclass with a default, a meaning and bounds."""
 
 from __future__ import annotations
 
