@@ -1,14 +1,29 @@
 """Names of features in other tools, and ours: ``Cells_AreaShape_Area``, ``Nuclei_Intensity_MeanIntensity_DNA``.
 
-Our names are CellProfiler's, with the role of a channel in the place of its label, so most of the work is to find the
-channel in a name. :func:`parse` takes a name of CellProfiler apart; :func:`translate` puts ours together.
+Our names are CellProfiler's, with the role of a channel in the place of its label. :mod:`.cellprofiler_names` takes a
+name of CellProfiler apart, :mod:`.tool_names` those of other tools; :func:`translate` puts ours together.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from . import tool_names
+from .cellprofiler_names import SOURCES, Parsed, parse, split_object_set
+from .feature_synonyms import TOOLS, Equal
+
+#: Dialects whose features are named as CellProfiler names them.
+CELLPROFILER_NAMES = ("cellprofiler", "cytotable", "pycytominer")
+#: Measures of two channels that do not change when the two change places.
+_SYMMETRIC = ("Correlation", "Overlap")
+#: What CellProfiler measures a little otherwise; docs/reference/features.md has the reasons.
+_CLOSE = (
+    "AreaShape_Zernike", "AreaShape_Orientation", "AreaShape_FormFactor", "AreaShape_Eccentricity",
+    "Intensity_LowerQuartileIntensity", "Intensity_MedianIntensity", "Intensity_UpperQuartileIntensity", "Texture_",
+    "RadialDistribution_MeanFrac", "RadialDistribution_RadialCV", "RadialDistribution_Zernike", "Granularity_",
+    "Correlation_RWC", "Correlation_Overlap", "Correlation_K", "Neighbors_",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +46,13 @@ class FeatureName:
         What it is, and where that is written.
     aliases
         What other tools call it, as ``tool:name``.
+    equal
+        How equal it is to what the lake computes: ``same``, ``close`` (but for special cases), ``scaled`` (another
+        unit), ``different`` (defined otherwise), ``own`` (the lake has nothing like it); None where that is not known.
+    computed
+        The column that the lake computes and that this one is a synonym of; ``*`` is what its name does not tell.
+    statistic
+        Statistic over the objects of a well that is not the mean: ``StdDev``.
     """
 
     name: str | None
@@ -43,313 +65,166 @@ class FeatureName:
     definition: str | None = None
     source: str | None = None
     aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
-    """A name of CellProfiler, without its object set, in parts.
-
-    ``name = family_operator[_channel…][_suffix…]``; ``known`` is whether the family measures it under that name in the
-    lake, too.
-    """
-
-    family: str
-    operator: str
-    channels: tuple[str, ...] = ()
-    suffix: tuple[str, ...] = ()
-    scale: float | None = None
-    unit: str | None = None
-    known: bool = True
-
-
-_LENGTH, _AREA, _INTENSITY, _ONE = "{pixels}", "{pixels2}", "{intensity}", "1"
-
-_AREA_SHAPE = {
-    **dict.fromkeys(("Area", "BoundingBoxArea", "ConvexArea"), _AREA),
-    **dict.fromkeys(
-        (
-            "BoundingBoxMaximum_X", "BoundingBoxMaximum_Y", "BoundingBoxMinimum_X", "BoundingBoxMinimum_Y", "Center_X",
-            "Center_Y", "EquivalentDiameter", "MajorAxisLength", "MaxFeretDiameter", "MaximumRadius", "MeanRadius",
-            "MedianRadius", "MinFeretDiameter", "MinorAxisLength", "Perimeter",
-        ),
-        _LENGTH,
-    ),
-    **dict.fromkeys(
-        ("Compactness", "Eccentricity", "EulerNumber", "Extent", "FormFactor", "Solidity"), _ONE
-    ),
-    "Orientation": "deg",
-}  # fmt: skip
-#: Of shapes with a number behind them: the unit, where it depends on the numbers their sum plus two.
-_NUMBERED_SHAPE = re.compile(
-    r"(?P<plain>Zernike_\d+_\d+|NormalizedMoment_[0-3]_[0-3]|HuMoment_[0-6])"
-    r"|(?P<moment>(?:Spatial|Central)Moment_([0-2])_([0-3]))"
-    r"|(?P<tensor>InertiaTensor_[01]_[01]|InertiaTensorEigenvalues_[01])"
-)
-_INTENSITIES = {
-    **dict.fromkeys(
-        (
-            "IntegratedIntensity", "IntegratedIntensityEdge", "LowerQuartileIntensity", "MADIntensity", "MaxIntensity",
-            "MaxIntensityEdge", "MeanIntensity", "MeanIntensityEdge", "MedianIntensity", "MinIntensity",
-            "MinIntensityEdge", "StdIntensity", "StdIntensityEdge", "UpperQuartileIntensity",
-        ),
-        _INTENSITY,
-    ),
-    "MassDisplacement": _LENGTH,
-}  # fmt: skip
-_LOCATIONS = tuple(f"{what}_{axis}" for what in ("CenterMassIntensity", "MaxIntensity") for axis in "XYZ")
-_TEXTURES = {
-    **dict.fromkeys(("AngularSecondMoment", "Correlation", "DifferenceVariance", "InfoMeas1", "InfoMeas2"), _ONE),
-    **dict.fromkeys(("DifferenceEntropy", "Entropy", "SumEntropy"), "bit"),
-    **dict.fromkeys(("Contrast", "SumVariance", "Variance"), "{levels2}"),
-    "InverseDifferenceMoment": _ONE,
-    "SumAverage": "{levels}",
-}
-_PAIRS = ("Correlation", "Costes", "K", "Manders", "Overlap", "RWC", "Slope")
-_NEIGHBORS = {
-    **dict.fromkeys(("FirstClosestObjectNumber", "NumberOfNeighbors", "SecondClosestObjectNumber"), _ONE),
-    **dict.fromkeys(("FirstClosestDistance", "SecondClosestDistance"), _LENGTH),
-    "AngleBetweenNeighbors": "deg",
-    "PercentTouching": "%",
-}
-_TEXTURE = re.compile(r"([A-Za-z0-9]+)_(.+?)_(\d+)_(\d\d)(?:_(\d+))?")
-_RADIAL = re.compile(r"(FracAtD|MeanFrac|RadialCV)_(.+)_(\d+of\d+|Overflow)")
-_RADIAL_ZERNIKE = re.compile(r"(ZernikeMagnitude|ZernikePhase)_(.+)_(\d+)_(\d+)")
-_GRANULARITY = re.compile(r"(\d+)_(.+)")
-
-_SOURCES = {
-    "AreaShape": "CellProfiler MeasureObjectSizeShape",
-    "Intensity": "CellProfiler MeasureObjectIntensity",
-    "Location": "CellProfiler MeasureObjectIntensity",
-    "Texture": "CellProfiler MeasureTexture",
-    "RadialDistribution": "CellProfiler MeasureObjectIntensityDistribution",
-    "Granularity": "CellProfiler MeasureGranularity",
-    "Correlation": "CellProfiler MeasureColocalization",
-    "Neighbors": "CellProfiler MeasureObjectNeighbors",
-    "Children": "CellProfiler RelateObjects",
-    "Count": "CellProfiler: number of objects",
-}
-#: Dialects whose features are named as CellProfiler names them.
-CELLPROFILER_NAMES = ("cellprofiler", "cytotable", "pycytominer")
+    equal: Equal | None = None
+    computed: str | None = None
+    statistic: str | None = None
 
 
 def translate(
-    dialect: str, column: str, object_set: str | None, roles: Mapping[str, str]
+    dialect: str,
+    column: str,
+    object_set: str | None = None,
+    roles: Mapping[str, str] | None = None,
+    known_channels: Collection[str] = (),
 ) -> FeatureName:
     """Say what a column of a dialect is in our words.
 
     Parameters
     ----------
     dialect
-        Name of the dialect.
+        Name of the dialect: ``cellprofiler``, ``cytotable``, ``pycytominer``, ``cp_measure``, ``nyxus``, ``incarta``,
+        ``harmony``, ``columbus``, ``idr``, ``deepprofiler``. Names of any other are read as CellProfiler's.
     column
         Its name in the table. It may begin with the object set or not (``Cells_AreaShape_Area``, ``AreaShape_Area``).
     object_set
         The objects that it describes, as the lake calls them; None for a table of fields, wells or treatments, whose
         columns name it themselves.
     roles
-        Channel as the table calls it → role.
+        Channel as the table calls it → role. A channel without one has the role that it is named after, or keeps its
+        own name where a role may have it; see :func:`.tool_names.role_of`.
+    known_channels
+        The channels that there are, where the names of a tool do not tell them (Nyxus: one; pairs of cp_measure: two),
+        or where they have ``_`` in their names.
 
     Returns
     -------
     FeatureName
-        ``name`` is None for what the lake has no name for, and for a channel without a role.
+        ``name`` is None for what the lake has no name for, and for a channel that cannot be a role.
     """
-    aliases = (f"{dialect}:{column}",)
+    aliases, roles = (f"{dialect}:{column}",), roles or {}
+    if dialect in tool_names.TOOL_OF:
+        return _of_tool(tool_names.TOOL_OF[dialect], column, object_set, roles, known_channels, aliases)
     prefix, rest = split_object_set(column, object_set)
     if prefix is None:
         family, _, operator = column.partition("_")
         return FeatureName(name=None, family=family or dialect, operator=operator or column, aliases=aliases)
     if prefix == "Image":
-        return _of_image(rest, aliases)
-    parsed = parse(rest, roles)
-    own = [roles.get(channel) for channel in parsed.channels]
+        return _of_image(rest, roles, aliases)
+    return _of_cellprofiler(prefix, parse(rest, {*roles, *known_channels}), roles, aliases)
+
+
+def channels_of(column: str, object_set: str | None) -> tuple[str, ...]:
+    """Return the channels that a name of CellProfiler surely names, as they stand in it; see :func:`parse`."""
+    prefix, rest = split_object_set(column, object_set)
+    if prefix == "Image":  # Mean_Nuclei_AreaShape_Area
+        prefix, rest = split_object_set(rest.partition("_")[2], None)
+    return () if prefix in (None, "Image") else parse(rest, ()).channels
+
+
+def _of_cellprofiler(
+    prefix: str, parsed: Parsed, roles: Mapping[str, str], aliases: tuple[str, ...], statistic: str | None = None
+) -> FeatureName:
+    own = [tool_names.role_of(channel, roles) for channel in parsed.channels]
     given = [role for role in own if role is not None]
+    if parsed.operator in _SYMMETRIC and parsed.family == "Correlation":
+        given.sort()
     name = None
-    if parsed.known and len(given) == len(own) and len(set(given)) == len(given):
+    if parsed.named and len(given) == len(own) and len(set(given)) == len(given):
         name = "_".join((prefix, parsed.family, parsed.operator, *given, *parsed.suffix))
+        own = list(given)
+    inner = f"{parsed.family}_{parsed.operator}"
+    computed = name if parsed.known else None
     return FeatureName(
-        name=name,
+        name=f"{name}_{statistic}" if name and statistic else name,
         family=parsed.family,
         operator=parsed.operator,
         channel_role=own[0] if own else None,
         second_channel_role=own[1] if len(own) > 1 else None,
         scale=parsed.scale,
         unit=parsed.unit,
-        source=_SOURCES.get(parsed.family),
+        source=SOURCES.get(parsed.family),
         aliases=aliases,
+        equal=None if computed is None else "close" if inner.startswith(_CLOSE) else "same",
+        computed=computed,
+        statistic=statistic,
     )
 
 
-def split_object_set(column: str, object_set: str | None) -> tuple[str | None, str]:
-    """Return the object set as it stands in our names, and what is left of a column's name.
-
-    Without ``object_set`` the name must begin with one, followed by a family; else the set is None.
-    """
-    if object_set is not None:
-        prefix = object_set[:1].upper() + object_set[1:]
-        return prefix, column[len(prefix) + 1 :] if column.startswith(f"{prefix}_") else column
-    prefix, _, rest = column.partition("_")
-    if not rest or not prefix[:1].isalpha() or rest.partition("_")[0] not in _FAMILIES:
-        return None, column
-    return prefix, rest
-
-
-def _of_image(rest: str, aliases: tuple[str, ...]) -> FeatureName:
-    """Name a column of CellProfiler's image table; we have counts of objects, and no other such features."""
+def _of_image(rest: str, roles: Mapping[str, str], aliases: tuple[str, ...]) -> FeatureName:
+    """Name a column of CellProfiler's image table: counts of objects, and statistics over the objects of an image."""
     family, _, operator = rest.partition("_")
+    statistic = {"Mean": None, "Median": "Median", "StDev": "StdDev"}
+    if family in statistic:
+        prefix, inner = split_object_set(operator, None)
+        if prefix is not None:
+            return _of_cellprofiler(prefix, parse(inner, roles), roles, aliases, statistic[family])
     known = family == "Count" and operator.isalnum()
     return FeatureName(
         name=f"{operator[:1].upper()}{operator[1:]}_Count" if known else None,
         family=family,
         operator=operator or family,
-        unit=_ONE if known else None,
-        source=_SOURCES.get(family),
+        unit="1" if known else None,
+        source=SOURCES.get(family),
         aliases=aliases,
     )
 
 
-def channels_of(column: str, object_set: str | None) -> tuple[str, ...]:
-    """Return the channels that a name of CellProfiler surely names, as they stand in it; see :func:`parse`."""
-    prefix, rest = split_object_set(column, object_set)
-    return () if prefix in (None, "Image") else parse(rest, ()).channels
-
-
-def parse(name: str, channels: Collection[str] = ()) -> Parsed:
-    """Take a name of CellProfiler apart.
-
-    Parameters
-    ----------
-    name
-        Without the object set.
-    channels
-        Channels that there are. They are needed only for pairs of channels with ``_`` in their names.
-    """
-    family, _, rest = name.partition("_")
-    reader = _FAMILIES.get(family)
-    found = reader(rest, channels) if reader is not None and rest else None
-    if found is not None:
-        return found
-    return Parsed(family=family, operator=rest or family, known=False)
-
-
-def _area_shape(rest: str, _: Collection[str]) -> Parsed | None:
-    unit = _AREA_SHAPE.get(rest)
-    numbered = _NUMBERED_SHAPE.fullmatch(rest)
-    if numbered:
-        powers = int(numbered[3] or 0) + int(numbered[4] or 0) + 2
-        unit = _ONE if numbered["plain"] else _AREA if numbered["tensor"] else f"{{pixels{powers}}}"
-    return Parsed(family="AreaShape", operator=rest, unit=unit) if unit else None
-
-
-def _intensity(rest: str, _: Collection[str]) -> Parsed | None:
-    operator, _, channel = rest.partition("_")
-    if operator not in _INTENSITIES or not channel:
-        return None
-    return Parsed(family="Intensity", operator=operator, channels=(channel,), unit=_INTENSITIES[operator])
-
-
-def _location(rest: str, _: Collection[str]) -> Parsed | None:
-    if rest in ("Center_X", "Center_Y"):
-        return Parsed(family="Location", operator=rest, unit=_LENGTH)
-    operator = next((one for one in _LOCATIONS if rest.startswith(f"{one}_")), None)
-    if operator is None or len(rest) == len(operator) + 1:
-        return None
-    return Parsed(family="Location", operator=operator, channels=(rest[len(operator) + 1 :],), unit=_LENGTH)
-
-
-def _texture(rest: str, _: Collection[str]) -> Parsed | None:
-    """CellProfiler 4: ``Contrast_DNA_3_00_256``; 3 has no number of grey levels, which are then not known."""
-    found = _TEXTURE.fullmatch(rest)
-    if found is None or found[1] not in _TEXTURES:
-        return None
-    return Parsed(
-        family="Texture",
-        operator=found[1],
-        channels=(found[2],),
-        suffix=tuple(part for part in found.group(3, 4, 5) if part),
-        scale=float(found[3]),
-        unit=_TEXTURES[found[1]],
-        known=found[5] is not None,
-    )
-
-
-def _radial(rest: str, _: Collection[str]) -> Parsed | None:
-    found = _RADIAL.fullmatch(rest)
-    if found:
-        return Parsed(
-            family="RadialDistribution", operator=found[1], channels=(found[2],), suffix=(found[3],), unit=_ONE,
-            known=found[3] != "Overflow",
-        )  # fmt: skip
-    found = _RADIAL_ZERNIKE.fullmatch(rest)
-    if found:
-        return Parsed(
-            family="RadialDistribution",
-            operator=found[1],
-            channels=(found[2],),
-            suffix=(found[3], found[4]),
-            unit=_ONE if found[1] == "ZernikeMagnitude" else "rad",
-        )
-    return None
-
-
-def _granularity(rest: str, _: Collection[str]) -> Parsed | None:
-    found = _GRANULARITY.fullmatch(rest)
-    if found is None:
-        return None
-    return Parsed(family="Granularity", operator=found[1], channels=(found[2],), unit="%")
-
-
-def _correlation(rest: str, channels: Collection[str]) -> Parsed | None:
-    operator, _, pair = rest.partition("_")
-    if operator not in _PAIRS:
-        return None
-    parts = pair.split("_")
-    splits = [("_".join(parts[:i]), "_".join(parts[i:])) for i in range(1, len(parts))]
-    sure = [split for split in splits if all(one in channels for one in split)]
-    if len(sure) != 1:
-        sure = splits if len(splits) == 1 else []
-    known = operator != "Slope"  # CellProfiler's is of images
-    return Parsed(family="Correlation", operator=operator, channels=sure[0], unit=_ONE, known=known) if sure else None
-
-
-def _neighbors(rest: str, _: Collection[str]) -> Parsed | None:
-    operator, _, way = rest.partition("_")
-    if operator not in _NEIGHBORS or not (way.isdecimal() or way in ("Adjacent", "Expanded")):
-        return None
-    return Parsed(
-        family="Neighbors",
+def _of_tool(
+    tool: str,
+    column: str,
+    object_set: str | None,
+    roles: Mapping[str, str],
+    known_channels: Collection[str],
+    aliases: tuple[str, ...],
+) -> FeatureName:
+    if tool == "deepprofiler":
+        return _of_embedding(column, object_set, aliases)
+    read = tool_names.take_apart(tool, column, object_set, known_channels)
+    if read is None:
+        family, _, operator = column.partition("_")
+        return FeatureName(name=None, family=family or tool, operator=operator or column, aliases=aliases)
+    given = tuple(role for one in read.channels if (role := tool_names.role_of(one, roles)) is not None)
+    complete = len(given) == len(read.channels) and len(set(given)) == len(given)
+    synonym = read.found.synonym
+    family, operator = tool_names.family_and_operator(read.found)
+    if family == "Correlation" and operator in _SYMMETRIC:
+        given = tuple(sorted(given))
+    own = tool_names.in_order(read.found, given) if complete else ()
+    scale = read.found.places.get("n") or (read.found.places.get("a") if family == "Texture" else None)
+    return FeatureName(
+        name=tool_names.our_name(read, given) if complete else None,
+        family=family,
         operator=operator,
-        suffix=(way,),
-        scale=float(way) if way.isdecimal() else None,
-        unit=_NEIGHBORS[operator],
+        channel_role=own[0] if own else None,
+        second_channel_role=own[1] if len(own) > 1 else None,
+        scale=float(scale) if scale else None,
+        unit=tool_names.unit(read),
+        definition=f"{TOOLS[tool]}: {column}" + (f" ({synonym.note})" if synonym.note else ""),
+        source=TOOLS[tool],
+        aliases=aliases,
+        equal=synonym.equal,
+        computed=tool_names.computed_name(read, given) if complete and read.statistic is None else None,
+        statistic=read.statistic,
     )
 
 
-def _children(rest: str, _: Collection[str]) -> Parsed | None:
-    child, _, count = rest.rpartition("_")
-    return Parsed(family="Children", operator=rest, unit=_ONE) if child and count == "Count" else None
-
-
-def _unknown(rest: str, _: Collection[str]) -> Parsed | None:
-    return None
-
-
-#: Families that a column may name behind its object set.
-_FAMILIES = {
-    "AreaShape": _area_shape,
-    "Intensity": _intensity,
-    "Location": _location,
-    "Texture": _texture,
-    "RadialDistribution": _radial,
-    "Granularity": _granularity,
-    "Correlation": _correlation,
-    "Neighbors": _neighbors,
-    "Children": _children,
-    **dict.fromkeys(
-        (
-            "Number", "Parent", "Distance", "Math", "Mean", "Median", "StDev", "Count", "ImageQuality", "ObjectSkeleton",
-            "Threshold", "Classify", "TrackObjects", "AreaOccupied", "Metadata", "Overlap", "Worm",
-        ),
-        _unknown,
-    ),
-}  # fmt: skip
+def _of_embedding(column: str, object_set: str | None, aliases: tuple[str, ...]) -> FeatureName:
+    """Name a column of DeepProfiler: numbers of an embedding keep their names, centres of cells have ours."""
+    prefix, rest = split_object_set(column, object_set)
+    if prefix is not None and rest in ("Location_Center_X", "Location_Center_Y"):
+        found = _of_cellprofiler(prefix, parse(rest), {}, aliases)
+        return found
+    parts = tool_names.embedding(column)
+    if parts is None:
+        return FeatureName(name=None, family="DeepProfiler", operator=column, aliases=aliases)
+    _, model, number = parts
+    return FeatureName(
+        name=column,
+        family="Embedding",
+        operator=f"{model}_{number}",
+        unit="1",
+        definition=f"Number {number} of the embedding of a crop round the cell by the network {model}.",
+        source="DeepProfiler",
+        aliases=aliases,
+        equal="own",
+    )

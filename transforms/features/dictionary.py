@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...schemas.feature_synonyms import aliases
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One measure of a family.
 
     ``unit`` is a UCUM code; ``definition`` is a sentence; ``undefined`` says when and why the value is NULL (empty:
-    never); ``aliases`` are the names in other tools as ``tool:name``.
+    never); ``aliases`` are names in other tools, as ``tool:name``, that the table of synonyms does not
+    have; see :func:`names_elsewhere`.
     """
 
     name: str
@@ -94,6 +97,15 @@ def feature_column(
     )
 
 
+def names_elsewhere(column: FeatureColumn) -> tuple[str, ...]:
+    """Return what other tools call a column, as ``tool:name``: its own aliases, and those of the table of synonyms."""
+    roles = tuple(role for role in (column.channel_role, column.second_channel_role) if role is not None)
+    measure = "_".join((capitalised(column.object_set), column.family, column.operator, *roles))
+    suffix = tuple(column.name[len(measure) + 1 :].split("_")) if len(column.name) > len(measure) else ()
+    theirs = aliases(column.object_set, column.family, column.operator, roles, suffix)
+    return tuple(dict.fromkeys((*column.aliases, *theirs)))
+
+
 def dictionary_rows(columns: Iterable[FeatureColumn], *, feature_set_hash: str, run_id: str) -> list[dict[str, Any]]:
     """Make the rows of the ``feature_dictionary`` table for the columns of one feature set."""
     return [
@@ -101,7 +113,7 @@ def dictionary_rows(columns: Iterable[FeatureColumn], *, feature_set_hash: str, 
             "feature_set_hash": feature_set_hash,
             "column": column.name,
             **{key: value for key, value in asdict(column).items() if key != "name"},
-            "aliases": list(column.aliases),
+            "aliases": list(names_elsewhere(column)),
             "run_id": run_id,
         }
         for column in columns
