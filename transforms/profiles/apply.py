@@ -1,0 +1,386 @@
+"""Parameters that were fitted earlier, applied to other plates without fitting anything again.
+
+Steps that were fitted on a study or on all plates take what was fitted then. A step that is fitted plate by plate needs
+parameters of the plate: those that it has, those of another plate (``like``), or, with ``like="own"``, those of a fit
+on the plate itself, which is stored beside the others and named in the run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import InvalidDataError, NotFoundError, UsageError
+from ...schemas.tables import arrow_schema
+from ...store.lineage import Run
+from ...store.registry import ProfileSet, Registration, resolve_any, resolve_profiles
+from ...wording import did_you_mean, listed
+from ._recipe_parsing import recipe_of_definition
+from .controls import PlateControls, check_columns, judge
+from .engine import Progress, choose_plates, counter, found_controls, mask_of, no_rows, wells_with_values
+from .fits import ALL, Fit, Place, choose_version, read_fits, stored_versions, unit_of
+from .gather import gather
+from .matrix import ProfileMatrix
+from .outcome import Outcome, check_treatments, commit_outcome
+from .source import Source, source_of
+from .steps import PlateName, needed_features, plates_of_rows, run_steps, sliced, stacked
+from .wells import annotated_wells
+
+if TYPE_CHECKING:
+    from ...store.root import LakeRoot
+    from .recipe import ProfileRecipe, Step
+
+_SHOWN = 10
+_OWN = "own"
+_REFERENCE = re.compile(r"(?P<set>[^#]+)(#(?P<version>[1-9]\d*))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """The parameters of one version, and which of them a plate takes.
+
+    Attributes
+    ----------
+    stored
+        All parameters of the version.
+    like
+        The plate whose parameters others take, as (study, plate); None for each its own.
+    own
+        Whether steps that are fitted plate by plate are fitted on the plate itself.
+    """
+
+    label: str
+    version: int | None
+    stored: Mapping[Place, Fit] = field(repr=False)
+    like: PlateName | None
+    own: bool
+    recipe: ProfileRecipe = field(repr=False)
+
+    def __call__(self, number: int, step: Step, plate: PlateName) -> Fit | None:
+        """Return the parameters of a step for a plate; None where they are to be fitted on it."""
+        if step.fit == "plate" and self.own:
+            return None
+        wanted = self.like or plate
+        found = self.stored.get((number, unit_of(step.fit, *wanted)))
+        if found is None and step.fit == "study":
+            units = [fit for (other, _), fit in self.stored.items() if other == number]
+            found = units[0] if len(units) == 1 and self.like is None else None
+        if found is None:
+            raise self._lacking(number, step, plate)
+        return found
+
+    def chain(self, plate: PlateName) -> tuple[Fit, ...]:
+        """Return the parameters that a plate takes, of all steps but those that are fitted on it.
+
+        Raises
+        ------
+        InvalidDataError
+            There are none for it.
+        """
+        found = (self(number, step, plate) for number, step in enumerate(self.recipe.steps))
+        return tuple(one for one in found if one is not None)
+
+    def _lacking(self, number: int, step: Step, plate: PlateName) -> InvalidDataError:
+        units = sorted(unit for other, unit in self.stored if other == number)
+        what = f"step {number + 1} ({step.name}) of {self.label} was fitted {step.fit} by {step.fit}"
+        there = f"{'/'.join(plate)} was not among them ({listed(units, _SHOWN)})"
+        if step.fit == "plate":
+            hint = (
+                f"take the parameters of another plate (--like {units[0] if units else 'STUDY/PLATE'}), or have the "
+                "steps that are fitted plate by plate fitted on the new plate itself (--like own)"
+            )
+        else:
+            hint = "name a plate of the study whose parameters are meant: --like STUDY/PLATE"
+        return InvalidDataError(f"{what}, and {there}", hint=hint)
+
+
+def apply_profiles(
+    root: LakeRoot,
+    *,
+    studies: Sequence[str],
+    plate_ids: Sequence[str],
+    source: str | None,
+    apply: str,
+    like: str | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Apply the parameters of a profile set to plates; arguments and result are those of :func:`.engine.profile`."""
+    profile_set, asked = _reference(root, apply)
+    recipe = recipe_of_definition(profile_set.definition, source=profile_set.label, name=profile_set.name)
+    found = source_of(root, profile_set.definition)
+    _check_source(root, source, found, profile_set)
+    plates = _plates(root, found, profile_set, studies, plate_ids)
+    if not plates:
+        return _nothing(profile_set, found, studies)
+    earlier = _earlier(root, profile_set, recipe, asked, like, studies)
+    wells = {study: annotated_wells(root, study) for study in studies}
+    known = pa.concat_tables(list(wells.values()), promote_options="default")
+    check_treatments(recipe.consensus, known, recipe.source)
+    chains = {plate: earlier.chain(plate) for plate in plates}  # before the work that it may be in vain
+    run = Run.start(
+        "profile",
+        study_id=studies[0] if len(studies) == 1 else None,
+        plate_ids=[plate for _, plate in plates],
+        parameters={"studies": list(studies), "plates": list(plate_ids), "apply": apply, "like": like},
+    )
+    advance = counter(progress, len(plates) + len(recipe.steps) + 1)
+    said: list[str] = []
+    matrix = gather(root, found, recipe.aggregate, plates, wells, warnings=said, advance=advance)
+    if not len(matrix):
+        raise no_rows(found, plates)
+    matrix = _with_features_of(matrix, chains, profile_set, said)
+    controls = _controls(recipe, earlier, wells, known, matrix, said)
+    for text in said:
+        run.warn(text)
+    is_control = mask_of(recipe, matrix) if controls else np.zeros(len(matrix), dtype=bool)
+    done = run_steps(recipe.steps, matrix, is_control, earlier=earlier, advance=advance)
+    with root.storage.lock(f"profile-{profile_set.hash[:16]}"):
+        version, new = _version(root, profile_set, earlier, done.fits)
+        _note_parameters(run, profile_set, earlier, done.used)
+        outcome = Outcome(
+            registration=Registration(set=profile_set, rows=arrow_schema(ProfileSet.registry).empty_table()),
+            source=found,
+            recipe=recipe,
+            gathered=matrix,
+            processed=done,
+            fit_version=version,
+            new_fits=tuple(new),
+            controls=controls,
+            left_out=frozenset(),
+            replaces="plates",
+            studies=tuple(studies),
+        )
+        result = commit_outcome(root, run, outcome, wells)
+    advance()
+    return result
+
+
+def _reference(root: LakeRoot, text: str) -> tuple[ProfileSet, int | None]:
+    """Return the profile set and the version of its parameters that ``name[@version][#fit_version]`` means."""
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} names no fitted parameters", hint="write name, name@version or name@version#fit")
+    profile_set = resolve_profiles(root, match["set"])
+    if profile_set.imported:
+        raise UsageError(
+            f"profile set {profile_set.label} was made elsewhere: the lake has no parameters of it",
+            hint=f"start from it: --source {profile_set.label}",
+        )
+    return profile_set, None if match["version"] is None else int(match["version"])
+
+
+def _check_source(root: LakeRoot, reference: str | None, found: Source, profile_set: ProfileSet) -> None:
+    if reference is None:
+        return
+    other = resolve_any(root, reference)
+    if other.hash != found.set.hash:
+        raise UsageError(
+            f"the parameters of {profile_set.label} were fitted on {found.set.label}, and {other.label} is another set",
+            hint=f"leave the source out, or bring the new plate in as {found.set.name}",
+        )
+
+
+def _plates(
+    root: LakeRoot, source: Source, profile_set: ProfileSet, studies: Sequence[str], plate_ids: Sequence[str]
+) -> list[PlateName]:
+    """Return the plates that are named, or those with features and without profiles of the set."""
+    plates = choose_plates(root, source, studies, plate_ids)
+    if not plates:
+        raise NotFoundError(
+            f"no plate of {', '.join(studies)} has rows of {source.set.called} {source.set.label}, "
+            f"from which {profile_set.label} was made",
+            hint="measure it with the same recipe, or bring its table in under the same name",
+        )
+    if plate_ids:
+        return plates
+    rows = root.tables.read(profile_set.table("well"), columns=["study_id", "plate_id"], where={"study_id": studies})
+    done = set(zip(rows["study_id"].to_pylist(), rows["plate_id"].to_pylist(), strict=True))
+    return [plate for plate in plates if plate not in done]
+
+
+def _nothing(profile_set: ProfileSet, source: Source, studies: Sequence[str]) -> dict[str, Any]:
+    return {
+        "run_id": None,
+        "status": "skipped",
+        "profile_set": profile_set.label,
+        "fit_version": None,
+        "source": source.set.label,
+        "plates": [],
+        "features": {"in": 0, "kept": 0},
+        "rows": dict.fromkeys(profile_set.levels, 0),
+        "flags": {},
+        "warnings": [
+            f"every plate of {', '.join(studies)} has profiles of {profile_set.label} already; name plates to apply "
+            "the parameters to them again"
+        ],
+    }
+
+
+def _earlier(
+    root: LakeRoot,
+    profile_set: ProfileSet,
+    recipe: ProfileRecipe,
+    asked: int | None,
+    like: str | None,
+    studies: Sequence[str],
+) -> Earlier:
+    """Read the parameters that are meant; without a number the newest that these studies have."""
+    versions = stored_versions(root, profile_set)
+    if not recipe.steps:
+        return Earlier(label=profile_set.label, version=None, stored={}, like=None, own=False, recipe=recipe)
+    version = asked
+    if version is None:
+        wanted = {*studies, ALL} | ({like.partition("/")[0]} if like else set())
+        own = [v for v, places in versions.items() if any(unit.partition("/")[0] in wanted for _, unit in places)]
+        version = max(own or versions, default=1)
+    stored = read_fits(root, profile_set, version)
+    plates = list(dict.fromkeys(_plates_in(stored)))
+    meant = None if like in {None, _OWN} else _plate_named(str(like), plates, studies, f"{profile_set.label}#{version}")
+    return Earlier(
+        label=f"{profile_set.label}#{version}",
+        version=version,
+        stored=stored,
+        like=meant,
+        own=like == _OWN,
+        recipe=recipe,
+    )
+
+
+def _plates_in(stored: Mapping[Place, Fit]) -> Iterator[PlateName]:
+    """Give the plates that parameters were fitted on, those of single plates first."""
+    for fit in stored.values():
+        if fit.study_id is not None and fit.plate_id is not None:
+            yield fit.study_id, fit.plate_id
+    for fit in stored.values():
+        if fit.study_id is not None and fit.plate_id is None:
+            yield from ((fit.study_id, name.partition("/")[0]) for name in fit.learned_from)
+
+
+def _plate_named(like: str, plates: Sequence[PlateName], studies: Sequence[str], label: str) -> PlateName:
+    """Return the plate that ``PLATE`` or ``STUDY/PLATE`` means, of those that were fitted."""
+    meant = [name for name in plates if "/".join(name) == like]
+    meant = meant or [name for name in plates if name[1] == like and name[0] in studies]
+    meant = meant or [name for name in plates if name[1] == like]
+    if len(meant) == 1:
+        return meant[0]
+    every = ["/".join(name) for name in plates]
+    problem = "was fitted on no plate" if not meant else "was fitted on several plates called"
+    raise NotFoundError(
+        f"{label} {problem} {like!r}{did_you_mean(like, [*every, *(name for _, name in plates)])}",
+        hint=f"it was fitted on {listed(every, _SHOWN)}; or let the plate be fitted on itself with --like own",
+    )
+
+
+def _with_features_of(
+    matrix: ProfileMatrix,
+    chains: Mapping[PlateName, Sequence[Fit]],
+    profile_set: ProfileSet,
+    warnings: list[str],
+) -> ProfileMatrix:
+    """Give each plate just the features that its parameters were fitted on.
+
+    Raises
+    ------
+    InvalidDataError
+        A plate has no value of a feature without which nothing comes out.
+    """
+    parts = []
+    more: set[str] = set()
+    for plate in plates_of_rows(matrix):
+        part = sliced(matrix, plate.start, plate.stop)
+        chain = chains[plate.name]
+        if chain:
+            wanted = chain[0].fitted.features
+            more |= set(part.features) - set(wanted)
+            there = {name for name, one in zip(part.features, ~np.isnan(part.values).all(axis=0), strict=True) if one}
+            missing = [name for name in _needed(chain) if name not in there]
+            if missing and not any(well.startswith(f"{plate.plate_id}/") for well in chain[0].learned_from):
+                raise InvalidDataError(
+                    f"plate {plate.plate_id} of study {plate.study_id} has no value of {len(missing)} feature(s) that "
+                    f"the parameters of {profile_set.label} need: {listed(missing, _SHOWN)}",
+                    hint="measure it as the plates that they were fitted on, or make profiles of all plates anew",
+                )
+            part = _columns(part, wanted)
+        parts.append(part)
+    if more:
+        warnings.append(
+            f"{len(more)} feature(s) that the parameters do not know are left out: {listed(sorted(more), _SHOWN)}"
+        )
+    return stacked(parts)
+
+
+def _needed(chain: Sequence[Fit]) -> list[str]:
+    """Return the features without which something is missing in the end; not those that nothing was known of."""
+    first = chain[0].fitted
+    unknown = np.zeros(len(first.features), dtype=bool)
+    for array in first.arrays.values():
+        if array.shape == unknown.shape:
+            unknown |= np.isnan(array)
+    empty = {name for name, one in zip(first.features, unknown, strict=True) if one}
+    return [name for name in needed_features(chain) if name not in empty]
+
+
+def _columns(part: ProfileMatrix, wanted: Sequence[str]) -> ProfileMatrix:
+    at = {name: number for number, name in enumerate(part.features)}
+    values = np.full((len(part), len(wanted)), np.nan)
+    for number, name in enumerate(wanted):
+        if name in at:
+            values[:, number] = part.values[:, at[name]]
+    return part.with_values(values, wanted)
+
+
+def _controls(
+    recipe: ProfileRecipe,
+    earlier: Earlier,
+    wells: Mapping[str, pa.Table],
+    known: pa.Table,
+    matrix: ProfileMatrix,
+    warnings: list[str],
+) -> list[PlateControls]:
+    """Find the controls of the plates: needed only where a step learns from them now."""
+    if recipe.controls is None:
+        return []
+    needed = earlier.own and any(step.fit == "plate" and step.on == "controls" for step in recipe.steps)
+    if needed:
+        check_columns(recipe.controls, known, recipe.source)
+    elif not set(recipe.controls.where) <= set(known.column_names):
+        return []
+    with_rows = wells_with_values(matrix, recipe)
+    found = found_controls(recipe, wells, list(with_rows), with_rows)
+    if needed:
+        # Whoever names a plate wants it: it is not left out without a word.
+        warnings += judge(replace(recipe.controls, none="error", few="warn"), found, recipe.source).warnings
+    return found
+
+
+def _version(
+    root: LakeRoot, profile_set: ProfileSet, earlier: Earlier, fitted: Mapping[Place, Fit]
+) -> tuple[int | None, list[Fit]]:
+    """Return the version of the parameters together with those that were fitted on the plates themselves.
+
+    Where a plate has other ones in the version already, that is a new version, with all of the parameters.
+    """
+    if not fitted:
+        return earlier.version, []
+    known = [fit for place, fit in fitted.items() if place in earlier.stored]
+    if all(fit.same_as(earlier.stored[fit.place]) for fit in known):
+        return earlier.version, [fit for place, fit in fitted.items() if place not in earlier.stored]
+    return choose_version(root, profile_set, {**earlier.stored, **fitted})
+
+
+def _note_parameters(
+    run: Run, profile_set: ProfileSet, earlier: Earlier, used: Mapping[PlateName, Sequence[Fit]]
+) -> None:
+    """Say in the run which parameters were applied, and who fitted them."""
+    if earlier.version is None:
+        return
+    fits = [fit for own in used.values() for fit in own if fit.run_id]
+    by = sorted({fit.run_id for fit in fits})
+    units = sorted({fit.unit for fit in fits})
+    run.parameters |= {"fitted_by": by, "parameters_of": units, "refitted": earlier.own}
+    run.add_input("fit", earlier.label, sha256=profile_set.hash, detail=f"fitted by run {', '.join(by)}")
