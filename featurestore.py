@@ -128,21 +128,29 @@ class FeatureStore:
             progress=progress,
         )
 
-    def create_release(self, name: str, *, note: str | None = None) -> dict[str, Any]:
+    def create_release(
+        self, name: str, *, note: str | None = None, accept_quality: str | None = None
+    ) -> dict[str, Any]:
         """Name the versions that all tables have now; see :func:`cytolake.store.releases.create_release`."""
         from .store.releases import create_release
 
-        return create_release(self.root, name, note=note)
+        return create_release(self.root, name, note=note, accept_quality=accept_quality)
 
-    def releases(self) -> list[dict[str, Any]]:
-        """List the releases, oldest first."""
-        from .store.releases import releases
+    def releases(self, *, check: bool = False) -> list[dict[str, Any]]:
+        """List the releases, oldest first; ``check`` says of each whether all of its files are there."""
+        from .store.release_files import list_releases
 
-        return [one.to_json() for one in releases(self.root)]
+        return list_releases(self.root, check=check)
 
-    def diff_releases(self, one: str, other: str) -> dict[str, Any]:
-        """Say what changed between two releases; see :func:`cytolake.store.releases.diff_releases`."""
-        from .store.releases import diff_releases
+    def release(self, name: str) -> dict[str, Any]:
+        """Describe one release, withdrawn or not; see :func:`cytolake.store.release_files.show_release`."""
+        from .store.release_files import show_release
+
+        return show_release(self.root, name)
+
+    def diff_releases(self, one: str, other: str = "now") -> dict[str, Any]:
+        """Say what changed between two releases; see :func:`cytolake.store.release_diff.diff_releases`."""
+        from .store.release_diff import diff_releases
 
         return diff_releases(self.root, one, other)
 

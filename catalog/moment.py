@@ -1,29 +1,33 @@
-"""The lake at one moment: now, or what it was at a time in the past."""
+"""The lake at one moment: now, what it was at a time in the past, or what a release names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, StorageError
 from ..schemas.tables import TABLES, arrow_schema, class_schema
+from ..store.datafiles import table_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
 
     from ..store.registry import DefinedSet
+    from ..store.releases import Release
     from ..store.root import LakeRoot
     from ..store.scan import Filter, Scan
 
 
-def parse_moment(as_of: str | datetime | None) -> datetime | None:
-    """Return the time that ``as_of`` means, None for now.
+def parse_moment(root: LakeRoot, as_of: str | datetime | None) -> datetime | Release | None:
+    """Return what ``as_of`` means: a time, a release by its name, or None for now.
 
     Raises
     ------
     NotFoundError
-        It is no timestamp, and there is no release of that name.
+        It is no timestamp, and there is no release of that name, or it was withdrawn.
     """
     if as_of is None:
         return None
@@ -31,30 +35,36 @@ def parse_moment(as_of: str | datetime | None) -> datetime | None:
         try:
             as_of = datetime.fromisoformat(as_of)
         except ValueError:
-            raise NotFoundError(
-                f"there is no release {as_of!r}, and it is no timestamp",
-                hint="give a time such as 2026-03-01 or 2026-03-01T12:00:00+01:00 (UTC where no zone is given)",
-            ) from None
+            from ..store.releases import find_release
+
+            # No release has a name that could be a time.
+            try:
+                return find_release(root, as_of)
+            except NotFoundError as error:
+                hint = "or give a time such as 2026-03-01 or 2026-03-01T12:00:00+01:00 (UTC where no zone is given)"
+                raise NotFoundError(error.message, hint=f"{error.hint}; {hint}") from None
     return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
 
 
 class Moment:
-    """The tables of a lake, each in the version that it had at one time.
+    """The tables of a lake, each in the version that it had at one time or has in a release.
 
     Parameters
     ----------
     at
-        The time; None takes each table's newest version.
+        The time or the release; None takes each table's newest version.
     """
 
-    def __init__(self, root: LakeRoot, at: datetime | None = None) -> None:
+    def __init__(self, root: LakeRoot, at: datetime | Release | None = None) -> None:
         self.root = root
         self.at = at
         self._versions: dict[str, int | None] = {}
 
     def exists(self, table: str) -> bool:
         """Whether the table had been written to."""
-        return self.root.tables.exists(table) and (self.at is None or self._version(table) is not None)
+        if self.at is None:
+            return self.root.tables.exists(table)
+        return self._version(table) is not None
 
     def schema(self, table: str) -> pa.Schema:
         """Return a table's columns; the declared ones where nothing had been written to it."""
@@ -65,7 +75,7 @@ class Moment:
                 return arrow_schema(table)
             kind, *_, part = table.split("/")
             return self.identity(kind, part)
-        schema: Any = self.root.tables.open(table, version=self.version(table)).schema().to_arrow()
+        schema: Any = self._open(table).schema().to_arrow()
         return pa.schema(schema)
 
     @staticmethod
@@ -76,24 +86,36 @@ class Moment:
         return class_schema("TreatmentRow" if part == "treatment" else "ProfileRow")
 
     def scan(self, table: str, filters: Sequence[Filter] = ()) -> Scan | None:
-        """Return the files of a table that ``filters`` leave, None where nothing had been written to it."""
+        """Return the files of a table that ``filters`` leave, None where nothing had been written to it.
+
+        Raises
+        ------
+        StorageError
+            Files of the past have been removed since.
+        """
         from ..store.scan import scan
 
         if not self.exists(table):
             return None
-        return scan(self.root, table, filters, version=self.version(table))
+        with self._told(table):
+            found = scan(self.root, table, filters, version=self.version(table))
+        if self.at is not None:
+            self._check_files(found)
+        return found
 
     def newest_runs(self, table: str) -> dict[str, str]:
         """Return for a table of features or profiles study → the newest run that wrote rows of it."""
         from ..store.current import newest_runs
 
-        return newest_runs(self.root, table, version=self.version(table)) if self.exists(table) else {}
+        if not self.exists(table):
+            return {}
+        with self._told(table):
+            return newest_runs(self.root, table, version=self.version(table))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table."""
-        if not self.exists(table):
-            return []
-        return list(self.root.tables.read(table, version=self.version(table)).to_pylist())
+        found = self.scan(table)
+        return [] if found is None else list(found.read().to_pylist())
 
     def registered(self, kind: str) -> list[DefinedSet]:
         """Return the sets of a kind (``features``, ``profiles``) that were registered, oldest first."""
@@ -104,7 +126,8 @@ class Moment:
             return []
         version = self.version(registry)
         known = feature_sets if kind == FeatureSet.kind else profile_sets
-        return list(known(self.root, version=version))
+        with self._told(registry):
+            return list(known(self.root, version=version))
 
     def feature_sets(self) -> list[DefinedSet]:
         """Return the feature sets that were registered, oldest first."""
@@ -122,8 +145,45 @@ class Moment:
         if self.at is None:
             raise ValueError("now has no version number")
         if table not in self._versions:
-            until = self.at.timestamp() * 1000
-            history = self.root.tables.open(table).history()
-            versions = [entry["version"] for entry in history if entry.get("timestamp", until + 1) <= until]
-            self._versions[table] = max(versions, default=None)
+            self._versions[table] = self._version_in(self.at, table)
         return self._versions[table]
+
+    def _version_in(self, at: datetime | Release, table: str) -> int | None:
+        if not isinstance(at, datetime):
+            return at.pins[table].version if table in at.pins else None
+        if not self.root.tables.exists(table):
+            return None
+        until = at.timestamp() * 1000
+        history = self.root.tables.open(table).history()
+        return max((entry["version"] for entry in history if entry.get("timestamp", until + 1) <= until), default=None)
+
+    def _open(self, table: str) -> DeltaTable:
+        with self._told(table):
+            return self.root.tables.open(table, version=self.version(table))
+
+    @contextmanager
+    def _told(self, table: str) -> Iterator[None]:
+        """Say of the past that it is lost where its log cannot be opened."""
+        try:
+            yield
+        except (NotFoundError, StorageError) as error:
+            if self.at is None:
+                raise
+            raise StorageError(
+                f"{self} cannot be answered: version {self._version(table)} of table {table} is lost ({error.message})",
+                hint="restore the table's log from a backup, or ask another release",
+            ) from error
+
+    def _check_files(self, found: Scan) -> None:
+        """Make sure that the files to be read are there: whoever cleans up spares those of now, not of the past."""
+        from ..store.release_files import absent_files, incomplete
+
+        folder = f"{self.root.storage.uri(table_path(found.table))}/"
+        lost = absent_files(self.root.storage, found.table, [file.uri.removeprefix(folder) for file in found.files])
+        if lost:
+            raise incomplete(str(self), found.table, found.version or 0, lost, len(found.files))
+
+    def __str__(self) -> str:
+        if self.at is None:
+            return "now"
+        return f"the lake as of {self.at}" if isinstance(self.at, datetime) else f"release {self.at.name!r}"

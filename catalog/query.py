@@ -19,6 +19,7 @@ from .result import Prepared, Result
 from .statement import read_statement
 
 if TYPE_CHECKING:
+    from ..store.releases import Release
     from ..store.root import LakeRoot
 
 
@@ -44,7 +45,8 @@ class Catalog:
         query
             One statement that reads: SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT.
         as_of
-            Ask the lake as it was: a time (UTC where it names no zone) or, once there are any, a release's name.
+            Ask the lake as it was: a release's name, or a time (UTC where it names no zone). What a release names is
+            kept; of a time more than a week ago some files may have been removed by ``maintain``.
 
         Returns
         -------
@@ -56,12 +58,14 @@ class Catalog:
         QueryError
             Syntax error, unknown table or column, or a statement that would change something.
         NotFoundError
-            There is no such release.
+            There is no such release, or it was withdrawn.
+        StorageError
+            Files that the past needs have been removed.
         """
-        at = parse_moment(as_of)
+        at = parse_moment(self.root, as_of)
         return Result(query, lambda: self._prepare(query, at))
 
-    def _prepare(self, query: str, at: datetime | None) -> Prepared:
+    def _prepare(self, query: str, at: datetime | Release | None) -> Prepared:
         moment = Moment(self.root, at)
         connection = open_connection(moment)
         cursor = connection.cursor()

@@ -22,6 +22,8 @@ from .images import ngff
 from .images.check import Problem, check_plate
 from .images.plate import open_plate
 from .registry import feature_tables
+from .release_files import check_release
+from .releases import releases
 from .scan import Scan, scan
 from .storage import STAGING, open_storage
 
@@ -129,6 +131,7 @@ class _Check:
             self._references(name, found, readable, keys)
         self._features(root, readable)
         self._plates(root, readable)
+        self._releases(root)
         self._leftovers(root)
 
     def _table(self, root: LakeRoot, name: str) -> Scan | None:
@@ -289,6 +292,16 @@ class _Check:
         if row["n_fields"] is not None and row["n_fields"] != images.num_rows:
             message = f"plates says {row['n_fields']} fields, images has {images.num_rows} rows of it"
             self._wrong("field-count", row["path"], message)
+
+    def _releases(self, root: LakeRoot) -> None:
+        """Check that every release that can be asked has its logs and files."""
+        if self._broken("releases"):
+            return
+        for release in releases(root):
+            if not release.withdrawn:
+                self.checked["releases"] += 1
+                for problem in check_release(root, release)["problems"]:
+                    self._wrong("release-incomplete", f"releases/{release.name}", problem["message"])
 
     def _leftovers(self, root: LakeRoot) -> None:
         for name in unfinished_commits(root):

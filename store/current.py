@@ -107,6 +107,30 @@ def current_of(root: LakeRoot, study_id: str, kind: str = "features") -> dict[st
     return {part: one for part, one in current.items() if one is not None}
 
 
+def shown_in(root: LakeRoot, versions: Mapping[str, int]) -> dict[tuple[str, str, str], DefinedSet]:
+    """Return what the views show in given versions of the tables: (kind, part, study) → the current set.
+
+    Parameters
+    ----------
+    versions
+        Table → version, of all tables that there are, as a release names them.
+    """
+    choices = chosen(root, versions[_TABLE]) if _TABLE in versions else {}
+
+    def newest(table: str) -> Mapping[str, str]:
+        return newest_runs(root, table, version=versions[table]) if table in versions else {}
+
+    found: dict[tuple[str, str, str], DefinedSet] = {}
+    for kind, sets in ((FeatureSet, feature_sets), (ProfileSet, profile_sets)):
+        if kind.registry not in versions:
+            continue
+        known: list[DefinedSet] = list(sets(root, version=versions[kind.registry]))
+        for part in dict.fromkeys(part for one in known for part in one.parts):
+            for study, one in shown(known, part, newest, choices).items():
+                found[kind.kind, part, study] = one
+    return found
+
+
 def choose(root: LakeRoot, reference: str, *, study_id: str, kind: str | None = None) -> dict[str, Any]:
     """Make one set the current one of a study, for every part of which the study has rows of it.
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .current import chosen, newest_runs, shown
-from .registry import DefinedSet, FeatureSet, ProfileSet, feature_sets, profile_sets
+from .current import shown_in
 
 if TYPE_CHECKING:
+    from .registry import DefinedSet
     from .root import LakeRoot
 
 _QUALITY = "feature_quality"
@@ -74,17 +74,7 @@ def _checked(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _current(root: LakeRoot, versions: Mapping[str, int]) -> dict[str, tuple[DefinedSet, dict[str, set[str]]]]:
     """Return hash → a set that views show, and study → the object sets or levels in which they show it."""
-    choices = chosen(root, versions["current_sets"]) if "current_sets" in versions else {}
-
-    def newest(table: str) -> Mapping[str, str]:
-        return newest_runs(root, table, version=versions[table]) if table in versions else {}
-
     found: dict[str, tuple[DefinedSet, dict[str, set[str]]]] = {}
-    for kind, known in ((FeatureSet, feature_sets), (ProfileSet, profile_sets)):
-        if kind.registry not in versions:
-            continue
-        sets: list[DefinedSet] = list(known(root, version=versions[kind.registry]))
-        for part in dict.fromkeys(part for one in sets for part in one.parts):
-            for study, one in shown(sets, part, newest, choices).items():
-                found.setdefault(one.hash, (one, {}))[1].setdefault(study, set()).add(part)
+    for (_, part, study), one in shown_in(root, versions).items():
+        found.setdefault(one.hash, (one, {}))[1].setdefault(study, set()).add(part)
     return found

@@ -8,7 +8,7 @@ withdrawn keeps its row, as a tombstone that says when and why; what only it nee
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -20,21 +20,16 @@ import pyarrow.compute as pc
 from ..errors import (
     AlreadyExistsError,
     ConflictError,
-    CytolakeError,
     InvalidDataError,
     NotFoundError,
-    StorageError,
     UsageError,
 )
 from ..schemas.identifiers import check_id
 from ..schemas.tables import arrow_schema
 from ..wording import listed
-from .datafiles import table_path
 from .journal import JOURNALS, LOCK, recover_locked
 from .lineage import Run
 from .refusals import refusals
-from .scan import file_paths
-from .storage import Storage
 
 if TYPE_CHECKING:
     from .root import LakeRoot
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 NOW = "now"
 _TABLE = "releases"
 _WAIT = 120.0  # seconds for the commits of others
-_ASK_ONE_BY_ONE = 20  # more files than this are looked for by listing their folder, on an object store
 _SHOWN = 5
 
 
@@ -183,7 +177,7 @@ def create_release(
     from .commit import Commit
 
     _check_name(root, name)
-    run = Run.start("release", parameters={"name": name, "note": note})
+    run = Run.start("release create", parameters={"name": name, "note": note})
     versions = _pin(root)
     if not versions:
         raise InvalidDataError(
@@ -245,7 +239,7 @@ def withdraw_release(root: LakeRoot, name: str, reason: str) -> dict[str, Any]:
     there = find_release(root, name, withdrawn=True)
     if there.withdrawn:
         return {"status": "skipped", **there.to_json()}
-    run = Run.start("release", parameters={"name": name, "withdraw": reason})
+    run = Run.start("release withdraw", parameters={"name": name, "reason": reason})
     run.add_output("table", _TABLE, rows=1)
     gone = Release(
         name=there.name,
@@ -262,56 +256,6 @@ def withdraw_release(root: LakeRoot, name: str, reason: str) -> dict[str, Any]:
         commit.append("runs", run.record("ok"))
         commit.commit()
     return {"status": "ok", **gone.to_json()}
-
-
-def check_release(root: LakeRoot, release: str | Release) -> dict[str, Any]:
-    """Say whether everything that a release needs is there: the log of each table, and each file.
-
-    Returns
-    -------
-    dict
-        ``release``, ``ok``, and ``problems``: of each table that is not whole ``table``, ``version``, ``files`` (how
-        many it needs), ``missing`` (how many of them are not there, None where the log does not say any more) and
-        ``message``.
-    """
-    one = find_release(root, release) if isinstance(release, str) else release
-    problems: list[dict[str, Any]] = []
-    for table, pin in one.pins.items():
-        said = {"table": table, "version": pin.version, "files": pin.files}
-        try:
-            paths = file_paths(root.tables.open(table, version=pin.version))
-        except CytolakeError as error:
-            problems.append({**said, "missing": None, "message": f"version {pin.version} is lost: {error.message}"})
-            continue
-        lost = absent_files(root.storage, table, paths)
-        if lost:
-            problems.append({**said, "missing": len(lost), "message": _lost(table, pin.version, lost, len(paths))})
-    return {"release": one.name, "ok": not problems, "problems": problems}
-
-
-def absent_files(storage: Storage, table: str, paths: Collection[str]) -> list[str]:
-    """Return which data files of a table, named by their paths in its folder, are not there."""
-    folder = table_path(table)
-    if storage.is_local or len(paths) <= _ASK_ONE_BY_ONE:
-        return sorted(path for path in paths if not storage.exists(f"{folder}/{path}"))
-    there = set(storage.list(folder))
-    return sorted(path for path in paths if f"{folder}/{path}" not in there)
-
-
-def incomplete(what: str, table: str, version: int, lost: Sequence[str], files: int) -> StorageError:
-    """Return the error for a version of a table that was asked and whose files are not all there.
-
-    ``what`` is ``release 'spring'`` or the like; ``files`` is how many were looked for.
-    """
-    return StorageError(
-        f"{what} cannot be answered: {_lost(table, version, lost, files)}",
-        hint="restore the files from a backup, or ask another release; `cytolake release list --check` says which are "
-        "whole, and `cytolake maintain` is the only clean-up that spares them",
-    )
-
-
-def _lost(table: str, version: int, lost: Sequence[str], files: int) -> str:
-    return f"{len(lost)} of {files} files of table {table}, version {version}, are gone ({listed(lost, 1)})"
 
 
 def _check_name(root: LakeRoot, name: str) -> None:
