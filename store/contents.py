@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..schemas.tables import class_schema
 if TYPE_CHECKING:
     from .registry import DefinedSet
     from .root import LakeRoot
+    from .scan import Scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,10 @@ class PlateRows:
 
 
 def rows_of_plates(root: LakeRoot, table: str, *, version: int | None = None) -> list[PlateRows]:
-    """Return which plates a table of features or profiles has rows of, and how many, sorted; none where it is not there.
+    """Return which plates a table of features or profiles has rows of, and how many, sorted.
 
-    Files of ours hold one plate each. A file that holds several is opened for its ``plate_id`` column only.
+    None where the table does not exist. Files of ours hold one plate each; one that holds several is opened for its
+    ``plate_id`` column only.
     """
     from .scan import live_files
     from .tables import delta_schema
@@ -90,3 +93,28 @@ def feature_columns(root: LakeRoot, one: DefinedSet, part: str, *, version: int 
     schema = delta_schema(root.tables.open(table, version=version))
     known = set(identity_columns(one, part))
     return [field.name for field in schema if field.name not in known and pa.types.is_floating(field.type)]
+
+
+def steady_reader(found: Scan) -> Callable[[Sequence[str]], pa.Table]:
+    """Return what reads columns of a scan, some at a time, with the rows in the same order each time.
+
+    The order in which deltalake's own engine gives the rows of tables of other writers may change from one reading to
+    the next: those are read whole.
+    """
+    if found.plain:
+        return found.read
+    whole = found.read()
+    return lambda names: whole.select(list(names))
+
+
+def stored_features(found: Scan, one: DefinedSet, part: str) -> list[str]:
+    """Return the features that the files of a scan hold, in the order of the table.
+
+    A plate without some channel lacks columns that the table has for others; they are not empty but absent.
+    """
+    stored, known = found.stored_columns(), set(identity_columns(one, part))
+    return [
+        field.name
+        for field in found.schema
+        if field.name in stored and field.name not in known and pa.types.is_floating(field.type)
+    ]

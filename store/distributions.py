@@ -93,8 +93,8 @@ def psi(
     Parameters
     ----------
     reference
-        Its quantiles are the bounds of the bins, the outer ones open. A value that many share, so that several quantiles
-        fall on it, has a bin of its own: a constant reference has the bins below, at and above.
+        Its quantiles are the bounds of the bins, the outer ones open. A value that many share, so that several
+        quantiles fall on it, has a bin of its own: a constant reference has the bins below, at and above.
     bins
         Fewer are made of small samples, so that each expects at least five values of the smaller one.
     epsilon

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from cytolake.catalog import Catalog
-from cytolake.schemas.tables import arrow_schema, feature_table_schema, profile_table_schema
+from cytolake.schemas.tables import arrow_schema, class_schema, feature_table_schema, profile_table_schema
 from cytolake.store.commit import Commit
 from cytolake.store.registry import register, register_profiles
 from cytolake.store.root import LakeRoot, init_root, open_root
@@ -152,6 +152,47 @@ class TableLake:
             commit.replace(registration.set.table(level), where, data)
             commit.commit()
         return registration.set.label
+
+    def profile_set(
+        self,
+        name: str,
+        plates: Mapping[str, Mapping[str, Mapping[str, float]]],
+        *,
+        definition: Mapping[str, Any],
+        study: str = "one",
+        recipe: str | None = "name = 'x'",
+        run: str = "p0001",
+        controls: Sequence[str] = (),
+    ) -> str:
+        """Commit a profile set, plate → well → features, and a fit where there are controls; return its hash."""
+        made = register_profiles(self.root, name, definition, levels=["well"], recipe_text=recipe, run_id=run)
+        identity = class_schema("ProfileRow")
+        with Commit(self.root, run_id=run, app_id=f"profile/{run}") as commit:
+            made.add_to(commit)
+            for plate, wells in plates.items():
+                key = {"study_id": study, "plate_id": plate}
+                same = {**key, "acquisition_id": 1, "timepoint": 0, "run_id": run}
+                names = list(dict.fromkeys(one for values in wells.values() for one in values))
+                schema = pa.schema([*identity, *(pa.field(one, pa.float64()) for one in names)])
+                records = [{**same, "well_id": well, **values} for well, values in wells.items()]
+                commit.replace(made.set.table("well"), key, pa.Table.from_pylist(records, schema=schema))
+            if controls:
+                fit = {
+                    "profile_set": made.set.label,
+                    "profile_set_hash": made.set.hash,
+                    "fit_version": 1,
+                    "step": 0,
+                    "unit": f"{study}/P1",
+                    "study_id": study,
+                    "plate_id": "P1",
+                    "operator": "robust_z",
+                    "settings": "{}",
+                    "controls": list(controls),
+                    "run_id": run,
+                }
+                commit.append("profile_fits", pa.Table.from_pylist([fit], schema=arrow_schema("profile_fits")))
+            commit.commit()
+        return made.set.hash
 
 
 def fill(lake: TableLake) -> TableLake:
