@@ -108,10 +108,14 @@ def inspect_picture(
 
 
 def recipes() -> list[dict[str, Any]]:
-    """List the recipes that come with cytolake: ``name``, ``description``, ``objects``, ``families``, ``text``."""
+    """List the recipes that come with cytolake: ``name``, ``verb``, ``description`` and ``text``.
+
+    Those for ``transform`` have ``objects`` and ``families`` beside them, those for ``profile`` their ``steps``.
+    """
+    from .transforms.profiles.recipe import shipped_profile_recipes
     from .transforms.recipe import shipped_recipes
 
-    return [recipe(name) for name in shipped_recipes()]
+    return [recipe(name) for name in (*shipped_recipes(), *shipped_profile_recipes())]
 
 
 def recipe(name: PathLike) -> dict[str, Any]:
@@ -124,11 +128,22 @@ def recipe(name: PathLike) -> dict[str, Any]:
     RecipeError
         It is not a recipe.
     """
+    from .transforms.profiles.recipe import is_profile_recipe, load_profile_recipe
     from .transforms.recipe import load_recipe
 
+    if is_profile_recipe(str(name)):
+        profiles = load_profile_recipe(str(name))
+        return {
+            "name": profiles.name,
+            "verb": "profile",
+            "description": " ".join(profiles.description.split()),
+            "steps": [step.name for step in profiles.steps],
+            "text": profiles.text,
+        }
     found = load_recipe(str(name))
     return {
         "name": found.name,
+        "verb": "transform",
         "description": " ".join(found.description.split()),
         "objects": [one.name for one in found.objects],
         "families": [use.family for use in found.features],

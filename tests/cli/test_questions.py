@@ -131,7 +131,10 @@ def test_readers_and_presets_can_be_listed(run: Any) -> None:
 
 def test_recipes_can_be_listed_and_copied(run: Any, tmp_path: Path) -> None:
     listed = {entry["name"]: entry for entry in run("catalog", "recipes", "--json").json["recipes"]}
-    assert set(listed) == {"nuclei", "nuclei-and-cells", "nuclei-3d", "cell-painting"}
+    measuring = {name for name, entry in listed.items() if entry["verb"] == "transform"}
+    assert measuring == {"nuclei", "nuclei-and-cells", "nuclei-3d", "cell-painting"}
+    assert listed["standard"]["verb"] == "profile"
+    assert listed["standard"]["steps"] == ["robust_z", "select"]
     assert listed["cell-painting"]["objects"] == ["nuclei", "cells", "cytoplasm"]
     assert "AreaShape" in listed["nuclei"]["families"]
     assert "nuclei-and-cells" in run("catalog", "recipes").out
@@ -140,6 +143,9 @@ def test_recipes_can_be_listed_and_copied(run: Any, tmp_path: Path) -> None:
     assert "[objects.nuclei]" in text
     assert run("catalog", "recipes", "mine.toml", "--json").json["text"].rstrip() == text.rstrip()
     assert "did you mean 'nuclei'" in run("catalog", "recipes", "nuclie").err
+    assert "did you mean 'standard'" in run("catalog", "recipes", "standart").err
+    (tmp_path / "profiles.toml").write_text(run("catalog", "recipes", "standard").out)
+    assert run("catalog", "recipes", "profiles.toml", "--json").json["verb"] == "profile"
 
 
 def test_roles_can_be_listed(run: Any) -> None:

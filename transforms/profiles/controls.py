@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import InvalidDataError, RecipeError
+from ...schemas.identifiers import parse_well
 from ...wording import did_you_mean, listed
 from .recipe import Controls, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_SAY = "say which wells are controls, in the plate map (`cytolake annotate`) or in [controls] where"
 _SHOWN = 8
 _PLATES_SHOWN = 5
 
@@ -96,6 +98,7 @@ def plate_controls(
     with_rows
         Names of the wells that have features; None where that is not known yet: all that are not excluded.
     """
+    wells = wells.take(pa.array(sorted(range(wells.num_rows), key=lambda n: parse_well(wells["well_id"][n].as_py()))))
     mask = control_mask(controls, wells)
     excluded = pc.fill_null(wells["excluded"], False).to_numpy(zero_copy_only=False)
     names: list[str] = wells["well_id"].to_pylist()
@@ -127,8 +130,8 @@ def judge(controls: Controls, plates: Sequence[PlateControls], recipe: str) -> J
     if none and controls.none == "error":
         raise InvalidDataError(
             f"{recipe}: {_plates(none)} no control well ({wanted}); {_reasons(none)}",
-            hint="say which wells are controls: in the plate map (`cytolake annotate`), or in [controls] where; "
-            'or leave such plates out with [controls] none = "leave_out"',
+            hint=f'{_SAY}; leave such plates out ([controls] none = "leave_out"), or compare with all wells of a plate '
+            "(recipe whole-plate)",
         )
     if few and controls.few == "error":
         raise InvalidDataError(
@@ -140,7 +143,7 @@ def judge(controls: Controls, plates: Sequence[PlateControls], recipe: str) -> J
         raise InvalidDataError(
             f"{recipe}: no plate has {controls.min_wells if few else 1} or more control wells ({wanted}); "
             f"{_reasons(left_out)}",
-            hint="say which wells are controls: in the plate map (`cytolake annotate`), or in [controls] where",
+            hint=_SAY,
         )
     warnings = [f"{_named(one)} is left out: no control well; {one.why}" for one in none]
     consequence = "is left out" if controls.few == "leave_out" else "is normalised all the same"

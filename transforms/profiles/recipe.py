@@ -6,11 +6,15 @@ profile set *is* (and what is hashed), with all defaults filled in.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ...errors import NotFoundError, RecipeError
+from ...wording import nearest
+from ..recipe import shipped_recipes
 from ..recipe_files import find_recipe, shipped_in
 from .consensus import ConsensusSettings
 from .operator import Operator
@@ -207,6 +211,21 @@ def load_profile_recipe(recipe: str | Path) -> ProfileRecipe:
 
     content, source, folder = find_recipe(recipe, _SHIPPED)
     return parse_profile_recipe(content, source=source, folder=folder)
+
+
+def is_profile_recipe(recipe: str | Path) -> bool:
+    """Whether a name or a file is meant as a recipe of profiles, not as one that measures.
+
+    A file is by its keys, a name that does not exist by what it is most likely a slip of.
+    """
+    own = shipped_profile_recipes()
+    try:
+        top = tomllib.loads(find_recipe(recipe, _SHIPPED).content)
+    except NotFoundError:
+        return nearest(str(recipe), [*shipped_recipes(), *own]) in own
+    except (RecipeError, ValueError, RecursionError):
+        return False
+    return bool({"aggregate", "steps", "consensus", "controls"} & top.keys())
 
 
 def shipped_profile_recipes() -> tuple[str, ...]:
