@@ -22,6 +22,7 @@ def test_the_tables_of_a_lake() -> None:
         "biosamples",
         "channels",
         "current_sets",
+        "dose_responses",
         "feature_dictionary",
         "feature_quality",
         "feature_sets",

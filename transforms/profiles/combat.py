@@ -59,7 +59,7 @@ class ComBat(WithSettings):
         Whether the terms of a batch are shrunk towards their mean over features.
     unseen
         Rows of a batch that was not there at ``fit``: ``error``, or ``map``: γ*, δ²* and their priors are estimated
-        from the rows of that batch that ``apply`` is given, with α, β and σ² as they were fitted; nothing of it is kept.
+        from the rows of that batch that ``apply`` is given, with α, β and σ² as fitted; nothing of it is kept.
 
     Notes
     -----
@@ -84,9 +84,9 @@ class ComBat(WithSettings):
     def fit(self, matrix: ProfileMatrix, learn: NDArray[np.bool_]) -> Fitted:
         """Learn the terms of each batch.
 
-        Arrays: ``grand_mean`` and ``pooled_variance`` (features,); ``gamma[batch]`` and ``delta[batch]`` (features,), γ*
-        and δ²*, and ``prior[batch]`` (4,), γ̄, τ², a and b, of each batch; ``beta[group]`` (features,) of each group of a
-        covariate, 0 for the first, which the others are compared with.
+        Arrays: ``grand_mean`` and ``pooled_variance`` (features,); of each batch ``gamma[batch]`` and ``delta[batch]``
+        (features,), γ* and δ²*, and ``prior[batch]`` (4,), γ̄, τ², a and b; ``beta[group]`` (features,) of each group
+        of a covariate, 0 for the first, which the others are compared with.
 
         Raises
         ------
@@ -223,8 +223,8 @@ class ComBat(WithSettings):
     def _refuse_confounded(self, design: NDArray[np.float64]) -> None:
         if np.linalg.matrix_rank(design) < design.shape[1]:
             raise InvalidDataError(
-                f"{self.name}: {self.batch} and {', '.join(self.covariates)} cannot be told apart: some groups are only "
-                "in batches of their own",
+                f"{self.name}: {self.batch} and {', '.join(self.covariates)} cannot be told apart: some groups are "
+                "only in batches of their own",
                 hint="name fewer covariates, such as control_type",
             )
 
