@@ -7,6 +7,8 @@ into numbers batch by batch.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,15 +43,19 @@ class CsvTable:
         Names of all columns; by default the cells of the first row.
     above
         Rows above the first row of values: the header and what stands before it.
+    lines
+        The same with empty lines, where there are such among them.
     """
 
-    def __init__(self, file: FoundFile, *, columns: Sequence[str] | None = None, above: int = 1) -> None:
+    def __init__(
+        self, file: FoundFile, *, columns: Sequence[str] | None = None, above: int = 1, lines: int | None = None
+    ) -> None:
         assert file.text is not None
         self.name = file.name
         self.path: Path = file.path
         self.size = file.size
         self._file = file
-        self._above = above
+        self._lines = above if lines is None else lines
         rows = file.text.rows
         self.columns = _unique(columns if columns is not None else rows[above - 1], file.name)
         body = [row for row in rows[above:] if len(row) == len(self.columns)]
@@ -81,32 +87,32 @@ class CsvTable:
                     ) from None
 
     def _read(self, numbers: Sequence[str], texts: Sequence[str], block: int) -> Iterator[pa.Table]:
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         assert self._file.text is not None
         sure = [n for n in numbers if n not in self._unsure]
         kinds = dict.fromkeys(sure, pa.float64()) | dict.fromkeys((*texts, *self._unsure), pa.binary())
         wanted = [n for n in self.columns if n in {*numbers, *texts}]
-        convert = csv.ConvertOptions(
+        convert = arrow_csv.ConvertOptions(
             column_types={n: kinds[n] for n in wanted},
             include_columns=wanted,
             null_values=list(NO_NUMBER),
             strings_can_be_null=False,
             decimal_point="," if self._comma else ".",
         )
-        read = csv.ReadOptions(
+        read = arrow_csv.ReadOptions(
             block_size=block,
             column_names=list(self.columns),
-            skip_rows_after_names=self._above,
+            skip_rows_after_names=self._lines,
             encoding="utf8" if self._file.text.encoding != "utf-16" else "utf-16",
         )
-        parse = csv.ParseOptions(delimiter=self._file.text.delimiter, newlines_in_values=True)
+        parse = arrow_csv.ParseOptions(delimiter=self._file.text.delimiter, newlines_in_values=True)
         before = 0
         self._seen = 0
         with self._file.path.open("rb") as raw:
             try:
                 stream: Any = pa.PythonFile(_Unpacked(raw, self._file.packed), "r") if self._file.packed else raw
-                with csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
+                with arrow_csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
                     for batch in reader:
                         self._seen = min(raw.tell(), self.size)
                         if batch.num_rows:
@@ -156,10 +162,33 @@ class CsvTable:
                 f"{self.path}: column {name} holds numbers in the first rows, and {shown} after row {before:,}",
                 hint="Correct that cell; a column is either numbers or text.",
             )
+        uneven = self._uneven_line() if "columns, got" in text else None
+        if uneven is not None:
+            line, cells = uneven
+            return InvalidDataError(
+                f"{self.path}, line {line:,}: {cells} cells, where the header has {len(self.columns)}",
+                hint="Look at that line: a delimiter too few or too many, an open quote, or a file cut off.",
+            )
         return InvalidDataError(
             f"{self.path} cannot be read after row {before:,}: {text.splitlines()[0][:300] if text else 'it is cut off'}",
             hint="Look at that place: a row with too few or too many cells, an open quote, or a file cut off.",
         )
+
+
+    def _uneven_line(self) -> tuple[int, int] | None:
+        """Return the first line whose number of cells is not the header's, counted from 1, and that number."""
+        assert self._file.text is not None
+        with io.TextIOWrapper(self._file.open(), self._file.text.encoding, errors="replace", newline="") as text:
+            for _ in range(self._lines):
+                text.readline()
+            reader = csv.reader(text, delimiter=self._file.text.delimiter)
+            try:
+                for row in reader:
+                    if row and len(row) != len(self.columns):
+                        return self._lines + reader.line_num, len(row)
+            except (csv.Error, OSError, EOFError, UnicodeError):
+                return None
+        return None
 
 
 class _TooLong(Exception):  # noqa: N818 - caught in this module
