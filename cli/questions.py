@@ -87,7 +87,13 @@ def tables(ctx: click.Context, json_: bool) -> None:
 
 def _tables(result: Mapping[str, Any]) -> str:
     rows = [
-        (entry["name"], entry["kind"], entry["rows"], entry["columns"], ", ".join(entry.get("feature_sets") or entry.get("profile_sets") or ()))
+        (
+            entry["name"],
+            entry["kind"],
+            entry["rows"],
+            entry["columns"],
+            ", ".join(entry.get("feature_sets") or entry.get("profile_sets") or ()),
+        )
         for entry in result["tables"]
     ]
     return table(rows, ("name", "kind", "rows", "columns", "shows"))
@@ -184,8 +190,12 @@ def _described(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recipes(result: Mapping[str, Any]) -> str:
-    names = ("name", "objects", "families", "description")
-    return table([[entry[name] for name in names] for entry in result["recipes"]], names)
+    shown = []
+    for verb, names in {"transform": ("name", "objects", "families"), "profile": ("name", "steps")}.items():
+        own = [entry for entry in result["recipes"] if entry["verb"] == verb]
+        rows = [[entry[name] for name in (*names, "description")] for entry in own]
+        shown.append(f"for `cytolake {verb}`:\n{table(rows, (*names, 'description'))}")
+    return "\n\n".join(shown)
 
 
 @catalog.command()
