@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .errors import UsageError
 from .featurestore import FeatureStore
 from .store.root import LakeRoot, init_root, open_root
 
@@ -541,14 +542,60 @@ class Lake(FeatureStore):
         settings = IlluminationSettings(method=method, images=images, min_images=min_images, dark_level=dark_level)
         return illumination_picture(self.root, study_id=study, plate_ids=plates, settings=settings)
 
-    def lineage(self, row: str) -> dict[str, Any]:
-        """Go from a row back to its pixels, recipe and code.
+    def lineage(self, row: str, *, forward: bool = False, treatment: str | None = None) -> dict[str, Any]:
+        """Go from a row back to its pixels, recipe and code, or ``forward`` to all that was made from something.
 
-        ``row`` is ``study/plate``, or that with ``/well``, ``/field``, ``/object set``, ``/object`` behind it.
+        ``row`` is ``study/plate``, or that with ``/well``, ``/field``, ``/object set``, ``/object`` behind it;
+        ``study/plate/well@standard`` is the well's row in a profile set, ``study@standard`` with ``treatment`` that of
+        a treatment. Forward it may also be a study, or ``kind:name`` as the nodes of a graph are called: a source file
+        (``file:`` or ``sha256:``), ``image:``, ``labels:``, ``feature_set:``, ``profile_set:``, ``fit:``, ``run:``,
+        ``release:``, ``table:``.
+
+        Returns
+        -------
+        dict
+            See :func:`cytolake.store.lineage.trace` and :func:`cytolake.store.lineage.follow`.
+
+        Raises
+        ------
+        NotFoundError
+            The lake has no such row, or nothing was made from it.
+        UsageError
+            It names no row.
         """
-        from .store.lineage import parse_row, trace
+        from .store.lineage import follow, parse_row, parse_start, trace
 
-        return trace(self.root, **parse_row(row))
+        if forward:
+            if treatment is not None:
+                raise UsageError("nothing is made from treatments", hint="follow study@SET, or leave out the treatment")
+            return follow(self.root, parse_start(row))
+        return trace(self.root, **parse_row(row), treatment=treatment)
+
+    def lineage_picture(
+        self,
+        row: str | Mapping[str, Any],
+        *,
+        format: Literal["png", "svg"] = "png",
+        forward: bool = False,
+        treatment: str | None = None,
+    ) -> bytes:
+        """Draw lineage in layers, from files on the left to profiles on the right; nodes that are alike are one box.
+
+        ``row`` is what :meth:`lineage` takes, or what it returned.
+        """
+        from .store.lineage.picture import draw
+
+        graph = self.lineage(row, forward=forward, treatment=treatment) if isinstance(row, str) else row
+        return draw(graph, format=format, title=row if isinstance(row, str) else None)
+
+    def openlineage(
+        self, row: str | Mapping[str, Any], *, forward: bool = False, treatment: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Give the runs in a lineage as OpenLineage run events; ``row`` is what :meth:`lineage` takes or returned."""
+        from .store.lineage.openlineage import run_events
+
+        graph = self.lineage(row, forward=forward, treatment=treatment) if isinstance(row, str) else row
+        return run_events(self.root, graph)
 
     def validate(self, paths: Sequence[PathLike] = (), *, deep: bool = False) -> dict[str, Any]:
         """Check plates, sheets, or the whole lake; ``deep`` reads every pixel."""

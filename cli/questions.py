@@ -1,4 +1,4 @@
-"""Verbs that ask: sql, catalog, lineage."""
+"""Verbs that ask: sql, catalog."""
 
 from __future__ import annotations
 
@@ -225,45 +225,3 @@ def _readers(result: Mapping[str, Any]) -> str:
     names = ("name", "example", "origin")
     presets = [[preset[name] for name in names] for one in result["readers"] for preset in one["presets"]]
     return "\n\n".join([known, table(presets, ("pattern", *names[1:]))])
-
-
-@click.command()
-@click.argument("row", metavar="STUDY/PLATE[/WELL[/FIELD[/OBJECT_SET[/OBJECT]]]]")
-@lake_option
-@common
-@click.pass_context
-def lineage(ctx: click.Context, row: str, json_: bool) -> None:
-    """Go from a row back to its pixels, recipe and code."""
-    report(the_lake(ctx).lineage(row), json_=json_, readable=_lineage)
-
-
-def _lineage(result: Mapping[str, Any]) -> str:
-    """Draw the graph as a tree from the row itself; a node that has been shown is only named again."""
-    nodes = {node["id"]: node for node in result["nodes"]}
-    below: dict[str, list[tuple[str, str]]] = {}
-    for edge in result["edges"]:
-        below.setdefault(edge["from"], []).append((edge["relation"], edge["to"]))
-    reached = {edge["to"] for edge in result["edges"]}
-    lines: list[str] = []
-    shown: set[str] = set()
-
-    def draw(identifier: str, relation: str, depth: int) -> None:
-        node = nodes[identifier]
-        indent = "  " * depth
-        again = identifier in shown and bool(below.get(identifier))
-        name = " ".join(part for part in (relation.replace("_", " "), node["kind"], node["name"]) if part)
-        lines.append(f"{indent}{name}{' (above)' if again else ''}")
-        if identifier in shown:
-            return
-        shown.add(identifier)
-        for key, value in node.items():
-            if key not in {"id", "kind", "name"} and value not in (None, "", [], {}):
-                text = " ".join(str(value).split())
-                lines.append(f"{indent}    {key}: {text if len(text) <= 100 else text[:99] + '…'}")
-        for inner, target in below.get(identifier, []):
-            draw(target, inner, depth + 1)
-
-    for identifier in nodes:
-        if identifier not in reached:
-            draw(identifier, "", 0)
-    return "\n".join(lines)

@@ -8,8 +8,8 @@ is refused: never a wrong row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -136,6 +136,13 @@ class Scan:
             with self._open(files[0]) as parquet:
                 stored |= {*parquet.schema_arrow.names, *files[0].partition}
         return stored
+
+    def read_in_parts(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the same rows file by file, so that no more than one of them is in memory; all at once if not plain."""
+        if not self.plain:
+            yield self.read(columns)
+        for file in self.files:
+            yield replace(self, files=(file,)).read(columns)
 
     def _read_delta(self, delta: DeltaTable, schema: pa.Schema) -> pa.Table:
         from deltalake.exceptions import DeltaError

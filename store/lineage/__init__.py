@@ -6,8 +6,9 @@ that was made from it. Both give one kind of graph, which :mod:`.picture` draws 
 tools.
 """
 
+from .forward import follow
 from .run import PreviousRows, Run
-from .start import parse_row
+from .start import parse_row, parse_start
 from .trace import trace
 
-__all__ = ["PreviousRows", "Run", "parse_row", "trace"]
+__all__ = ["PreviousRows", "Run", "follow", "parse_row", "parse_start", "trace"]

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NotFoundError
-from ..registry import FeatureSet, feature_sets
-from .graph import Graph
+from ...errors import NotFoundError, UsageError
+from ..registry import ProfileSet, feature_sets, resolve, resolve_profiles
+from .graph import Graph, Result
+from .measured import Wells, add_images, add_objects
+from .profiles import add_profiles, add_treatments
+from .runs import History, fill_in
 
 if TYPE_CHECKING:
     from ..root import LakeRoot
+
+_OF_WELL = ("perturbation", "compound", "concentration_um", "control_type")
 
 
 def trace(
     root: LakeRoot,
     *,
     study_id: str,
-    plate_id: str,
+    plate_id: str | None = None,
     well_id: str | None = None,
     field_id: int | None = None,
     object_set: str | None = None,
     object_id: int | None = None,
-) -> dict[str, list[dict[str, Any]]]:
+    set_reference: str | None = None,
+    treatment: str | None = None,
+) -> Result:
     """Go from a row back to what it was made from.
 
     Parameters
@@ -31,151 +37,115 @@ def trace(
     study_id, plate_id, well_id, field_id, object_set, object_id
         The row: a plate, a well, a field, the objects of a set, or one object. ``object_set`` may follow any of
         plate, well and field.
+    set_reference
+        ``name@version``, a name or a hash. With an ``object_set`` the one feature set whose rows are meant; else a
+        profile set, whose rows of the plate, the well or the field are meant.
+    treatment
+        Of a study and a profile set: the one treatment that is meant, as the column ``treatment`` has it.
 
     Returns
     -------
     dict
         ``nodes`` (each with ``id``, ``kind``, ``name`` and facts) and ``edges`` (``from``, ``to``, ``relation``);
-        relations are PROV's: ``was_derived_from``, ``was_generated_by``, ``used``, ``part_of``.
+        relations are PROV's: ``was_derived_from``, ``was_generated_by``, ``used``, ``part_of``. ``notes`` where
+        something could not be told.
 
     Raises
     ------
     NotFoundError
         The lake has no such row.
+    UsageError
+        The parts do not name a row.
     """
     graph = Graph()
-    where: dict[str, Any] = {"study_id": study_id, "plate_id": plate_id}
-    plate = _rows(root, "plates", where)[0]
-    here = graph.node(
-        "plate",
-        f"{study_id}/{plate_id}",
-        path=plate["path"],
-        fingerprint=plate["fingerprint"],
-        barcode=plate["barcode"],
-    )
-    history = _History(root, study_id)
-    for run_id in history.of(plate["run_id"], "plates", plate_id):
-        _generated(graph, here, run_id)
-    if well_id is not None:
-        where["well_id"] = well_id
-        well = _rows(root, "wells", where)[0]
-        facts = {name: well[name] for name in ("perturbation", "compound", "concentration_um", "control_type")}
-        node = graph.node("well", f"{study_id}/{plate_id}/{well_id}", **facts)
-        graph.edge(node, here, "part_of")
-        for run_id in history.of(well["run_id"], "wells", plate_id, well_id):
-            _generated(graph, node, run_id)
-        here = node
-    if field_id is not None:
-        where["field_id"] = field_id
-        here = _images(root, graph, where, here)
-    if object_set is not None:
-        _objects(root, graph, where, here, object_set, object_id)
-    _runs(root, graph)
+    history = History(root, study_id)
+    profile_set = resolve_profiles(root, set_reference) if set_reference is not None and object_set is None else None
+    if plate_id is None:
+        if profile_set is None:
+            raise UsageError("no plate is named", hint="write study/plate, or study@SET for the treatments of a study")
+        add_treatments(root, graph, history, profile_set, study_id, treatment)
+    else:
+        if treatment is not None:
+            raise UsageError("a treatment is of a study, not of a plate", hint="write study@SET")
+        where = {"study_id": study_id, "plate_id": plate_id}
+        here = add_plate(root, graph, history, study_id, plate_id)
+        deeper = object_set is not None or profile_set is not None
+        if well_id is not None:
+            where["well_id"] = well_id
+            here = add_well(root, graph, history, where, here, needed=field_id is None and not deeper)
+        _add_below(root, graph, history, where, here, field_id, object_set, object_id, profile_set, set_reference)
+    fill_in(root, graph)
     return graph.result()
 
 
-class _History:
-    """The runs of a study, with the ones before them that made the same rows."""
-
-    def __init__(self, root: LakeRoot, study_id: str) -> None:
-        runs = root.tables.read("runs", columns=["run_id", "inputs"], where={"study_id": study_id}).to_pylist()
-        self._before = {
-            run["run_id"]: [(i["name"], json.loads(i["detail"])) for i in run["inputs"] or () if i["kind"] == "run"]
-            for run in runs
-        }
-
-    def of(self, run_id: str, table: str, plate_id: str, well_id: str | None = None) -> list[str]:
-        """Return every run that made a row what it is, the last one first."""
-        found = {run_id: None}
-        todo = [run_id]
-        while todo:
-            for before, rows in self._before.get(todo.pop(), ()):
-                plates = rows.get(table, {})
-                if before not in found and plate_id in plates and well_id in (plates[plate_id] or [well_id]):
-                    found[before] = None
-                    todo.append(before)
-        return list(found)
-
-
-def _rows(root: LakeRoot, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = root.tables.read(table, where=where).to_pylist()
-    if not found:
-        named = ", ".join(f"{column.removesuffix('_id')} {value}" for column, value in where.items())
-        raise NotFoundError(f"{root.url}: the lake has no {named}", hint=f"ask `cytolake sql` for the rows of {table}")
-    return found
-
-
-def _generated(graph: Graph, node: str, run_id: str) -> str:
-    graph.edge(node, graph.node("run", run_id), "was_generated_by")
-    return node
-
-
-def _images(root: LakeRoot, graph: Graph, where: Mapping[str, Any], parent: str) -> str:
-    """Add the images of one field, with the vendor files that their pixels came from."""
-    image = parent
-    for row in _rows(root, "images", where):
-        image = graph.node(
-            "image", row["path"], acquisition_id=row["acquisition_id"], n_missing_planes=row["n_missing_planes"]
-        )
-        graph.edge(image, parent, "part_of")
-        _generated(graph, image, row["run_id"])
-        for file in row["source_files"]:
-            source = graph.node("file", file["file"], sha256=file["sha256"], status=file["status"], bytes=file["bytes"])
-            graph.edge(image, source, "was_derived_from")
-    return image
-
-
-def _objects(
+def _add_below(
     root: LakeRoot,
     graph: Graph,
-    where: Mapping[str, Any],
-    image: str,
-    object_set: str,
+    history: History,
+    where: dict[str, str],
+    here: str,
+    field_id: int | None,
+    object_set: str | None,
     object_id: int | None,
+    profile_set: ProfileSet | None,
+    set_reference: str | None,
 ) -> None:
-    """Add the objects of a set under every feature set that has rows of them here."""
-    wanted = dict(where) if object_id is None else {**where, "object_id": object_id}
-    names = "/".join(str(value) for value in (*where.values(), object_set, *([] if object_id is None else [object_id])))
-    found = False
-    for one in feature_sets(root):
-        if object_set not in one.object_sets or not root.tables.exists(one.table(object_set)):
-            continue
-        rows = root.tables.read(one.table(object_set), columns=["parent_id", "run_id"], where=wanted)
-        if not rows.num_rows:
-            continue
-        found = True
-        parents = {"parent_id": rows["parent_id"][0].as_py()} if object_id is not None else {}
-        node = graph.node(
-            "objects" if object_id is None else "object", f"{names} in {one.label}", rows=rows.num_rows, **parents
-        )
-        graph.edge(node, image, "was_derived_from")
-        run_ids: list[Any] = rows["run_id"].unique().to_pylist()
-        for run_id in run_ids:
-            _generated(graph, node, run_id)
-            graph.edge(f"run:{run_id}", _feature_set(graph, one), "used")
-    if not found:
+    wells = Wells(where["study_id"], where["plate_id"], (where["well_id"],) if "well_id" in where else None, field_id)
+    if profile_set is not None:
+        add_profiles(root, graph, history, profile_set, wells, parent=here)
+        return
+    images: Mapping[str | None, list[str]] = {}
+    if field_id is not None:
+        images = add_images(root, graph, wells, {where["well_id"]: here})
+        if not images and object_set is None:
+            named = f"plate {wells.plate_id}, well {where['well_id']}, field {field_id}"
+            raise NotFoundError(f"{root.url}: the lake has no image of {named}", hint=_hint("images"))
+    if object_set is None:
+        return
+    asked = [resolve(root, set_reference)] if set_reference is not None else feature_sets(root)
+    found = [add_objects(root, graph, one, object_set, wells, images, object_id, parent=here) for one in asked]
+    if not any(found):
+        names = wells.name(object_set, object_id)
         raise NotFoundError(
             f"{root.url}: the lake has no objects {names}", hint="see `cytolake catalog tables` for the object sets"
         )
 
 
-def _feature_set(graph: Graph, one: FeatureSet) -> str:
-    return graph.node("feature_set", one.label, hash=one.hash, created_at=one.created_at, recipe=one.recipe)
+def add_plate(root: LakeRoot, graph: Graph, history: History, study_id: str, plate_id: str) -> str:
+    """Add a plate, with the runs that made it what it is; return its node."""
+    plate = _row(root, "plates", {"study_id": study_id, "plate_id": plate_id})
+    facts = {name: plate[name] for name in ("path", "fingerprint", "barcode", "status")}
+    node = graph.node("plate", f"{study_id}/{plate_id}", **facts)
+    for run_id in history.of(plate["run_id"], "plates", plate_id):
+        graph.generated(node, run_id)
+    return node
 
 
-def _runs(root: LakeRoot, graph: Graph) -> None:
-    """Fill in what each run was, and what it read."""
-    wanted = [node["name"] for node in graph.nodes.values() if node["kind"] == "run"]
-    for row in root.tables.read("runs", where={"run_id": wanted}).to_pylist():
-        run = graph.node(
-            "run",
-            row["run_id"],
-            **{name: row[name] for name in ("verb", "status", "started_at", "finished_at", "code_version")},
-            parameters=json.loads(row["parameters"]) if row["parameters"] else None,
-        )
-        for used in row["inputs"] or ():
-            if used["kind"] == "run":  # of one of its rows, and reached from that
-                continue
-            facts = {name: used[name] for name in ("sha256", "version", "detail")}
-            version = f"@{used['version']}" if used["version"] is not None else ""
-            graph.edge(run, graph.node(used["kind"], f"{used['name']}{version}", **facts), "used")
+def add_well(
+    root: LakeRoot, graph: Graph, history: History, where: Mapping[str, str], plate: str, *, needed: bool = True
+) -> str:
+    """Add a well of a plate that is in the graph; without ``needed``, one of which no more than the name is known."""
+    name = f"{where['study_id']}/{where['plate_id']}/{where['well_id']}"
+    known = root.tables.read("wells", where=where).num_rows > 0
+    if not known and not needed:
+        node = graph.node("well", name)
+        graph.edge(node, plate, "part_of")
+        return node
+    well = _row(root, "wells", where)
+    node = graph.node("well", name, **{fact: well[fact] for fact in _OF_WELL})
+    graph.edge(node, plate, "part_of")
+    for run_id in history.of(well["run_id"], "wells", where["plate_id"], where["well_id"]):
+        graph.generated(node, run_id)
+    return node
+
+
+def _row(root: LakeRoot, table: str, where: Mapping[str, Any]) -> dict[str, Any]:
+    found = root.tables.read(table, where=where).to_pylist()
+    if not found:
+        named = ", ".join(f"{column.removesuffix('_id')} {value}" for column, value in where.items())
+        raise NotFoundError(f"{root.url}: the lake has no {named}", hint=_hint(table))
+    return dict(found[0])
+
+
+def _hint(table: str) -> str:
+    return f"ask `cytolake sql` for the rows of {table}"
