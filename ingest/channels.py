@@ -212,7 +212,7 @@ def assign_roles(
     """
     chosen: dict[tuple[int, int], str] = {}
     for wanted, text in roles.items():
-        role = _role(text, wanted)
+        role = check_role(text, wanted)
         found = _find(wanted, channels)
         if not found:
             raise _unknown_channel(wanted, channels, plate_id)
@@ -242,8 +242,8 @@ def assign_roles(
     return named, tuple(lost)
 
 
-def _role(text: str, channel: str) -> str:
-    """Return a role as the schema spells it, or the name of one's own."""
+def check_role(text: str, channel: str) -> str:
+    """Return a role as the schema spells it, or a name of one's own; ``UsageError`` for a slip of a known one."""
     known = enum_values("ChannelRole")
     hint = f"Known roles are {', '.join(known)}; a name of your own is letters and digits, such as Marker1."
     if not _ROLE.match(text):

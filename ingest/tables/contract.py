@@ -1,9 +1,10 @@
 """What a dialect of feature tables is: it knows its files by their content, and hands out their rows in batches.
 
-A :class:`Dialect` says which files it knows (:meth:`Dialect.detect`) and makes of them :class:`SourceTable` values: what
-one row is (an object, a field, a well, a treatment), which columns are features, and an iterator over
-:class:`Batch` values that never holds more than a piece of a file. The engine (:mod:`.run`) does everything else: plates
-and wells, names of columns, NaN, types, writing. A dialect of another package is an entry point ``cytolake.dialects``.
+A :class:`Dialect` says which files it knows (:meth:`Dialect.detect`) and makes of them :class:`SourceTable` values:
+what one row is (an object, a field, a well, a treatment), which columns are features, and an iterator over
+:class:`Batch` values that never holds more than a piece of a file. The engine (:mod:`.run`) does everything else:
+plates and wells, names of columns, NaN, types, writing. A dialect of another package is an entry point
+``cytolake.dialects``.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ class SourceTable:
     others
         Columns of numbers that are no features (times of computing, sizes of images): listed, not imported.
     names
-        What a mapping file says of columns, by their own name; it overrules :func:`cytolake.schemas.feature_names.translate`.
+        What a mapping file says of columns, by their own name; it overrules
+        :func:`cytolake.schemas.feature_names.translate`.
     warnings
         What somebody should know who only reads the report.
     size

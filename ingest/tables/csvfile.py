@@ -112,7 +112,9 @@ class CsvTable:
         with self._file.path.open("rb") as raw:
             try:
                 stream: Any = pa.PythonFile(_Unpacked(raw, self._file.packed), "r") if self._file.packed else raw
-                with arrow_csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert) as reader:
+                with arrow_csv.open_csv(
+                    stream, read_options=read, parse_options=parse, convert_options=convert
+                ) as reader:
                     for batch in reader:
                         self._seen = min(raw.tell(), self.size)
                         if batch.num_rows:
@@ -169,11 +171,11 @@ class CsvTable:
                 f"{self.path}, line {line:,}: {cells} cells, where the header has {len(self.columns)}",
                 hint="Look at that line: a delimiter too few or too many, an open quote, or a file cut off.",
             )
+        first = text.splitlines()[0][:300] if text else "it is cut off"
         return InvalidDataError(
-            f"{self.path} cannot be read after row {before:,}: {text.splitlines()[0][:300] if text else 'it is cut off'}",
+            f"{self.path} cannot be read after row {before:,}: {first}",
             hint="Look at that place: a row with too few or too many cells, an open quote, or a file cut off.",
         )
-
 
     def _uneven_line(self) -> tuple[int, int] | None:
         """Return the first line whose number of cells is not the header's, counted from 1, and that number."""

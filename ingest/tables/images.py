@@ -1,0 +1,150 @@
+"""CellProfiler's table of images: which plate, well and field an ImageNumber is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import InvalidDataError
+from ...wording import listed
+from ..vendors.pattern_names import Place, place
+from ..vendors.pattern_presets import PRESETS
+from .columns import identity_columns, identity_table, renamed, shown_names, take, well_metadata
+from .raw import RawTable
+
+_SHOWN = 10
+_FILE_NAME = re.compile(r"(?:Image_)?FileName_.+")
+
+
+def column_named(columns: Sequence[str], name: str) -> str | None:
+    """Return the column of that name, with or without ``Image_`` before it and whatever its capitals."""
+    wanted = {name.casefold(), f"image_{name}".casefold()}
+    return next((column for column in columns if column.casefold() in wanted), None)
+
+
+class ImageIndex:
+    """The images of one run of CellProfiler: a small table in memory, looked up by ImageNumber (and TableNumber).
+
+    Attributes
+    ----------
+    metadata
+        Names of the columns that describe wells.
+    warnings
+        What was inferred.
+    """
+
+    def __init__(self, raw: RawTable) -> None:
+        self.name = raw.name
+        self.path = raw.path
+        self.warnings: list[str] = []
+        columns = raw.columns
+        image, table = column_named(columns, "ImageNumber"), column_named(columns, "TableNumber")
+        if image is None:
+            raise InvalidDataError(f"{raw.name} has no column ImageNumber")
+        self.identity_names = identity_columns(columns)
+        kept = well_metadata(columns, self.identity_names.values())
+        files = [column for column in columns if _FILE_NAME.fullmatch(column)]
+        wanted = list(dict.fromkeys([image, *([table] if table else []), *self.identity_names.values(), *kept, *files]))
+        batches = list(raw.read([], wanted))
+        texts = pa.concat_tables(batches) if batches else pa.table({name: pa.array([], pa.string()) for name in wanted})
+        self.has_tables = table is not None
+        self.identity = self._identity(texts, image, files)
+        self.metadata = shown_names(kept)
+        self._metadata = renamed(texts, kept)
+        keys = _keys(texts[image], texts[table] if table else None)
+        self._rows = {key: row for row, key in enumerate(keys.to_pylist())}
+        if len(self._rows) < len(keys):
+            raise InvalidDataError(f"{self.name}: an ImageNumber comes more than once")
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self._rows)
+
+    def look_up(self, images: Any, tables: Any, source: str) -> tuple[pa.Table, pa.Table]:
+        """Return identity and metadata of the images that rows name.
+
+        Raises
+        ------
+        InvalidDataError
+            Rows name images that there are not.
+        """
+        keys = _keys(images, tables if self.has_tables else None)
+        if isinstance(keys, pa.ChunkedArray):
+            keys = keys.combine_chunks()
+        coded = keys.dictionary_encode()
+        words = coded.dictionary.to_pylist()
+        missing = [word for word in words if word not in self._rows]
+        if missing or coded.null_count:
+            named = listed([str(word).partition("\t")[0] for word in missing], _SHOWN) or "empty"
+            raise InvalidDataError(
+                f"{source}: {self.name} has no image with the number {named}",
+                hint="Both tables must be of one run of CellProfiler.",
+            )
+        rows = pa.array([self._rows[word] for word in words], pa.int64()).take(coded.indices)
+        return take(self.identity, rows), take(self._metadata, rows)
+
+    def _identity(self, texts: pa.Table, image: str, files: Sequence[str]) -> pa.Table:
+        names = {one: column for one, column in self.identity_names.items() if one != "n_objects"}
+        if "well" not in names and "row" not in names:
+            return self._from_file_names(texts, image, files, names)
+        identity = identity_table(texts, names, self.name)
+        if "field" not in names:
+            self.warnings.append(
+                f"{self.name} has no column with the field (Metadata_Site): the number of the field is the ImageNumber"
+            )
+            identity = identity.append_column("field", texts[image].cast(pa.int64()))
+        return identity
+
+    def _from_file_names(self, texts: pa.Table, image: str, files: Sequence[str], names: dict[str, str]) -> pa.Table:
+        """Read wells and fields from the names of the images' files, where these are named as microscopes name them."""
+        for column in files:
+            files_of_rows = texts[column].to_pylist()
+            if not files_of_rows or any(name is None for name in files_of_rows):
+                continue
+            places, preset = _places(files_of_rows)
+            if not places:
+                continue
+            self.warnings.append(
+                f"{self.name} has no column with the well (Metadata_Well): wells and fields are read from {column}, "
+                f"which holds names like {files_of_rows[0]} ({preset})"
+            )
+            said: dict[str, Any] = {
+                "row": pa.array([str(one.row) for one in places]),
+                "column": pa.array([str(one.column) for one in places]),
+                "field": pa.array([one.field_id for one in places], pa.int64()),
+            }
+            if all(one.plate for one in places):
+                said["plate"] = pa.array([one.plate for one in places])
+            moments = sorted({one.time for one in places if one.time is not None})
+            if len(moments) > 1 and all(one.time is not None for one in places):
+                said["timepoint"] = pa.array([moments.index(one.time) for one in places], pa.int64())
+            told = identity_table(texts, names, self.name) if names else pa.table({})
+            return pa.table(said | dict(zip(told.column_names, told.columns, strict=True)))
+        raise InvalidDataError(
+            f"{self.name} does not say which well an image is of: it has no column Metadata_Well, and the names of the "
+            "images do not tell",
+            hint="Add a column Metadata_Well (and Metadata_Plate, Metadata_Site) to it.",
+        )
+
+
+def _places(names: Sequence[str]) -> tuple[list[Place], str]:
+    """Return where files belong by the first preset that explains all of their names; none where none does."""
+    for preset in PRESETS.values():
+        for pattern in () if preset.with_folders else preset.patterns:
+            said = [one for one in pattern.match(names) if one is not None]
+            if len(said) < len(names):
+                continue
+            places = [place(one, name) for one, name in zip(said, names, strict=True)]
+            if all(one.row and one.column for one in places):
+                return places, preset.name
+    return [], ""
+
+
+def _keys(images: Any, tables: Any) -> Any:
+    """Return one text per row that names its image."""
+    return images if tables is None else pc.binary_join_element_wise(images, tables, "\t")

@@ -1,0 +1,37 @@
+"""Rows of treatments: what tells them apart, and what they are, in the columns of the lake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import InvalidDataError
+from ...schemas.ontology import enum_values
+from .contract import IDENTITY, Batch, SourceTable
+
+_COLUMNS = ("treatment", "perturbation", "compound", "concentration_um", "gene", "control_type", "n_wells", "n_plates")
+
+
+def treatment_rows(table: SourceTable, batch: Batch) -> pa.Table:
+    """Return the identity of rows of treatments, as ``TreatmentRow`` has it.
+
+    Raises
+    ------
+    InvalidDataError
+        A row does not say which treatment it is.
+    """
+    given = batch.identity
+    if "treatment" not in given.column_names or given["treatment"].null_count:
+        raise InvalidDataError(
+            f"{table.name}: rows do not say which treatment they are",
+            hint="A table of treatments needs a column that names them, such as Metadata_broad_sample.",
+        )
+    columns: dict[str, Any] = {
+        name: given[name].cast(IDENTITY[name]) for name in _COLUMNS if name in given.column_names
+    }
+    if "control_type" in columns:
+        known = pc.is_in(columns["control_type"], value_set=pa.array(enum_values("ControlType")))
+        columns["control_type"] = pc.if_else(known, columns["control_type"], pa.scalar(None, pa.string()))
+    return pa.table(columns)
