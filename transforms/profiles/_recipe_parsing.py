@@ -105,6 +105,11 @@ def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: st
     )
 
 
+def parse_quality(text: str, *, source: str) -> dict[str, Threshold]:
+    """Read the thresholds of a recipe alone; the rest of its text is not looked at."""
+    return _quality(read_toml(text, source))
+
+
 def _aggregate(top: RecipeTable) -> Aggregate:
     table = top.table("aggregate")
     if table is None:
@@ -196,10 +201,10 @@ def _consensus(top: RecipeTable) -> Consensus | None:
 
 
 def _consensus_settings(raw: Mapping[str, Any]) -> ConsensusSettings:
-    known = [one.name for one in dataclasses.fields(ConsensusSettings)]
+    known = ["by", *(one.name for one in dataclasses.fields(ConsensusSettings))]
     for key in raw:
         if key not in known:
-            raise BadParameterError(key, f"unknown key{did_you_mean(key, known)}", ", ".join(["by", *known]))
+            raise BadParameterError(key, f"unknown key{did_you_mean(key, known)}", ", ".join(known))
     return ConsensusSettings(**raw)
 
 

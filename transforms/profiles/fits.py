@@ -194,7 +194,7 @@ def _arrays(stored: pa.ListScalar) -> dict[str, NDArray[np.float64]]:
 def _as_arrow(rows: Iterable[Mapping[str, NDArray[np.float64]]], kind: pa.ListType) -> pa.ListArray:
     """Put arrays into Arrow's nested lists, without a Python object per value; NaN becomes NULL."""
     rows = list(rows)
-    named = [(name, np.ascontiguousarray(row[name], dtype=np.float64)) for row in rows for name in row]
+    named = [(name, np.asarray(row[name], dtype=np.float64)) for row in rows for name in row]
     flat = np.concatenate([np.zeros(0), *(array.ravel() for _, array in named)])
     item = kind.value_type
     values = pa.ListArray.from_arrays(
