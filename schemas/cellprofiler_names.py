@@ -111,6 +111,8 @@ def split_object_set(column: str, object_set: str | None) -> tuple[str | None, s
         prefix = object_set[:1].upper() + object_set[1:]
         return prefix, column[len(prefix) + 1 :] if column.startswith(f"{prefix}_") else column
     prefix, _, rest = column.partition("_")
+    if prefix in _FAMILIES:  # Texture_Correlation_DNA_3_00_256 has no object set
+        return None, column
     if not rest or not prefix[:1].isalpha() or rest.partition("_")[0] not in _FAMILIES:
         return None, column
     return prefix, rest
