@@ -251,9 +251,10 @@ class _Check:
         rows = readable["plates"].read(["study_id", "plate_id", "path", "n_fields", "n_wells"]).to_pylist()
         for done, row in enumerate(rows, start=1):
             self.checked["plates"] += 1
-            self.problems += check_plate(root.storage, row["path"], deep=self.deep)
-            if "images" in readable:
-                self._fields(root, row)
+            if row["path"] is not None:  # else it is known from tables alone
+                self.problems += check_plate(root.storage, row["path"], deep=self.deep)
+                if "images" in readable:
+                    self._fields(root, row)
             if self.progress:
                 self.progress(done, len(rows))
         named = {row["path"] for row in rows}
