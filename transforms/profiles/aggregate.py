@@ -34,8 +34,8 @@ Key = tuple[int, int, int, int, int]
 Reader = Callable[[Sequence[str]], pa.Table]
 
 _PLATE = ("study_id", "plate_id")
-#: Bytes of values that are read at a time.
-_AT_ONCE = 32 << 20
+#: Bytes of values that are read at a time; columns that are, at least.
+_AT_ONCE, _LEAST = 16 << 20, 4
 #: Columns that are reduced at a time.
 _COLUMNS = 16
 _SHOWN = 5
@@ -260,7 +260,7 @@ def _reduced(
     """Reduce all features, of shape (features, groups), and count infinite values by feature."""
     result = np.full((len(features), len(groups.sizes)), np.nan)
     infinite: dict[str, int] = {}
-    at_once = max(1, _AT_ONCE // (8 * max(groups.rows, 1)))
+    at_once = max(_LEAST, _AT_ONCE // (8 * max(groups.rows, 1)))
     for start in range(0, len(features), at_once):
         names = features[start : start + at_once]
         table = read(names)

@@ -238,11 +238,13 @@ def _dropped_by_pycytominer(values: Floats, correlations: Correlations, threshol
     Its numbers are computed as pycytominer computes them, to the order of the sums: which of two copies of a feature
     goes is decided by rounding.
     """
-    if np.isnan(values).any():
-        matrix = np.concatenate([block for _, block in correlations.blocks()] or [np.empty((0, 0))])
+    if not len(values):
+        return np.empty(0, np.intp)
+    if np.isnan(values).any() or values.shape[1] < 2:
+        matrix = np.concatenate([block for _, block in correlations.blocks()])
     else:
         with np.errstate(invalid="ignore", divide="ignore"):
-            matrix = np.atleast_2d(np.corrcoef(values)) if len(values) else np.empty((0, 0))
+            matrix = np.atleast_2d(np.corrcoef(values))
     order = np.argsort(np.nan_to_num(np.abs(matrix)).sum(axis=0), kind="quicksort")
     rank = np.empty(len(order), np.intp)
     rank[order] = np.arange(len(order))
