@@ -13,7 +13,9 @@ from .contract import Dialect, Evidence
 from .look import FoundFile
 
 #: Module of this package → names of the dialects in it.
-_MODULES = ("cellprofiler", "joined")
+_MODULES = ("cellprofiler", "joined", "deepprofiler", "incarta", "harmony", "idr", "wide")
+#: Dialects that take any table, and are asked only when somebody names them.
+_ON_REQUEST = ("wide",)
 #: Other packages offer dialects under this group of entry points.
 ENTRY_POINTS = "cytolake.dialects"
 _SHOWN = 8
@@ -58,11 +60,13 @@ def choose(files: Sequence[FoundFile], wanted: str | None) -> tuple[Dialect, Evi
                 hint=f"{wanted}: {known[wanted].description}",
             )
         return known[wanted], evidence
-    claims = [(one, evidence) for one in known.values() if (evidence := one.detect(files)) is not None]
+    asked = [one for name, one in known.items() if name not in _ON_REQUEST]
+    claims = [(one, evidence) for one in asked if (evidence := one.detect(files)) is not None]
     if not claims:
         raise InvalidDataError(
             f"no dialect knows these files: {_looked_at(files)}",
-            hint=f"Name one with --dialect ({', '.join(known)}), or describe the columns in a --mapping file.",
+            hint=f"Name one with --dialect ({', '.join(known)}), or describe the columns in a --mapping file; "
+            "--dialect wide prints one to fill in.",
         )
     if len(claims) > 1:
         said = "; ".join(f"{one.name} ({evidence.text})" for one, evidence in claims)

@@ -119,7 +119,7 @@ def import_tables(
         raise UsageError(f"features are stored as float32 or float64, not {precision!r}")
     found = find_files(files)
     stamps = _stamps(found)
-    chosen, evidence = choose(found, dialect)
+    chosen, evidence = choose(found, dialect if mapping is None else dialect or "wide")
     tables = chosen.tables(
         [file for file in found if file.path in set(evidence.files)],
         Options(plate=plate_id, roles=dict(roles or {}), mapping=mapping),
