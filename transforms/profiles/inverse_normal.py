@@ -36,8 +36,8 @@ class InverseNormal(WithSettings):
     Attributes
     ----------
     knots
-        Different values that are kept of each feature; where there are more, as many of them, evenly spaced by rank
-        and with the smallest and the largest.
+        Different values that are kept of each feature at most; where there are more, evenly spaced by score, with the
+        smallest and the largest. A score is then off by less than the distance of knots, 0.007 for 1000.
     compat
         ``pycytominer``: as its ``inverse_normal``, which is scikit-learn's ``QuantileTransformer``: quantiles of
         linear interpolation, and the smallest and largest values at ∓5.2 whatever the number of wells.
@@ -51,7 +51,7 @@ class InverseNormal(WithSettings):
     name: ClassVar[str] = "inverse_normal"
     fitted_on: ClassVar[str] = "study"
 
-    knots: int = setting(1000, "different values that are kept of each feature", low=2, high=1_000_000)
+    knots: int = setting(1000, "different values that are kept of each feature at most", low=2, high=1_000_000)
     compat: str = compat_setting("pycytominer, for its numbers: quantiles, and ends at -5.2 and 5.2")
 
     def fit(self, matrix: ProfileMatrix, learn: NDArray[np.bool_]) -> Fitted:
@@ -108,7 +108,9 @@ class InverseNormal(WithSettings):
         # Ranks count from 1; those of a tie are first + 1 ... first + count.
         scores = ndtri((first + (counts + 1) / 2 - _OFFSET) / (len(ordered) + 1 - 2 * _OFFSET))
         if len(values) > self.knots:
-            kept = np.unique(np.rint(np.linspace(0, len(values) - 1, self.knots)).astype(np.int64))
+            # Evenly by score, so that no value that is mapped between two knots is off by more than their distance.
+            even = np.linspace(scores[0], scores[-1], self.knots)
+            kept = np.unique(np.searchsorted((scores[1:] + scores[:-1]) / 2, even))
             values, scores = values[kept], scores[kept]
         return values, scores
 
