@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from cytolake.lake import Lake, init_lake
+from cytolake.lake import Lake, init_lake, open_lake
 from cytolake.schemas.identifiers import format_well, parse_well
 from cytolake.schemas.tables import arrow_schema, feature_table_schema, profile_table_schema
 from cytolake.store.commit import Commit
@@ -51,6 +52,11 @@ class ProfileLake:
     @classmethod
     def make(cls, folder: Path) -> ProfileLake:
         return cls(init_lake(folder))
+
+    def copy(self, folder: Path) -> ProfileLake:
+        """Copy the lake, for a test to change."""
+        shutil.copytree(self.lake.root.url, folder)
+        return ProfileLake(open_lake(folder))
 
     def annotate(self, study: str, plate: str, wells: Mapping[str, Mapping[str, Any]], **of_plate: Any) -> None:
         """Write a plate and its wells; a value of ``attributes`` is a dictionary."""
@@ -100,7 +106,8 @@ class ProfileLake:
         root = self.lake.root
         key = {"study_id": study, "plate_id": plate}
         run = Run.start("transform", study_id=study, plate_ids=[plate])
-        registration = register(root, name, {"objects": {object_set: {}}, "of": name}, recipe_text="", run_id=run.run_id)
+        definition = {"objects": {object_set: {}}, "of": name}
+        registration = register(root, name, definition, recipe_text="", run_id=run.run_id)
         where = {**key, "acquisition_id": 1, "field_id": 1, "timepoint": 0, "run_id": run.run_id}
         rows = [
             {**where, "well_id": well, "object_id": number, **_named(features, one)}
@@ -148,7 +155,8 @@ class ProfileLake:
         root = self.lake.root
         key = {"study_id": study, "plate_id": plate}
         run = Run.start("import", study_id=study, plate_ids=[plate])
-        imported = {"imported": {"dialect": "wide", "name": name, "mapping": None, "pipeline": None}, "levels": ["well"]}
+        made = {"dialect": "wide", "name": name, "mapping": None, "pipeline": None}
+        imported = {"imported": made, "levels": ["well"]}
         registration = register_profiles(root, name, imported, levels=["well"], recipe_text=None, run_id=run.run_id)
         where = {**key, "acquisition_id": 1, "timepoint": 0, "run_id": run.run_id}
         rows = [{**where, "well_id": well, **dict(zip(features, one, strict=True))} for well, one in values.items()]

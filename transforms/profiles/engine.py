@@ -120,7 +120,7 @@ def profile(
     )
     run.add_input("recipe", loaded.name, detail=loaded.source)
     if plate_ids:
-        run.warn(f"fitted on {len(plates)} named plate(s) alone: {listed([plate for _, plate in plates], _SHOWN)}")
+        run.warn(f"fitted on the named plate(s) alone: {listed([plate for _, plate in plates], _SHOWN)}")
     _judged(loaded, wells, plates, with_rows=None)  # before the work that it may be in vain
     total = len(plates) + len(loaded.steps) + 1
     advance = counter(progress, total)

@@ -96,6 +96,8 @@ def commit_outcome(root: LakeRoot, run: Run, outcome: Outcome, wells: Mapping[st
     plates = plates_of_rows(matrix)
     treatments = _treatments(root, run, outcome, matrix, wells)
     well_table = outcome.set.table("well")
+    if outcome.replaces == "studies" and root.tables.exists(well_table):
+        _warn_of_gone_plates(root, run, outcome, {plate.name for plate in plates})
     _still_there(root, plates)
     with Commit(root, run_id=run.run_id, app_id=f"profile/{outcome.set.hash[:16]}") as commit:
         outcome.registration.add_to(commit)
@@ -117,6 +119,19 @@ def commit_outcome(root: LakeRoot, run: Run, outcome: Outcome, wells: Mapping[st
         commit.append("runs", run.record("ok"))
         commit.commit()
     return _report(run, outcome, matrix, plates, treatments)
+
+
+def _warn_of_gone_plates(root: LakeRoot, run: Run, outcome: Outcome, made: set[PlateName]) -> None:
+    """Say which plates have profiles now and will have none: they are no part of this run."""
+    for study in outcome.studies:
+        found = root.tables.read(outcome.set.table("well"), columns=["plate_id"], where={"study_id": study})
+        before: list[str] = found["plate_id"].unique().sort().to_pylist()
+        gone = [plate for plate in before if (study, plate) not in made]
+        if gone:
+            run.warn(
+                f"{len(gone)} plate(s) of study {study} have no profiles of {outcome.set.label} any more, for they are "
+                f"not part of this run: {listed(gone, _SHOWN)}"
+            )
 
 
 def _finite(matrix: ProfileMatrix, run: Run) -> ProfileMatrix:

@@ -1,0 +1,345 @@
+"""Profiles of whole studies: what comes out, from which wells, under which version, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from cytolake.errors import InvalidDataError, NotFoundError, RecipeError, UsageError
+from cytolake.store.registry import resolve_profiles
+from profile_lakes import CONTROL, FEATURES, PLATE_WELLS, ProfileLake, objects_of, plate_map, treated
+
+#: By the run or its moment.
+OF_THE_RUN = {"run_id"}
+
+
+def recipe(folder: Path, body: str, name: str = "mine") -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(f'name = "{name}"\n{body}', encoding="utf-8")
+    return str(path)
+
+
+def rows(lake: ProfileLake, label: str, level: str = "well") -> pa.Table:
+    table = lake.lake.root.tables.read(resolve_profiles(lake.lake.root, label).table(level))
+    key = "treatment" if level == "treatment" else "well_id"
+    return table.sort_by([(name, "ascending") for name in ("study_id", "plate_id", key) if name in table.column_names])
+
+
+def without_run(table: pa.Table) -> pa.Table:
+    return table.drop_columns([name for name in table.column_names if name in OF_THE_RUN])
+
+
+def mad_z(values: np.ndarray, controls: np.ndarray) -> np.ndarray:
+    """Robust z as its definition has it, written down once more."""
+    center = np.median(controls, axis=0)
+    return (values - center) / (1.4826 * np.median(np.abs(controls - center), axis=0))
+
+
+@pytest.fixture(scope="module")
+def pilot(tmp_path_factory: pytest.TempPathFactory) -> ProfileLake:
+    made = ProfileLake.make(tmp_path_factory.mktemp("pilot") / "lake")
+    for number in (1, 2):
+        made.plate("pilot", f"P{number}", seed=number)
+    return made
+
+
+@pytest.fixture
+def lake(pilot: ProfileLake, tmp_path: Path) -> ProfileLake:
+    """Study ``pilot`` with plates P1 and P2, nothing profiled yet."""
+    return pilot.copy(tmp_path / "lake")
+
+
+def test_wells_are_medians_as_robust_z_of_their_plate(lake: ProfileLake) -> None:
+    result = lake.lake.profile(study="pilot", recipe="robust-z")
+    assert (result["status"], result["profile_set"], result["fit_version"]) == ("ok", "robust-z@1", 1)
+    assert result["source"] == "nuclei@1"
+    assert [(one["plate_id"], one["wells"], one["controls"]) for one in result["plates"]] == [
+        ("P1", 24, 6),
+        ("P2", 24, 6),
+    ]
+    assert result["plates"][0]["control_wells"] == list(PLATE_WELLS[:6])
+    stored = rows(lake, "robust-z@1")
+    for number in (1, 2):
+        objects = objects_of(plate_map(), seed=number, n_features=len(FEATURES))
+        medians = np.array([np.median(objects[well].astype(np.float64), axis=0) for well in PLATE_WELLS])
+        own = stored.filter(pa.compute.equal(stored["plate_id"], f"P{number}"))
+        assert own["well_id"].to_pylist() == list(PLATE_WELLS)
+        found = np.column_stack([own[name].to_numpy() for name in FEATURES])
+        np.testing.assert_allclose(found, mad_z(medians, medians[:6]), rtol=1e-12)
+    assert set(stored["fit_version"].to_pylist()) == {1}
+    assert set(stored["n_objects"].to_pylist()) == {20}
+    treatments = rows(lake, "robust-z@1", "treatment")
+    assert result["rows"] == {"well": 48, "treatment": 10}
+    control = next(row for row in treatments.to_pylist() if row["control_type"] == "negative_vehicle")
+    assert (control["n_wells"], control["n_plates"], control["perturbation"]) == (12, 2, "DMSO")
+    of_control = [
+        row[FEATURES[0]] for row in stored.to_pylist() if row["well_id"] in PLATE_WELLS[:6] and row[FEATURES[0]]
+    ]
+    assert control[FEATURES[0]] == pytest.approx(np.median(of_control), rel=1e-12)
+
+
+def test_a_constant_feature_is_empty_and_flagged(lake: ProfileLake) -> None:
+    result = lake.lake.profile(study="pilot", recipe="robust-z")
+    assert result["flags"] == {"zero_mad": 1}, "every well has 20 nuclei"
+    assert result["features"] == {"in": 6, "kept": 6}
+    assert rows(lake, "robust-z@1")["Nuclei_Count"].null_count == 48
+    fits = lake.lake.sql("SELECT * FROM profile_fits ORDER BY unit").to_arrow().to_pylist()
+    assert [(one["unit"], one["study_id"], one["plate_id"], one["step"]) for one in fits] == [
+        ("pilot/P1", "pilot", "P1", 0),
+        ("pilot/P2", "pilot", "P2", 0),
+    ]
+    assert fits[0]["flags"] == [{"feature": "Nuclei_Count", "reason": "zero_mad", "detail": None}]
+    assert fits[0]["controls"] == [f"P1/{well}" for well in PLATE_WELLS[:6]]
+    described = lake.lake.sql("SELECT object_set, definition FROM feature_dictionary WHERE \"column\" = 'Nuclei_Count'")
+    assert described.to_arrow().to_pylist() == [
+        {"object_set": "nuclei", "definition": "Number of objects of nuclei in the well."}
+    ]
+
+
+def test_the_same_again_gives_the_same(lake: ProfileLake) -> None:
+    first = lake.lake.profile(study="pilot", recipe="spherized")
+    before = {level: rows(lake, "spherized@1", level) for level in ("well", "treatment")}
+    fits = lake.lake.root.tables.version("profile_fits")
+    again = lake.lake.profile(study="pilot", recipe="spherized")
+    assert (again["profile_set"], again["fit_version"]) == (first["profile_set"], 1)
+    assert lake.lake.root.tables.version("profile_fits") == fits, "nothing new was learned, nothing is stored"
+    for level, table in before.items():
+        assert without_run(rows(lake, "spherized@1", level)).equals(without_run(table))
+    assert {key: value for key, value in again.items() if key != "run_id"} == {
+        key: value for key, value in first.items() if key != "run_id"
+    }
+
+
+def test_other_wells_to_learn_from_make_the_next_fit_version(lake: ProfileLake) -> None:
+    lake.lake.profile(study="pilot")
+    lake.lake.exclude(study="pilot", plate="P1", wells=["A01"], reason="dust")
+    result = lake.lake.profile(study="pilot")
+    assert (result["profile_set"], result["fit_version"]) == ("standard@1", 2)
+    assert [one["controls"] for one in result["plates"]] == [5, 6]
+    stored = rows(lake, "standard@1")
+    assert stored.num_rows == 47, "an excluded well is in no profile"
+    assert set(stored["fit_version"].to_pylist()) == {2}
+    versions = lake.lake.sql("SELECT fit_version, count(*) AS n FROM profile_fits GROUP BY 1 ORDER BY 1").to_arrow()
+    assert versions.to_pylist() == [{"fit_version": 1, "n": 3}, {"fit_version": 2, "n": 3}]
+    lake.lake.exclude(study="pilot", plate="P1", wells=["A01"], include=True)
+    assert lake.lake.profile(study="pilot")["fit_version"] == 1, "as it was before: the first parameters again"
+
+
+def test_naming_plates_fits_on_these_alone_and_says_so(lake: ProfileLake) -> None:
+    lake.lake.profile(study="pilot")
+    result = lake.lake.profile(study="pilot", plates=["P2"])
+    assert result["warnings"] == [
+        "fitted on the named plate(s) alone: P2",
+        "1 plate(s) of study pilot have no profiles of standard@1 any more, for they are not part of this run: P1",
+    ]
+    assert set(rows(lake, "standard@1")["plate_id"].to_pylist()) == {"P2"}
+    lake.lake.profile(study="pilot")
+    assert set(rows(lake, "standard@1")["plate_id"].to_pylist()) == {"P1", "P2"}
+
+
+def test_a_plate_without_controls_is_refused_before_anything_is_written(lake: ProfileLake) -> None:
+    lake.plate("pilot", "P3", seed=3, wells={well: treated(1) for well in PLATE_WELLS})
+    with pytest.raises(InvalidDataError, match=r"plate P3 of study pilot has no control well .*treatment \(24\)"):
+        lake.lake.profile(study="pilot")
+    assert not lake.lake.root.tables.exists("profile_sets")
+    assert not any(name.startswith("profiles/") for name in lake.lake.root.tables.names())
+
+
+def test_plates_without_controls_may_be_left_out(lake: ProfileLake, tmp_path: Path) -> None:
+    lake.plate("pilot", "P3", seed=3, wells={well: treated(1) for well in PLATE_WELLS})
+    own = recipe(tmp_path, '[controls]\nnone = "leave_out"\n[[steps]]\noperator = "robust_z"\non = "controls"\n')
+    result = lake.lake.profile(study="pilot", recipe=own)
+    assert [(one["plate_id"], one["left_out"]) for one in result["plates"]] == [
+        ("P1", False),
+        ("P2", False),
+        ("P3", True),
+    ]
+    assert result["warnings"][0].startswith("plate P3 of study pilot is left out: no control well")
+    assert set(rows(lake, "mine@1")["plate_id"].to_pylist()) == {"P1", "P2"}
+
+
+def test_three_controls_are_few(lake: ProfileLake, tmp_path: Path) -> None:
+    lake.plate("pilot", "P3", seed=3, wells=plate_map(controls=3))
+    result = lake.lake.profile(study="pilot")
+    assert [text for text in result["warnings"] if "P3" in text][0].startswith(
+        "plate P3 of study pilot has 3 control well(s) (A01, A02, A03), fewer than 4"
+    )
+    step = '[[steps]]\noperator = "robust_z"\non = "controls"\n'
+    with pytest.raises(InvalidDataError, match="P3 of study pilot has fewer than 4 control wells"):
+        lake.lake.profile(study="pilot", recipe=recipe(tmp_path, f'[controls]\nfew = "error"\n{step}'))
+    result = lake.lake.profile(study="pilot", recipe=recipe(tmp_path, f'[controls]\nfew = "leave_out"\n{step}'))
+    assert [one["left_out"] for one in result["plates"]] == [False, False, True]
+
+
+def test_controls_without_objects_are_no_controls(lake: ProfileLake) -> None:
+    known = plate_map()
+    lake.annotate("pilot", "P3", known)
+    values = objects_of(known, seed=3, n_features=len(FEATURES))
+    gone = list(PLATE_WELLS[:6])
+    lake.objects("pilot", "P3", {well: one for well, one in values.items() if well not in gone}, empty=gone)
+    with pytest.raises(InvalidDataError, match=r"plate P3 .*no control well.*without features: A01, A02"):
+        lake.lake.profile(study="pilot")
+
+
+def test_a_well_without_objects_has_a_count_and_nothing_else(lake: ProfileLake) -> None:
+    known = plate_map()
+    lake.annotate("pilot", "P3", known)
+    values = objects_of(known, seed=3, n_features=len(FEATURES))
+    values.pop("D06")
+    lake.objects("pilot", "P3", values, empty=["D06"])
+    lake.lake.profile(study="pilot", recipe="well-medians")
+    found = [
+        row for row in rows(lake, "well-medians@1").to_pylist() if (row["plate_id"], row["well_id"]) == ("P3", "D06")
+    ]
+    assert [(row["Nuclei_Count"], row["n_objects"], row[FEATURES[0]]) for row in found] == [(0.0, 0, None)]
+    assert found[0]["fit_version"] is None, "nothing was fitted"
+
+
+def test_a_fifth_of_the_values_missing_is_no_obstacle(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    for number in (1, 2):
+        made.plate("pilot", f"P{number}", seed=number, missing=0.2)
+    result = made.lake.profile(study="pilot", recipe="spherized")
+    stored = rows(made, "spherized@1")
+    kept = [name for name in FEATURES if name in stored.column_names]
+    assert result["features"]["kept"] == len(kept) >= 3
+    assert all(stored[name].null_count == 0 for name in kept)
+    objects = objects_of(plate_map(), seed=1, n_features=len(FEATURES), missing=0.2)
+    medians = made.lake.profile(study="pilot", recipe="well-medians")
+    assert medians["rows"] == {"well": 48}
+    found = rows(made, "well-medians@1").to_pylist()[0]
+    assert found[FEATURES[0]] == pytest.approx(float(np.nanmedian(objects["A01"][:, 0].astype(np.float64))))
+
+
+def test_wells_with_missing_features_are_dropped_by_selection_and_counted(lake: ProfileLake) -> None:
+    known = plate_map()
+    lake.annotate("pilot", "P3", known)
+    values = objects_of(known, seed=3, n_features=len(FEATURES))
+    for well in PLATE_WELLS[6:20]:
+        values[well][:, 1] = np.nan  # a fifth of the wells of the study
+    lake.objects("pilot", "P3", values)
+    result = lake.lake.profile(study="pilot")
+    assert FEATURES[1] not in rows(lake, "standard@1").column_names
+    assert result["flags"]["na"] >= 1
+
+
+def test_plates_with_other_features_stand_side_by_side(lake: ProfileLake) -> None:
+    more = (*FEATURES[:-1], "Nuclei_Intensity_MeanIntensity_Mito")
+    lake.plate("pilot", "P3", seed=3, features=more)
+    result = lake.lake.profile(study="pilot", recipe="robust-z")
+    stored = rows(lake, "robust-z@1")
+    assert result["features"]["in"] == 7
+    of_plate = {plate: stored.filter(pa.compute.equal(stored["plate_id"], plate)) for plate in ("P1", "P3")}
+    assert of_plate["P1"]["Nuclei_Intensity_MeanIntensity_Mito"].null_count == 24
+    assert of_plate["P3"]["Nuclei_Intensity_MeanIntensity_Mito"].null_count == 0
+    assert of_plate["P3"][FEATURES[-1]].null_count == 24
+
+
+def test_features_of_other_studies_are_no_columns(lake: ProfileLake) -> None:
+    lake.plate("other", "P1", seed=5, features=("Nuclei_AreaShape_Area", "Nuclei_AreaShape_Perimeter"))
+    lake.lake.profile(study="pilot", recipe="robust-z")
+    assert "Nuclei_AreaShape_Perimeter" not in rows(lake, "robust-z@1").column_names
+
+
+def test_two_studies_are_fitted_together_where_the_recipe_says_so(lake: ProfileLake, tmp_path: Path) -> None:
+    lake.plate("second", "P1", seed=7)
+    body = (
+        '[[steps]]\noperator = "standardize"\nfit = "all"\non = "all"\n'
+        '[[steps]]\noperator = "standardize"\nfit = "study"\non = "all"\n[consensus]\nby = ["perturbation"]\n'
+    )
+    result = lake.lake.profile(study=["pilot", "second"], recipe=recipe(tmp_path, body))
+    assert {(one["study_id"], one["plate_id"]) for one in result["plates"]} == {
+        ("pilot", "P1"),
+        ("pilot", "P2"),
+        ("second", "P1"),
+    }
+    units = lake.lake.sql("SELECT step, unit FROM profile_fits ORDER BY ALL").to_arrow().to_pylist()
+    assert [(one["step"], one["unit"]) for one in units] == [(0, "*"), (1, "pilot"), (1, "second")]
+    assert set(rows(lake, "mine@1", "treatment")["study_id"].to_pylist()) == {"pilot", "second"}
+
+
+def test_controls_and_treatments_may_be_attributes(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    wells = {
+        well: {"attributes": {"Genes": "Cells" if at < 6 else f"G{at // 2}", "plate": "x"}}
+        for at, well in enumerate(PLATE_WELLS)
+    }
+    made.plate("pilot", "P1", seed=1, wells=wells)
+    body = '[controls]\nwhere = { Genes = "Cells" }\n[[steps]]\noperator = "robust_z"\non = "controls"\n'
+    result = made.lake.profile(study="pilot", recipe=recipe(tmp_path, f'{body}[consensus]\nby = ["Genes"]\n'))
+    assert result["plates"][0]["control_wells"] == list(PLATE_WELLS[:6])
+    assert "Cells" in rows(made, "mine@1", "treatment")["treatment"].to_pylist()
+    with pytest.raises(RecipeError, match=r"\[consensus\] by: no well has 'Gene'; did you mean"):
+        made.lake.profile(study="pilot", recipe=recipe(tmp_path, f'{body}[consensus]\nby = ["Gene"]\n'))
+    with pytest.raises(RecipeError, match=r"\[controls\] where: no well has 'genes'"):
+        made.lake.profile(study="pilot", recipe=recipe(tmp_path, body.replace("Genes", "genes")))
+
+
+def test_wells_that_were_measured_elsewhere_are_a_source(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    made.annotate("pilot", "P1", plate_map())
+    random = np.random.default_rng(1)
+    values = {well: [float(x) for x in random.normal(3, 2, 3)] for well in PLATE_WELLS}
+    values["B01"][1] = None  # type: ignore[call-overload]
+    label = made.wells("pilot", "P1", values, features=["Area", "Roundness", "Spots"])
+    result = made.lake.profile(study="pilot", recipe="robust-z")
+    assert result["source"] == label
+    stored = rows(made, "robust-z@1")
+    areas = np.array([values[well][0] for well in PLATE_WELLS])
+    np.testing.assert_allclose(stored["Area"].to_numpy(), mad_z(areas, areas[:6]), rtol=1e-12)
+    assert [row["well_id"] for row in stored.to_pylist() if row["Roundness"] is None] == ["B01"]
+    over = made.lake.profile(study="pilot", recipe="well-medians", source="robust-z")
+    assert over["source"] == "robust-z@1"
+    again = rows(made, "well-medians@1")
+    assert again["Area"].equals(stored["Area"]), "wells are taken as they are"
+
+
+def test_the_run_says_what_it_read_and_which_wells_were_controls(lake: ProfileLake) -> None:
+    result = lake.lake.profile(study="pilot")
+    found = lake.lake.sql(f"SELECT * FROM runs WHERE run_id = '{result['run_id']}'").to_arrow().to_pylist()  # noqa: S608
+    assert len(found) == 1
+    run, parameters = found[0], json.loads(found[0]["parameters"])
+    assert (run["verb"], run["status"], run["study_id"]) == ("profile", "ok", "pilot")
+    assert parameters["controls"] == {f"pilot/P{n}": list(PLATE_WELLS[:6]) for n in (1, 2)}
+    read = {(one["kind"], one["name"]): one for one in run["inputs"]}
+    table = next(name for kind, name in read if kind == "table" and name.startswith("features/nuclei/"))
+    assert read["table", table]["version"] == lake.lake.root.tables.version(table)
+    assert ("recipe", "standard") in read
+    assert {one["name"] for one in run["outputs"]} >= {"profile_fits"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "said"),
+    [
+        ({"study": "pliot"}, NotFoundError, "no plates of a study 'pliot'; did you mean 'pilot'"),
+        ({"study": []}, UsageError, "no study is named"),
+        ({"study": "pilot", "plates": ["P9"]}, NotFoundError, "study 'pilot' has no plate 'P9'"),
+        ({"study": "pilot", "recipe": "standart"}, NotFoundError, "no recipe 'standart'"),
+        ({"study": "pilot", "source": "nuclie"}, NotFoundError, "no feature set or profile set 'nuclie'"),
+        ({"study": "pilot", "like": "P1"}, UsageError, "nothing is applied"),
+        ({"study": "bare"}, NotFoundError, "study 'bare' has no features that profiles could be made from"),
+        ({"study": "bare", "source": "nuclei"}, NotFoundError, "study 'bare' has no rows of feature set nuclei@1"),
+        ({"study": "pilot", "plates": ["unmeasured"]}, NotFoundError, "plate 'unmeasured' has no rows of feature set"),
+    ],
+)
+def test_what_cannot_be_done_is_told(lake: ProfileLake, asked: dict[str, Any], kind: Any, said: str) -> None:
+    lake.annotate("bare", "P1", {"A01": CONTROL})
+    lake.annotate("pilot", "unmeasured", {"A01": CONTROL})
+    with pytest.raises(kind, match=said):
+        lake.lake.profile(**asked)
+
+
+def test_object_sets_that_are_not_there_are_told(lake: ProfileLake, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="feature set nuclei@1 has no object set 'nucleus'; did you mean 'nuclei'"):
+        lake.lake.profile(study="pilot", recipe=recipe(tmp_path, '[aggregate]\nobjects = ["nucleus"]\n'))
+
+
+def test_progress_is_told_up_to_the_end(lake: ProfileLake) -> None:
+    seen: list[tuple[int, int]] = []
+    lake.lake.profile(study="pilot", progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1] == (len(seen), len(seen))
