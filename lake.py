@@ -481,9 +481,9 @@ class Lake(FeatureStore):
             The lake has no such plate.
         """
         from .store.images.plate import open_plate
-        from .store.plates import rows_of_plates
+        from .store.plates import imaged_plates
 
-        found = rows_of_plates(self.root, study, [plate], columns=["path"])
+        found = imaged_plates(self.root, study, [plate], columns=["path"])
         return open_plate(self.root.storage, found[0]["path"])
 
     def illumination(

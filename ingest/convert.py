@@ -29,6 +29,7 @@ from ..store.images.plate import open_plate
 from ..store.images.writer import PlateWriter
 from ..store.lineage import Run
 from ..store.machine import available_cores
+from ..store.registry import feature_tables, profile_tables
 from ..store.root import LakeRoot
 from . import rows
 from .export import PlateExport
@@ -301,7 +302,7 @@ def _commit(
         fresh["channels"] = _keep(before["channels"], fresh["channels"], ("acquisition_id", "channel_index"))
         fresh["images"] = _keep(before["images"], fresh["images"], ("acquisition_id", "well_id", "field_id"))
     fresh["plates"] = rows.plate_row(
-        export, fresh["images"], identity, path=path, fingerprint=plan.fingerprint, status=status
+        export, fresh["images"], identity, path=path, fingerprint=plan.fingerprint, status=status, known=plan.old
     )
     app_id = f"ingest/{plan.study_id}/{plan.plate_id}"
     if plan.action == "replace" and _has_features(root, key):
@@ -314,16 +315,20 @@ def _commit(
             commit.replace(name, key, fresh[name], must_be_new=plan.old is None)
         if plan.action == "replace":
             # What was computed from the pixels that are gone goes with them.
-            for name in root.tables.names():
-                if name in ("quality", "tracks") or name.startswith("features/"):
-                    commit.delete(name, key)
+            for name in ("quality", "tracks", *_computed(root)):
+                commit.delete(name, key)
         commit.append("runs", run.record(status))
         commit.commit()
 
 
 def _has_features(root: LakeRoot, key: Mapping[str, str]) -> bool:
-    names = (name for name in root.tables.names() if name.startswith("features/"))
-    return any(root.tables.read(name, columns=["plate_id"], where=key).num_rows for name in names)
+    return any(root.tables.read(name, columns=["plate_id"], where=key).num_rows for name in _computed(root))
+
+
+def _computed(root: LakeRoot) -> list[str]:
+    """Return the tables with rows of plates that were computed from pixels: those made elsewhere are not."""
+    tables = {**feature_tables(root), **profile_tables(root)}
+    return [name for name, (one, part) in tables.items() if not one.imported and part != "treatment"]
 
 
 def _keep(old: pa.Table, new: pa.Table, on: tuple[str, ...]) -> pa.Table:

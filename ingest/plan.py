@@ -134,6 +134,9 @@ def _decide(
     )
     if old is None:
         return plan
+    if old["path"] is None:  # known from tables that were made elsewhere: the images fill it in
+        _check_wells(root, plan)
+        return plan
     same = old["fingerprint"] == fingerprint
     where = f"plate {plate_id} of study {study_id}"
     if existing == "replace":
@@ -159,6 +162,20 @@ def _decide(
         f"{where} is in the lake already {what}",
         hint="Use --existing skip, replace or extend, or give this export another --plate name.",
     )
+
+
+def _check_wells(root: LakeRoot, plan: IngestPlan) -> None:
+    """Refuse a plate that is smaller than the one of that name from which the lake has tables."""
+    export = plan.export
+    where = {"study_id": plan.study_id, "plate_id": plan.plate_id}
+    rows = root.tables.read("wells", columns=["well_id", "row", "column"], where=where).to_pylist()
+    outside = [row["well_id"] for row in rows if row["row"] > export.n_rows or row["column"] > export.n_columns]
+    if outside:
+        raise InvalidDataError(
+            f"plate {plan.plate_id} of study {plan.study_id} has wells from tables that were made elsewhere which the "
+            f"export, of {export.n_rows} rows and {export.n_columns} columns, does not have: {listed(outside, 10)}",
+            hint="It may be another plate: give the export another --plate name.",
+        )
 
 
 def _check_references(root: LakeRoot, path: str, where: str) -> None:

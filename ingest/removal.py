@@ -83,8 +83,8 @@ def remove(
     return _report(run.run_id, plates, paths, tables)
 
 
-def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str], list[str], dict[str, int]]:
-    """Return the plates that go, where their images are, and how many rows of which tables go with them."""
+def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str], list[str | None], dict[str, int]]:
+    """Return the plates that go, where their images are (None: nowhere), and how many rows of which tables go too."""
     plates = [one_plate(root, study_id, plate_id)] if plate_id is not None else _all_plates(root, study_id)
     where: dict[str, Any] = {"study_id": study_id} if plate_id is None else {"study_id": study_id, "plate_id": plate_id}
     found = root.tables.read("plates", columns=["plate_id", "path"], where=where).to_pylist()
@@ -109,13 +109,13 @@ def _all_plates(root: LakeRoot, study_id: str) -> list[str]:
     return [] if known and not there else plates_of(root, study_id)
 
 
-def _report(run_id: str | None, plates: list[str], paths: list[str], tables: dict[str, int]) -> dict[str, Any]:
+def _report(run_id: str | None, plates: list[str], paths: list[str | None], tables: dict[str, int]) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "status": "ok",
         "rows": sum(tables.values()),
         "tables": tables,
         "plates": plates,
-        "kept": paths,
+        "kept": [path for path in paths if path is not None],
         "warnings": [],
     }

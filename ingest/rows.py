@@ -123,6 +123,12 @@ def planes_by_field(export: PlateExport) -> dict[tuple[int, str, int], list[dict
     return {key: sorted(grouped[key], key=lambda p: (p["timepoint"], p["z"], p["channel_index"])) for key in ordered}
 
 
+#: Columns of ``plates`` that no export tells.
+_SAID_OF_PLATES = frozenset(
+    {"plate_map_name", "manufacturer", "catalogue_number", "coating", "batch", "source", "replicate", "attributes"}
+)
+
+
 def image_rows(
     export: PlateExport, receipts: Sequence[FieldReceipt], plate_path: str, identity: Mapping[str, str]
 ) -> pa.Table:
@@ -180,8 +186,12 @@ def plate_row(
     path: str,
     fingerprint: str,
     status: str,
+    known: Mapping[str, Any] | None = None,
 ) -> pa.Table:
-    """Make the ``plates`` row from the plate's ``images`` rows; it counts what is there, not what was promised."""
+    """Make the ``plates`` row from the plate's ``images`` rows; it counts what is there, not what was promised.
+
+    ``known`` is the row that the plate has by now: what people said of it stays.
+    """
 
     def total(name: str) -> int:
         return int(pc.sum(images[name]).as_py() or 0)
@@ -190,12 +200,13 @@ def plate_row(
         "plates",
         [
             {
+                **{name: value for name, value in (known or {}).items() if name in _SAID_OF_PLATES},
                 **identity,
-                "barcode": export.barcode,
-                "name": export.name,
+                "barcode": export.barcode or (known or {}).get("barcode"),
+                "name": export.name or (known or {}).get("name"),
                 "n_rows": export.n_rows,
                 "n_columns": export.n_columns,
-                "plate_type": export.plate_type,
+                "plate_type": export.plate_type or (known or {}).get("plate_type"),
                 "n_wells": len(pc.unique(images["well_id"])),
                 "n_fields": images.num_rows,
                 "n_planes": total("n_planes"),

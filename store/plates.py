@@ -54,6 +54,31 @@ def rows_of_plates(
     return [by_name[plate_id] for plate_id in named or by_name]
 
 
+def imaged_plates(
+    root: LakeRoot, study_id: str, plate_ids: Iterable[str] = (), *, columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Do the same for what needs images: a plate that is known from tables alone is left out where none is named.
+
+    Raises
+    ------
+    NotFoundError
+        As :func:`rows_of_plates`; or a plate that was named, or every plate of the study, has no images in the lake.
+    """
+    named = list(dict.fromkeys(plate_ids))
+    wanted = None if columns is None else list(dict.fromkeys((*columns, "path")))
+    rows = rows_of_plates(root, study_id, named, columns=wanted)
+    imaged = [row for row in rows if row["path"] is not None]
+    lacking = [row["plate_id"] for row in rows if row["path"] is None]
+    if lacking and (named or not imaged):
+        which = f"plate {lacking[0]} has" if len(lacking) == 1 else f"{len(lacking)} plates have"
+        raise NotFoundError(
+            f"{which} no images in the lake, only tables that were made elsewhere "
+            f"(study {study_id!r}: {listed(lacking, _SHOWN)})",
+            hint="Bring in the images with `cytolake ingest`, under the same study and plate.",
+        )
+    return imaged
+
+
 def plates_of(root: LakeRoot, study_id: str) -> list[str]:
     """Return the names of a study's plates in order; ``NotFoundError`` where the lake has none."""
     return [row["plate_id"] for row in rows_of_plates(root, study_id, columns=())]

@@ -17,7 +17,7 @@ from ..schemas.identifiers import parse_well
 from ..schemas.tables import arrow_schema
 from ..store.images.model import FieldKey
 from ..store.images.plate import open_plate
-from ..store.plates import rows_of_plates
+from ..store.plates import imaged_plates
 from ..wording import did_you_mean
 from .features.dictionary import FeatureColumn, dictionary_rows
 from .field import OBJECT_IDENTITY
@@ -131,7 +131,7 @@ def plan_work(
     """
     if recipe.tracking is not None:
         require_laptrack()
-    return [_prepare(root, recipe, plate, roles) for plate in rows_of_plates(root, study_id, plate_ids)]
+    return [_prepare(root, recipe, plate, roles) for plate in imaged_plates(root, study_id, plate_ids)]
 
 
 def check_unchanged(root: LakeRoot, plate: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...store.commit import Commit
 from ...store.images.plate import open_plate
 from ...store.lineage import Run
-from ...store.plates import LOCK_WAIT_S, rows_of_plates
+from ...store.plates import LOCK_WAIT_S, imaged_plates
 from .flatness import Flatness, flatness, mean_image
 from .grids import Plane, area_means
 from .plates import ChannelLight, PlateLight, Progress, grids_of, profiles_for
@@ -47,7 +47,7 @@ def estimate_illumination(
     StorageError
         A profile could not be kept.
     """
-    rows = rows_of_plates(root, study_id, plate_ids, columns=("path", "fingerprint"))
+    rows = imaged_plates(root, study_id, plate_ids, columns=("path", "fingerprint"))
     run = Run.start(
         "illumination",
         study_id=study_id,
@@ -81,7 +81,7 @@ def illumination_picture(
     from ...store.images.light_picture import light_picture
 
     drawn = []
-    for row in rows_of_plates(root, study_id, plate_ids, columns=("path", "fingerprint")):
+    for row in imaged_plates(root, study_id, plate_ids, columns=("path", "fingerprint")):
         for light, seen in _of_plate(root, study_id, row, settings, None, with_means=True):
             drawn += [_drawn(row["plate_id"], light.acquisition_id, *one) for one in seen if one[2] is not None]
     return light_picture(drawn, title=f"illumination of {study_id}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...store.plates import rows_of_plates
+from ...store.plates import imaged_plates
 from ...store.registry import resolve
 from ..outputs import check_outputs, write_output
 from .data import NotTransformedError, PlateQuality, Series, read_plate
@@ -72,7 +72,7 @@ def report(
     files = [Path(output), *([Path(png)] if png is not None else [])]
     check_outputs(files)
     wanted = None if feature_set is None else resolve(root, feature_set).hash
-    rows = rows_of_plates(root, study_id, plate_ids)
+    rows = imaged_plates(root, study_id, plate_ids)
     sections: list[str] = []
     pictures: list[str] = []
     described: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ...errors import NotFoundError
 from ...schemas.identifiers import format_well, parse_well
 from ...store.images.plate import open_plate
-from ...store.plates import rows_of_plates
+from ...store.plates import imaged_plates
 from ...store.registry import resolve
 from ...wording import listed
 from ..outputs import check_outputs, write_output
@@ -71,7 +71,7 @@ def tracks(
         A picture cannot be written there.
     """
     check_outputs(Path(path) for path in (picture, overlay) if path is not None)
-    plate = rows_of_plates(root, study_id, [plate_id])[0]
+    plate = imaged_plates(root, study_id, [plate_id])[0]
     rows = _rows(root, plate, feature_set)
     for name, value in (
         ("well_id", None if well is None else format_well(*parse_well(well))),
