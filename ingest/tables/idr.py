@@ -8,15 +8,19 @@ are read as :mod:`.harmony` reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from ...wording import listed
-from .contract import Evidence, Options, SourceTable
+from .contract import Batch, Evidence, Options, SourceTable
 from .flat import inferred, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
+from .raw import RawTable
 
 #: Identity → what studies call it, without case.
 _IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -123,14 +127,58 @@ def _table(file: FoundFile, options: Options) -> SourceTable:
         text_is_metadata=True,
     )
     names, roles = tool_names("idr", layout.features, None, options)
-    return source_table(
-        raw,
-        layout,
-        level="well",
-        names=names,
-        warnings=inferred(roles, options),
-        metadata_value=_said_once,
-    )
+    said = inferred(roles, options)
+    again = _wells_told_twice(raw, identity)
+    if again:
+        said.append(f"{raw.name}: {len(again)} wells have several rows, which are put together: {_named(again)}")
+    table = source_table(raw, layout, level="well", names=names, warnings=said, metadata_value=_said_once)
+    return replace(table, batches=partial(_put_together, table.batches, again)) if again else table
+
+
+def _named(wells: Iterable[tuple[str, str]]) -> str:
+    return listed([f"{plate} {well}" for plate, well in sorted(wells)], 5)
+
+
+def _wells_told_twice(raw: RawTable, identity: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return plate and well of what has several rows: a study may tell each phenotype of a well in its own."""
+    count: Counter[tuple[str, str]] = Counter()
+    for rows in raw.read([], [identity["plate"], identity["well"]]):
+        count.update(zip(*(rows[identity[one]].to_pylist() for one in ("plate", "well")), strict=True))
+    return {key for key, times in count.items() if times > 1}
+
+
+def _put_together(batches: Callable[[], Iterator[Batch]], again: set[tuple[str, str]]) -> Iterator[Batch]:
+    """Yield rows, those of one well as one where they do not contradict each other; others are left to be refused."""
+    held: dict[tuple[str, str], list[tuple[dict[str, Any], ...]]] = {}
+    last: Batch | None = None
+    for batch in batches():
+        keys = list(zip(batch.identity["plate"].to_pylist(), batch.identity["well"].to_pylist(), strict=True))
+        alone = pa.array([key not in again for key in keys])
+        for at, key in enumerate(keys):
+            if key in again:
+                parts = (batch.identity, batch.features, batch.metadata)
+                held.setdefault(key, []).append(tuple(part.slice(at, 1).to_pylist()[0] for part in parts))
+        yield Batch(*(part.filter(alone) for part in (batch.identity, batch.features, batch.metadata)))
+        last = batch
+    if last is None:
+        return
+    rows = [row for several in held.values() for row in (_merged(several) or several)]
+    schemas = (last.identity.schema, last.features.schema, last.metadata.schema)
+    yield Batch(*(pa.Table.from_pylist([row[k] for row in rows], schema=schema) for k, schema in enumerate(schemas)))
+
+
+def _merged(rows: Sequence[tuple[dict[str, Any], ...]]) -> list[tuple[dict[str, Any], ...]]:
+    """Return several rows as one; nothing where two of them have different features."""
+    parts: list[dict[str, Any]] = [dict(part) for part in rows[0]]
+    for row in rows[1:]:
+        for k, part in enumerate(row):
+            for name, value in part.items():
+                known = parts[k].get(name)
+                if known is None or known != known:  # NULL or NaN
+                    parts[k][name] = value
+                elif k == 1 and value is not None and value == value and value != known:
+                    return []
+    return [tuple(parts)]
 
 
 def _said_once(column: str, values: Any) -> Any:
