@@ -10,7 +10,7 @@ An EC50 is given only where the data hold one. Else all values are empty, and ``
 ``constant``         all wells have one value
 ``flat``             the curve explains no more than chance does (F test against the mean at level ``alpha``)
 ``outside_range``    EC50 lies below the smallest or above the largest dose
-``too_steep``        no dose lies on the slope: EC50 is somewhere between two doses
+``too_steep``        no dose lies on the slope, from 5 to 95 % of the way: EC50 is somewhere between two doses
 ``too_shallow``      the response is a straight line in the logarithm of the dose: it has no ends
 ``uncertain``        the confidence interval of EC50 is wider than the range of doses, or there is none
 """
@@ -44,6 +44,8 @@ NEGATIVE = ("negative_vehicle", "negative_non_targeting", "untreated")
 _CONFIDENCE = 0.95
 _PARAMETERS = 4
 _DIGITS = 9
+#: A dose is at an end of the curve where it is less than this share of the way from it.
+_AT_AN_END = 0.05
 _SHOWN = 5
 _VALUES = ("bottom", "top", "ec50_um", "hill", "bottom_low", "bottom_high", "top_low", "top_high", "ec50_low_um")
 _VALUES += ("ec50_high_um", "hill_low", "hill_high", "r_squared")
@@ -257,13 +259,13 @@ def _fit(
     curves = fit_curves(different, counts[:, wanted], means[:, wanted], within[wanted])
     for number, feature in enumerate(wanted):
         tested = different[(different > 0) & (counts[:, feature] > 0)]
-        columns, reason = _judged(curves, number, (tested[0], tested[-1]), settings)
+        columns, reason = _judged(curves, number, np.log(tested), settings)
         found[feature] |= {"reason": reason} if reason else columns
     return found
 
 
 def _judged(
-    curves: Curves, number: int, tested: tuple[float, float], settings: DoseResponseSettings
+    curves: Curves, number: int, log_doses: NDArray[np.float64], settings: DoseResponseSettings
 ) -> tuple[Mapping[str, Any], str]:
     """Give the columns of one curve, or the reason why it has no EC50."""
     from scipy.special import fdtrc, stdtrit
@@ -274,10 +276,12 @@ def _judged(
     if residual > 0 and fdtrc(_PARAMETERS - 1, free, explained / (residual / free)) > settings.alpha:
         return {}, "flat"
     log_ec50, log_hill = float(curves.log_ec50[number]), float(curves.log_hill[number])
-    low, high = math.log(tested[0]), math.log(tested[1])
+    low, high = float(log_doses[0]), float(log_doses[-1])
     if not low <= log_ec50 <= high:
         return {}, "outside_range"
-    if log_hill > math.log(MOST_HILL) - 1e-6:
+    # Where every dose is at one end or the other, noise alone says how steep the way between them is.
+    shares = 0.5 * (1 + np.tanh(0.5 * math.exp(log_hill) * (log_doses - log_ec50)))
+    if log_hill > math.log(MOST_HILL) - 1e-6 or not (np.abs(shares - 0.5) < 0.5 - _AT_AN_END).any():
         return {}, "too_steep"
     if log_hill < math.log(LEAST_HILL) + 1e-6:
         return {}, "too_shallow"

@@ -210,8 +210,9 @@ def _placed(coordinates: NDArray[np.float64], drawn: NDArray[np.bool_]) -> NDArr
     if not drawn.any():
         return np.full_like(coordinates, np.nan)
     low, high = coordinates[drawn].min(axis=0), coordinates[drawn].max(axis=0)
-    scale = (_SIDE - 2 * _MARGIN) / max(float((high - low).max()), np.finfo(float).tiny)
-    placed = _SIDE / 2 + (coordinates - (low + high) / 2) * min(scale, 1e12)
+    extent = float((high - low).max())
+    scale = (_SIDE - 2 * _MARGIN) / extent if extent > 1e-100 else 0.0
+    placed = _SIDE / 2 + (coordinates - (low + high) / 2) * scale
     placed[:, 1] = _SIDE - placed[:, 1]
     return np.asarray(placed)
 
