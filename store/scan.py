@@ -9,6 +9,7 @@ is refused: never a wrong row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -37,6 +38,7 @@ _HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
 _APPLIED = {"deletionVectors", "columnMapping"}
 _ABSOLUTE = r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)"
 _PARTITION = "partition."
+_MOST_OPEN = 16  # files at a time: each is there with its footer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Scan:
     plain: bool = True
     _filesystem: pyarrow.fs.FileSystem | None = field(default=None, repr=False, compare=False)
     _delta: DeltaTable | None = field(default=None, repr=False, compare=False)
+    _opened: Mapping[str, pq.ParquetFile] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_by_fingerprint(self) -> dict[str, list[ScanFile]]:
         """Return the files grouped by schema: within a group no columns need to be matched up.
@@ -124,6 +127,14 @@ class Scan:
             parts = [_satisfying(part, self.filters) for part in parts]
         return pa.concat_tables([_conform(schema.empty_table(), schema), *parts]).select(names)
 
+    @contextmanager
+    def kept_open(self) -> Iterator[Scan]:
+        """Give a scan that opens each file once, if they are few, to be read several times, some columns each."""
+        with ExitStack() as stack:
+            few = self.files if len(self.files) <= _MOST_OPEN else ()
+            opened = {file.uri: stack.enter_context(self._open(file)) for file in few}
+            yield replace(self, _opened=opened)
+
     def stored_columns(self) -> set[str]:
         """Return the columns that some file has, partition columns included: others are empty in all of its rows.
 
@@ -133,7 +144,7 @@ class Scan:
             return set(self.schema.names)
         stored: set[str] = set()
         for files in self.groups_by_fingerprint().values():
-            with self._open(files[0]) as parquet:
+            with self._opening(files[0]) as parquet:
                 stored |= {*parquet.schema_arrow.names, *files[0].partition}
         return stored
 
@@ -154,6 +165,9 @@ class Scan:
             raise storage_error(f"reading {self.table}", error) from error
         return _conform(rows, schema)
 
+    def _opening(self, file: ScanFile) -> AbstractContextManager[pq.ParquetFile]:
+        return nullcontext(self._opened[file.uri]) if file.uri in self._opened else self._open(file)
+
     def _open(self, file: ScanFile) -> pq.ParquetFile:
         path = file.uri.removeprefix("s3://")
         try:
@@ -173,7 +187,7 @@ class Scan:
         )
 
     def _read_file(self, file: ScanFile, schema: pa.Schema) -> pa.Table:
-        with self._open(file) as parquet:
+        with self._opening(file) as parquet:
             stored = set(parquet.schema_arrow.names)
             try:
                 body = parquet.read(columns=[n for n in schema.names if n in stored and n not in file.partition])

@@ -7,6 +7,7 @@ at a time, and objects are put into groups once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,38 +88,34 @@ def aggregate_plate(
     InvalidDataError
         The rows are of several plates, a row lacks its well, or two object sets have a feature of the same name.
     """
-    _check_distinct(scans, counts=counts)
-    read = {name: _reader(one) for name, one in scans.items()}
-    objects = {name: _Objects.of(read[name], by, f"table {one.table}") for name, one in scans.items()}
-    wanted = [] if expected is None else _keys(expected, by, "the rows that are expected")[1]
-    plate = _one_plate([*objects.values()], expected)
-    keys = sorted({*wanted, *(key for one in objects.values() for key in one.keys)})
-    at = {key: number for number, key in enumerate(keys)}
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(one.kept_open()) for name, one in scans.items()}
+        features = {name: _features(one) for name, one in opened.items()}
+        _check_distinct(features, counts=counts)
+        read = {name: _reader(one) for name, one in opened.items()}
+        objects = {name: _Objects.of(read[name], by, f"table {one.table}") for name, one in opened.items()}
+        wanted = [] if expected is None else _keys(expected, by, "the rows that are expected")[1]
+        plate = _one_plate([*objects.values()], expected)
+        keys = sorted({*wanted, *(key for one in objects.values() for key in one.keys)})
+        parts = {
+            name: _part(plate, name, found, keys, read[name], features[name], method, min_objects)
+            for name, found in objects.items()
+        }
     names: list[str] = []
-    columns: list[NDArray[np.float64]] = []
-    notes = [] if warnings is None else warnings
-    sizes = []
-    for name, found in objects.items():
-        numbers = np.array([at[key] for key in found.keys], np.intp)[found.numbers]
-        groups = Groups.of(numbers, len(keys))
-        sizes.append(groups.sizes)
+    columns = [np.empty((0, len(keys)))]
+    for name, part in parts.items():
         if counts:
-            names.append(f"{capitalised(name)}_Count")
-            columns.append(groups.sizes.astype(np.float64)[None])
-        few = groups.sizes < max(min_objects, 1)
-        if few.any() and len(keys):
-            notes.append(_few(plate, name, keys, groups.sizes, few, min_objects))
-        features = _features(scans[name])
-        values, infinite = _reduced(read[name], features, groups, method)
-        values[:, few] = np.nan
-        if infinite:
-            notes.append(_infinite(plate, name, infinite))
-        names += features
-        columns.append(values)
+            names.append(_count_of(name))
+            columns.append(part.sizes.astype(np.float64)[None])
+        names += features[name]
+        columns.append(part.values)
+        if warnings is not None:
+            warnings += part.warnings
+    first = next(iter(parts.values())).sizes if parts else np.zeros(len(keys), np.int64)
     return ProfileMatrix(
-        rows=_rows(plate, keys, sizes[0] if sizes else np.zeros(len(keys), np.int64)),
+        rows=_rows(plate, keys, first),
         features=tuple(names),
-        values=np.ascontiguousarray(np.concatenate([np.empty((0, len(keys))), *columns]).T),
+        values=np.ascontiguousarray(np.concatenate(columns).T),
     )
 
 
@@ -239,19 +236,51 @@ def _features(found: Scan) -> list[str]:
     ]
 
 
-def _check_distinct(scans: Mapping[str, Scan], *, counts: bool) -> None:
+def _check_distinct(features: Mapping[str, Sequence[str]], *, counts: bool) -> None:
     """Refuse object sets whose features could not be told apart."""
-    whose: dict[str, str] = {}
-    if counts:
-        whose = {f"{capitalised(name)}_Count": f"the number of {name}" for name in scans}
-    for name, found in scans.items():
-        for feature in _features(found):
+    whose = {_count_of(name): f"the number of {name}" for name in features} if counts else {}
+    for name, own in features.items():
+        for feature in own:
             if feature in whose:
                 raise InvalidDataError(
                     f"two features are called {feature!r}: one of {whose[feature]}, one of {name}",
                     hint="Take one of the object sets, by objects in [aggregate] of the recipe, or set counts = false.",
                 )
             whose[feature] = name
+
+
+def _count_of(object_set: str) -> str:
+    return f"{capitalised(object_set)}_Count"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one object set gives: objects of each group, features of shape (features, groups)."""
+
+    sizes: NDArray[np.int64]
+    values: NDArray[np.float64]
+    warnings: list[str]
+
+
+def _part(
+    plate: tuple[str, str],
+    object_set: str,
+    found: _Objects,
+    keys: Sequence[Key],
+    read: Reader,
+    features: Sequence[str],
+    method: Method,
+    min_objects: int,
+) -> _Part:
+    at = {key: number for number, key in enumerate(keys)}
+    groups = Groups.of(np.array([at[key] for key in found.keys], np.intp)[found.numbers], len(keys))
+    values, infinite = _reduced(read, features, groups, method)
+    few = groups.sizes < max(min_objects, 1)
+    values[:, few] = np.nan
+    warnings = [_few(plate, object_set, keys, groups.sizes, few, min_objects)] if few.any() else []
+    if infinite:
+        warnings.append(_infinite(plate, object_set, infinite))
+    return _Part(sizes=groups.sizes, values=values, warnings=warnings)
 
 
 def _reduced(
