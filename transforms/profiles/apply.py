@@ -115,9 +115,9 @@ def apply_profiles(
     found = source_of(root, profile_set.definition)
     _check_source(root, source, found, profile_set)
     plates = _plates(root, found, profile_set, studies, plate_ids)
+    earlier = _earlier(root, profile_set, recipe, asked, like, studies)
     if not plates:
         return _nothing(profile_set, found, studies)
-    earlier = _earlier(root, profile_set, recipe, asked, like, studies)
     wells = {study: annotated_wells(root, study) for study in studies}
     known = pa.concat_tables(list(wells.values()), promote_options="default")
     check_treatments(recipe.consensus, known, recipe.source)

@@ -165,7 +165,7 @@ def test_plates_without_controls_may_be_left_out(lake: ProfileLake, tmp_path: Pa
 def test_three_controls_are_few(lake: ProfileLake, tmp_path: Path) -> None:
     lake.plate("pilot", "P3", seed=3, wells=plate_map(controls=3))
     result = lake.lake.profile(study="pilot")
-    assert [text for text in result["warnings"] if "P3" in text][0].startswith(
+    assert next(text for text in result["warnings"] if "P3" in text).startswith(
         "plate P3 of study pilot has 3 control well(s) (A01, A02, A03), fewer than 4"
     )
     step = '[[steps]]\noperator = "robust_z"\non = "controls"\n'
@@ -192,9 +192,8 @@ def test_a_well_without_objects_has_a_count_and_nothing_else(lake: ProfileLake) 
     values.pop("D06")
     lake.objects("pilot", "P3", values, empty=["D06"])
     lake.lake.profile(study="pilot", recipe="well-medians")
-    found = [
-        row for row in rows(lake, "well-medians@1").to_pylist() if (row["plate_id"], row["well_id"]) == ("P3", "D06")
-    ]
+    every = rows(lake, "well-medians@1").to_pylist()
+    found = [row for row in every if (row["plate_id"], row["well_id"]) == ("P3", "D06")]
     assert [(row["Nuclei_Count"], row["n_objects"], row[FEATURES[0]]) for row in found] == [(0.0, 0, None)]
     assert found[0]["fit_version"] is None, "nothing was fitted"
 
@@ -300,7 +299,7 @@ def test_wells_that_were_measured_elsewhere_are_a_source(tmp_path: Path) -> None
 
 def test_the_run_says_what_it_read_and_which_wells_were_controls(lake: ProfileLake) -> None:
     result = lake.lake.profile(study="pilot")
-    found = lake.lake.sql(f"SELECT * FROM runs WHERE run_id = '{result['run_id']}'").to_arrow().to_pylist()  # noqa: S608
+    found = lake.lake.sql(f"SELECT * FROM runs WHERE run_id = '{result['run_id']}'").to_arrow().to_pylist()
     assert len(found) == 1
     run, parameters = found[0], json.loads(found[0]["parameters"])
     assert (run["verb"], run["status"], run["study_id"]) == ("profile", "ok", "pilot")
