@@ -110,8 +110,8 @@ def incomplete(what: str, table: str, version: int, lost: Sequence[str], files: 
     """
     return StorageError(
         f"{what} cannot be answered: {_lost(table, version, lost, files)}",
-        hint="restore the files from a backup, or ask a release that `cytolake release list --check` finds whole; "
-        "`cytolake maintain` spares releases and the last week, other clean-ups of Delta tables do not",
+        hint="`cytolake maintain` keeps what releases need and what there was in the last week; ask a release that "
+        "`cytolake release list --check` finds whole, or restore the files from a backup",
     )
 
 

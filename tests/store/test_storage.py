@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,22 @@ def test_files(storage: Storage) -> None:
     storage.delete_tree("a")
     storage.delete_tree("a")
     assert [path for path in storage.list() if not path.startswith("staging")] == []
+
+
+def test_sizes_and_times_of_files(storage: Storage) -> None:
+    before = time.time()
+    storage.write("a/b c.txt", b"three")
+    storage.write("a/d/e", b"")
+    storage.write("f", b"x")
+    found = {one.path: one for one in storage.entries("a")}
+    assert {path: one.size for path, one in found.items()} == {"a/b c.txt": 5, "a/d/e": 0}
+    assert all(before - 2 < one.modified < time.time() + 2 for one in found.values())  # S3 counts whole seconds
+    assert storage.entries("nowhere") == []
+    assert {one.path for one in storage.entries()} >= {"a/b c.txt", "a/d/e", "f"}
+    storage.delete_all(["a/b c.txt", "f", "not/there"])
+    assert storage.list("a") == ["a/d/e"]
+    assert not storage.exists("f")
+    storage.delete_all([])
 
 
 def test_absent_files_are_named(storage: Storage) -> None:
