@@ -74,15 +74,51 @@ def ks_of_sorted(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.abs(below_one - below_other).max())
 
 
-def ks_by_chance(n: int, m: int, alpha: float) -> float:
+def ks_by_chance(n: float, m: float, alpha: float) -> float:
     """Return the distance that two samples of one distribution exceed with probability ``alpha`` at most.
 
-    The first term of the limiting distribution, ``P(D > d) ≈ 2 exp(-2 d² nm / (n + m))`` (Hodges 1958), which is on the
-    safe side for small samples. 1, which nothing exceeds, where a sample is empty.
+    ``n`` and ``m`` are their sizes, or what they are worth: see :func:`effective_size`. The first term of the limiting
+    distribution, ``P(D > d) ≈ 2 exp(-2 d² nm / (n + m))`` (Hodges 1958), which is on the safe side for small samples.
+    1, which nothing exceeds, where a sample is empty.
     """
     if not n or not m:
         return 1.0
     return min(1.0, float(np.sqrt(-np.log(alpha / 2) / 2 * (n + m) / (n * m))))
+
+
+def effective_size(values: NDArray[np.floating], groups: NDArray[np.integer]) -> float:
+    """Return how many independent values a sample of groups, such as the objects of wells, is worth.
+
+    ``n / (1 + (m - 1) ρ)``: m is the mean size of a group, weighted by size, and ρ how alike the values of one group
+    are, the intraclass correlation of their ranks (negative ones as 0). With one value per group, and where groups do
+    not matter, that is n; where they decide all, the number of groups.
+
+    Parameters
+    ----------
+    values
+        Of shape (n,); what is not finite is left out.
+    groups
+        Number of each value's group, from 0, of shape (n,).
+
+    Notes
+    -----
+    Kish, Survey Sampling (Wiley, 1965), the design effect; ρ as in Donner, Int. Stat. Rev. 54 (1986) 67-82.
+    """
+    known = np.isfinite(values)
+    n = int(known.sum())
+    _, inside = np.unique(groups[known], return_inverse=True)
+    sizes = np.bincount(inside).astype(np.float64)
+    if len(sizes) < 2 or n <= len(sizes):
+        return float(n if len(sizes) != 1 else min(n, 1))
+    ordered = np.empty(n)
+    ordered[np.argsort(values[known], kind="stable")] = np.arange(n)
+    means = np.bincount(inside, ordered) / sizes
+    between = float((sizes * (means - ordered.mean()) ** 2).sum()) / (len(sizes) - 1)
+    within = float(((ordered - means[inside]) ** 2).sum()) / (n - len(sizes))
+    usual = (n - float((sizes**2).sum()) / n) / (len(sizes) - 1)
+    total = between + (usual - 1) * within
+    alike = min(1.0, max(0.0, (between - within) / total)) if total > 0 else 0.0
+    return n / (1 + (float((sizes**2).sum()) / n - 1) * alike)
 
 
 def psi(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cytolake.store.distributions import (
     EPSILON,
+    effective_size,
     finite,
     inf_fraction,
     ks_by_chance,
@@ -126,3 +127,30 @@ def test_rows_to_look_at_are_spread_and_always_the_same() -> None:
     assert isinstance(some, np.ndarray)
     assert (some[0], some[-1], len(set(some.tolist()))) == (0, 999, 10)
     assert np.array_equal(some, spread(1000, 10))
+
+
+def test_objects_of_wells_are_worth_what_wells_are() -> None:
+    rng = np.random.default_rng(5)
+    wells = np.repeat(np.arange(20), 50)
+    alone, shared = rng.normal(size=1000), np.repeat(rng.normal(size=20), 50)
+    assert 500 < effective_size(alone, wells) <= 1000
+    assert effective_size(shared + 1e-6 * alone, wells) == pytest.approx(20, rel=0.1)
+    # Half of the variance between wells: 1000 / (1 + 49 / 2) is 39.
+    assert 25 < effective_size(alone + shared, wells) < 70
+    assert effective_size(alone, np.arange(1000)) == 1000
+    assert effective_size(alone, np.zeros(1000, int)) == 1
+    assert effective_size(np.where(wells < 10, np.nan, alone), wells) < 501
+    assert effective_size(np.array([]), np.array([], int)) == 0
+
+
+def test_chance_counts_wells_where_objects_are_alike() -> None:
+    rng = np.random.default_rng(6)
+    wells = np.repeat(np.arange(12), 50)
+    beyond = naive = 0
+    for _ in range(300):
+        one, other = (rng.normal(size=600) + np.repeat(rng.normal(size=12), 50) for _ in range(2))
+        distance = ks_statistic(one, other)
+        beyond += distance > ks_by_chance(effective_size(one, wells), effective_size(other, wells), 0.05)
+        naive += distance > ks_by_chance(600, 600, 0.05)
+    assert beyond / 300 < 0.08
+    assert naive / 300 > 0.5
