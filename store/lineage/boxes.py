@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...wording import listed
+
 Node = Mapping[str, Any]
 
 #: Alike nodes of which there are more than these become one box.
-MOST_ALIKE = 3
+MOST_ALIKE = 2
 #: Kind → what people call one of it, and several.
 _CALLED = {
     "file": ("source file", "source files"),
@@ -51,9 +53,10 @@ _MANY: Mapping[str, str | None] = {
     "rows": " of ",
     "table": None,
 }
-#: What runs read that the picture tells in another way: tables and plates by what was made from them.
+#: What runs read that the picture tells in another way: tables, plates and recipes by what was made
+#: from them.
 _NOT_SHOWN = {"table", "run"}
-_READ_AND_NOT_SHOWN = {"table", "run", "plate"}
+_READ_AND_NOT_SHOWN = {"table", "run", "plate", "recipe"}
 
 
 @dataclass(slots=True)
@@ -227,14 +230,23 @@ def _facts(kind: str, own: Sequence[Node]) -> list[str]:
             if fact == "bytes":
                 found.append(_bytes(total))
             elif total or fact != "n_missing_planes":
-                found.append(text.format(counted(total, _SUMMED[fact])))
+                found.append(text.format(counted(total, "object" if kind == "objects" else _SUMMED[fact])))
         elif len(set(map(str, values))) == 1:
-            value = values[0]
-            shown = ", ".join(map(str, value[:_LISTED])) if isinstance(value, list) else str(value)
-            more = f" and {len(value) - _LISTED} more" if isinstance(value, list) and len(value) > _LISTED else ""
+            shown = _told(fact, values[0])
             if not (fact == "status" and shown == "ok"):
-                found.append(text.format(shown[:_HASH] if fact == "hash" else shown) + more)
+                found.append(text.format(shown))
     return found
+
+
+def _told(fact: str, value: Any) -> str:
+    if isinstance(value, list):
+        names = [str(one) for one in value]
+        plates = {name.rpartition("/")[0] for name in names}
+        alike = len(plates) == 1 and fact == "fitted_on"
+        return listed([name.rpartition("/")[2] if alike else name for name in names], _LISTED)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)[:_HASH] if fact == "hash" else str(value)
 
 
 _LISTED = 6

@@ -73,7 +73,7 @@ def arrange(sizes: Mapping[str, Size], links: Sequence[tuple[str, str]], *, betw
 
 
 def _layers(boxes: Sequence[str], links: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return box → layer: one more than its furthest source; sources stand beside the first thing made from them."""
+    """Return box → layer: behind its furthest source, and beside the first thing that was made from it."""
     after: dict[str, list[str]] = {one: [] for one in boxes}
     for source, target in links:
         after[source].append(target)
@@ -99,11 +99,9 @@ def _layers(boxes: Sequence[str], links: Sequence[tuple[str, str]]) -> dict[str,
         for target in after[one]:
             if (one, target) in forward:
                 layer[target] = max(layer[target], layer[one] + 1)
-    has_source = {target for _, target in forward}
     for one in order:
         targets = [layer[target] for target in after[one] if (one, target) in forward]
-        if one not in has_source and targets:
-            layer[one] = min(targets) - 1
+        layer[one] = min(targets) - 1 if targets else layer[one]
     return layer
 
 
@@ -175,19 +173,22 @@ def _measured(
     x = 0.0
     left: dict[str, float] = {}
     right: dict[str, float] = {}
+    edge: dict[str, float] = {}
     for column in columns:
         width = max((sizes[one].width for one in column if one in sizes), default=0.0)
         for one in column:
             own = sizes[one].width if one in sizes else width
             left[one] = x
             right[one] = x + own
+            edge[one] = x + width
             if one in sizes:
                 layout.places[one] = (x, middle[one] - height[one] / 2 - top)
         x += width + between
     layout.width = max(x - between, 0.0)
     layout.height = max((middle[one] + height[one] / 2 - top for one in middle), default=0.0)
     for pair, chain in chains.items():
-        points = [(right[chain[0]], middle[chain[0]] - top)]
+        # Level to the edge of the layer, so that no link runs behind a wider box beside its source.
+        points = [(at, middle[chain[0]] - top) for at in dict.fromkeys((right[chain[0]], edge[chain[0]]))]
         for wire in chain[1:-1]:
             points += [(left[wire], middle[wire] - top), (right[wire], middle[wire] - top)]
         points.append((left[chain[-1]], middle[chain[-1]] - top))

@@ -7,6 +7,7 @@ after the set that it starts from.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -191,8 +192,8 @@ class Profiles:
     def _covered(self, one: ProfileSet, version: int, units: set[str]) -> list[Part]:
         """Return the parts whose rows were made by parameters of some units.
 
-        A plate is normalised by the parameters of its own units. One that has none of its own for a step, or whose run
-        was told to take those of another plate, may have been normalised by any of that version.
+        A plate is normalised by the parameters of its own units, or of those that its run says it took. One that has
+        none of its own for a step, and whose run does not say, may have been normalised by any of that version.
         """
         table = one.table("well")
         if table not in self.made.columns:
@@ -202,14 +203,24 @@ class Profiles:
         plates = rows.group_by(columns).aggregate([]).to_pylist()
         fits = [row for row in self._fits(one) if row["fit_version"] == version]
         steps = {row["step"] for row in fits}
-        borrowed = {str(run["run_id"]) for run in self.made.runs() if '"like": "' in (run["parameters"] or "")}
+        borrowed = self._borrowed()
         found: dict[Part, None] = {}
         for row in sorted(plates, key=lambda row: (row["study_id"], row["plate_id"])):
             own = {f"{row['study_id']}/{row['plate_id']}", row["study_id"], ALL_UNITS}
             has = {fit["step"] for fit in fits if fit["unit"] in own}
-            if own & units or has < steps or row["run_id"] in borrowed:
+            taken = borrowed.get(row["run_id"])
+            if own & units or (taken & units if taken is not None else has < steps):
                 found[Part(row["study_id"], row["plate_id"])] = None
         return list(found)
+
+    def _borrowed(self) -> dict[str, set[str]]:
+        """Return run → the units whose parameters it applied without fitting them."""
+        found = {}
+        for run in self.made.runs():
+            parameters = json.loads(run["parameters"] or "{}")
+            if run["verb"] == "profile" and "parameters_of" in parameters:
+                found[str(run["run_id"])] = set(parameters["parameters_of"])
+        return found
 
     def _treatments(self, one: ProfileSet, here: _Reached) -> None:
         """Add the treatments that wells belong to."""

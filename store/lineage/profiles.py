@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ...wording import did_you_mean, listed
 from ..registry import DefinedSet, FeatureSet, ProfileSet, feature_sets, profile_sets
 from .graph import Graph
 from .measured import Wells, add_images, add_objects, add_set
+from .places import add_plate, add_well
 from .runs import History
 from .treatments import wells_of_treatment
 
@@ -63,7 +65,8 @@ def add_treatments(
     rows = root.tables.read(table, columns=names, where={"study_id": study_id}).to_pylist() if there else []
     if treatment is not None:
         known = [str(row["treatment"]) for row in rows]
-        rows = [row for row in rows if row["treatment"] == treatment]
+        # The last value of a name may be empty, and a blank at the end is easily lost.
+        rows = [row for row in rows if str(row["treatment"]).strip() == treatment.strip()]
         if not rows and known:
             raise NotFoundError(
                 f"{root.url}: study {study_id} has no treatment {treatment!r} in {one.label}"
@@ -118,10 +121,21 @@ class _Profiles:
                 f"have {number}, which are shown"
             )
         for plate, names in wells.items():
+            parents = self._places(study_id, plate, names) if number <= _MOST_WELLS else {}
             here = [Wells(study_id, plate, (name,)) for name in names]
             for few in here if number <= _MOST_WELLS else [Wells(study_id, plate, tuple(names))]:
-                for profile in self.add(one, few, parents={}):
+                own = {name: parents[name] for name in few.well_ids or () if name in parents}
+                for profile in self.add(one, few, parents=own):
                     self.graph.edge(node, profile, "was_derived_from")
+
+    def _places(self, study_id: str, plate_id: str, wells: Iterable[str]) -> dict[str, str]:
+        """Add a plate and some of its wells; return well → its node."""
+        plate = add_plate(self.root, self.graph, self.history, study_id, plate_id)
+        where = {"study_id": study_id, "plate_id": plate_id}
+        return {
+            well: add_well(self.root, self.graph, self.history, {**where, "well_id": well}, plate, needed=False)
+            for well in wells
+        }
 
     def add(self, one: ProfileSet, wells: Wells, *, parents: Mapping[str, str]) -> list[str]:
         """Add the rows of a profile set of some wells as one node, and what they start from; no node for no rows."""
@@ -132,9 +146,10 @@ class _Profiles:
             node = self._node(one, level, wells, rows)
             for parent in parents.values():
                 self.graph.edge(node, parent, "part_of")
-            self._made_by(node, one, {str(run) for run in rows["run_id"].unique().to_pylist()})
+            run_ids = {str(run) for run in rows["run_id"].unique().to_pylist()}
+            self._made_by(node, one, run_ids)
             for version in sorted(v for v in rows["fit_version"].unique().to_pylist() if v is not None):
-                self._fits(node, one, version, wells)
+                self._fits(node, one, version, run_ids, wells)
             if not one.imported:
                 self._source(node, one, wells, parents)
             return [node]
@@ -161,15 +176,11 @@ class _Profiles:
             self.graph.generated(node, run_id)
             self.graph.edge(f"run:{run_id}", add_set(self.graph, one), "used")
 
-    def _fits(self, node: str, one: ProfileSet, version: int, wells: Wells) -> None:
-        """Add the parameters that made rows of a plate: those of its own units, or all where it has none of its own."""
+    def _fits(self, node: str, one: ProfileSet, version: int, run_ids: set[str], wells: Wells) -> None:
+        """Add the parameters that made rows of a plate."""
         where = {"profile_set_hash": one.hash, "fit_version": version}
         rows = self.root.tables.read("profile_fits", columns=FIT_COLUMNS, where=where).to_pylist()
-        own = {f"{wells.study_id}/{wells.plate_id}", wells.study_id, ALL_UNITS}
-        steps = {row["step"] for row in rows}
-        # A plate that was not there when a step was fitted has the parameters of another one.
-        strange = {step for step in steps if not any(row["step"] == step and row["unit"] in own for row in rows)}
-        kept = [row for row in rows if row["unit"] in own or row["step"] in strange]
+        kept = [row for row in rows if row["unit"] in self._units(rows, run_ids, wells)]
         by_unit: dict[str, list[dict[str, Any]]] = {}
         for row in sorted(kept, key=lambda row: (row["unit"], row["step"])):
             by_unit.setdefault(row["unit"], []).append(row)
@@ -178,6 +189,18 @@ class _Profiles:
             self.graph.edge(node, fit, "was_derived_from")
         if not rows:
             self.graph.note(f"the parameters of {one.label}, fit version {version}, are not in the lake")
+
+    def _units(self, fits: list[dict[str, Any]], run_ids: set[str], wells: Wells) -> set[str]:
+        """Return the units whose parameters made rows of a plate: its own, those that its run took, in doubt all."""
+        taken: set[str] = set()
+        for row in self.root.tables.read("runs", columns=["parameters"], where={"run_id": sorted(run_ids)}).to_pylist():
+            taken |= set(json.loads(row["parameters"] or "{}").get("parameters_of", ()))
+        own = {f"{wells.study_id}/{wells.plate_id}", wells.study_id, ALL_UNITS}
+        steps = {row["step"] for row in fits}
+        missing = steps - {row["step"] for row in fits if row["unit"] in (own & taken or own)}
+        if not missing:
+            return own & taken or own
+        return taken or own | {row["unit"] for row in fits if row["step"] in missing}
 
     def _source(self, node: str, one: ProfileSet, wells: Wells, parents: Mapping[str, str]) -> None:
         """Add what a computed profile starts from: objects, back to their images, or other profiles."""

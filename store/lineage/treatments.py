@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CytolakeError
@@ -11,6 +12,9 @@ from ..registry import ProfileSet
 if TYPE_CHECKING:
     from ..root import LakeRoot
 
+#: Columns of plates by which a treatment may be defined.
+_OF_PLATE = ("batch", "source")
+_BETWEEN = " | "
 #: Treatment → plate → wells.
 Members = dict[str, dict[str, list[str]]]
 
@@ -34,7 +38,7 @@ def treatments_of(root: LakeRoot, one: ProfileSet, study_id: str) -> Members | N
         if (well["plate_id"], well["well_id"]) not in with_profile or well["excluded"]:
             continue
         values = [_value(well, of_plate.get(well["plate_id"], {}), name) for name in consensus["by"]]
-        treatment = treatment_text(values)
+        treatment = treatment_name(values)
         if treatment is not None:
             found.setdefault(treatment, {}).setdefault(well["plate_id"], []).append(well["well_id"])
     return found
@@ -46,9 +50,18 @@ def wells_of_treatment(root: LakeRoot, one: ProfileSet, study_id: str, treatment
     return None if members is None else {plate: sorted(own) for plate, own in members.get(treatment, {}).items()}
 
 
-def treatment_text(values: list[Any]) -> str | None:
-    """Return what a treatment is called; None for wells that are none."""
-    raise NotImplementedError
+def treatment_name(values: Sequence[Any]) -> str | None:
+    """Return what a treatment is called by the values that define it; None where there is no value at all.
+
+    The values, ``cpd-1 | 0.5``, or JSON where that could be misread: as the rows of treatments have it.
+    """
+    if all(value is None for value in values):
+        return None
+    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
+    texts = ["" if one is None else str(one) for one in whole]
+    if any(_BETWEEN.strip() in text or (not text and one is not None) for text, one in zip(texts, values, strict=True)):
+        return json.dumps(tuple(values), ensure_ascii=False, default=str)
+    return _BETWEEN.join(texts)
 
 
 def _wells(root: LakeRoot, one: ProfileSet, study_id: str) -> list[dict[str, Any]]:
@@ -79,12 +92,8 @@ def _version_read(root: LakeRoot, one: ProfileSet, study_id: str) -> int | None:
 def _value(well: dict[str, Any], plate: dict[str, Any], name: str) -> Any:
     """Return the value of a column of wells, of their plate, or of an attribute."""
     if name in well and name != "attributes":
-        return well[name]
-    if name in plate:
-        return plate[name]
+        return None if well[name] != well[name] else well[name]  # NaN is no value
+    if name in _OF_PLATE:
+        return plate.get(name)
     attributes = dict(well.get("attributes") or ())
     return attributes.get(name.removeprefix("attributes."))
-
-
-def _unused() -> str:
-    return json.dumps(None)
