@@ -112,6 +112,8 @@ def plate_controls(
         parts = [f"excluded: {listed(out, _SHOWN)}"] if out else []
         parts += [f"without features: {listed(empty, _SHOWN)}"] if empty else []
         parts += [f"{column} there: {_values_there(wells, column)}" for column in controls.where]
+        if not mask.any():
+            parts += _elsewhere(controls, wells)
         why = "; ".join(parts)
     return PlateControls(study_id=study_id, plate_id=plate_id, wells=found, why=why)
 
@@ -178,13 +180,32 @@ def _values_there(wells: pa.Table, column: str) -> str:
     return listed([f"{value} ({number})" for value, number in counted.most_common()], _SHOWN)
 
 
+def _elsewhere(controls: Controls, wells: pa.Table) -> list[str]:
+    """Say in which other columns the values stand that were looked for."""
+    said = []
+    for column, values in controls.where.items():
+        for other in wells.column_names:
+            if other != column and pa.types.is_string(wells.schema.field(other).type):
+                there = {value for value in wells[other].to_pylist() if value is not None}
+                said += [f"{value!r} stands in {other}" for value in values if value in there]
+    return said
+
+
 def _plates(plates: Sequence[PlateControls]) -> str:
-    named = listed([_named(one) for one in plates], _PLATES_SHOWN)
-    return f"{named} {'has' if len(plates) == 1 else 'have'}"
+    if len(plates) == 1:
+        return f"{_named(plates[0])} has"
+    studies = list(dict.fromkeys(one.study_id for one in plates))
+    names = [one.plate_id if len(studies) == 1 else f"{one.study_id}/{one.plate_id}" for one in plates]
+    of_study = f" of study {studies[0]}" if len(studies) == 1 else ""
+    return f"plates {listed(names, _PLATES_SHOWN)}{of_study} have"
 
 
 def _reasons(plates: Sequence[PlateControls]) -> str:
-    return listed([f"{one.plate_id}: {one.why}" for one in plates], _PLATES_SHOWN, between="; ")
+    by_why: dict[str, list[str]] = {}
+    for one in plates:
+        by_why.setdefault(one.why, []).append(one.plate_id)
+    said = [f"{listed(names, _PLATES_SHOWN)}: {why}" for why, names in by_why.items()]
+    return listed(said, _PLATES_SHOWN, between="; ")
 
 
 def _named(one: PlateControls) -> str:

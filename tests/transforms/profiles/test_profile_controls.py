@@ -91,6 +91,22 @@ def test_a_plate_whose_controls_are_excluded_or_empty_says_so() -> None:
         judge(VEHICLE, [on_plate(VEHICLE, excluded, with_rows=["A04"])], "mine.toml")
 
 
+def test_plates_that_lack_controls_alike_are_told_together_and_where_the_value_stands() -> None:
+    mock = Controls(where={"gene": ("Cells",)})
+    plates = [
+        plate_controls(
+            mock, study_id="s", plate_id=plate, wells=wells(gene=[None, None], Genes=["Cells", "ECT2"]), with_rows=None
+        )
+        for plate in ("P1", "P2")
+    ]
+    with pytest.raises(InvalidDataError) as caught:
+        judge(mock, plates, "mine.toml")
+    assert caught.value.message == (
+        "mine.toml: plates P1, P2 of study s have no control well (gene 'Cells'); "
+        "P1, P2: gene there: nothing (2); 'Cells' stands in Genes"
+    )
+
+
 def test_few_controls_are_a_warning_an_error_or_leave_the_plate_out() -> None:
     kinds = ["negative_vehicle", "treatment"]
     many, few = wells(control_type=[kinds[0]] * 5), wells(control_type=[kinds[0]] * 3 + [kinds[1]])
