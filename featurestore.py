@@ -81,6 +81,15 @@ class FeatureStore:
             progress=progress,
         )
 
+    def profile_picture(
+        self, profile_set: str, *, study: str | Sequence[str], method: str = "umap", seed: int = 0
+    ) -> bytes:
+        """Draw wells as points, a PNG; see :func:`cytolake.transforms.profiles.picture.profile_picture`."""
+        from .transforms.profiles.picture import profile_picture
+
+        studies = [study] if isinstance(study, str) else list(study)
+        return profile_picture(self.root, profile_set=profile_set, study_ids=studies, method=method, seed=seed)
+
     def feature_sets(self, *, study: str | None = None) -> list[dict[str, Any]]:
         """List feature sets and profile sets; see :func:`cytolake.catalog.sets.list_sets`."""
         from .catalog.sets import list_sets

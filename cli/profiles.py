@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from .options import common, lake_option, the_lake
-from .output import counted, exit_code, progress_bar, report, table
+from ..transforms.outputs import check_outputs, write_output
+from .options import PngFile, common, lake_option, the_lake
+from .output import counted, exit_code, progress_bar, report, say, table
 
 _WELLS_SHOWN = 8
 
@@ -28,6 +30,12 @@ _WELLS_SHOWN = 8
     metavar="PLATE|own",
     help="With --apply: the plate whose parameters new plates take; own: steps by plate are fitted on the new plate.",
 )
+@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw the wells of the studies as points.")
+@click.option(
+    "--picture-by",
+    type=click.Choice(["umap", "pca"]),
+    help="With --picture: how wells are placed; umap needs cytolake[plots].  [default: umap]",
+)
 @lake_option
 @common
 @click.pass_context
@@ -39,6 +47,8 @@ def profile(
     source: str | None,
     apply: str | None,
     like: str | None,
+    picture: str | None,
+    picture_by: str | None,
     json_: bool,
 ) -> int:
     """Make profiles: features to wells and treatments, compared with controls."""
@@ -46,6 +56,13 @@ def profile(
         raise click.UsageError("--apply has a recipe of its own: that of the parameters; leave out --recipe.")
     if like is not None and apply is None:
         raise click.UsageError("--like goes with --apply.")
+    if picture_by is not None and picture is None:
+        raise click.UsageError("--picture-by goes with --picture.")
+    if picture is not None:
+        from ..transforms.profiles.embedding import require
+
+        check_outputs([Path(picture)])
+        require(picture_by or "umap")
     lake = the_lake(ctx)
     what = f"applying {apply}" if apply is not None else f"profiling with {recipe or 'standard'}"
     with progress_bar(f"{what}: {', '.join(studies)}") as progress:
@@ -59,6 +76,10 @@ def profile(
             progress=progress,
         )
     report(result, json_=json_, readable=_profiled)
+    if picture is not None:
+        drawn = lake.profile_picture(result["profile_set"], study=studies, method=picture_by or "umap")
+        write_output(Path(picture), drawn)
+        say(f"wrote {picture}")
     return exit_code(result)
 
 
@@ -84,10 +105,17 @@ def _profiled(result: Mapping[str, Any]) -> str:
         flagged = ", ".join(f"{reason} {number}" for reason, number in result["flags"].items())
         lines.append(f"dropped or left empty: {flagged}")
     made = ", ".join(counted(number, f"{level} row") for level, number in levels.items())
+    if result["dose_responses"] is not None:
+        lines.append(_curves(result["dose_responses"]))
     fit = "" if result["fit_version"] is None else f"  fit {result['fit_version']}"
     views = "profiles, treatment_profiles" if "treatment" in levels else "profiles"
     lines.append(f"{made}; the views that show them: {views}")
     return "\n".join([*lines, "", f"{result['status']}  {result['profile_set']}{fit}  run {result['run_id']}"])
+
+
+def _curves(made: Mapping[str, Any]) -> str:
+    none = ", ".join(f"{reason} {number}" for reason, number in made["reasons"].items())
+    return f"{counted(made['curves'], 'dose-response curve')}" + (f"; none for: {none}" if none else "")
 
 
 def _some(wells: list[str]) -> str:

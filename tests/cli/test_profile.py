@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,24 @@ def test_what_cannot_be_done_has_its_exit_code(run: Any, arguments: tuple[str, .
     done = run("profile", *arguments)
     assert done.code == code
     assert said in done.err
+
+
+@pytest.mark.usefixtures("lake")
+def test_wells_are_drawn_where_it_is_said(run: Any, tmp_path: Path) -> None:
+    picture = tmp_path / "wells.png"
+    done = run("profile", "--study", "pilot", "--recipe", "robust-z", "--picture", str(picture), "--picture-by", "pca")
+    assert done.code == 0, done.err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"wrote {picture}" in done.err
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("profile", "--study", "pilot", "--picture-by", "pca").code == 2
+    monkeypatch.setitem(sys.modules, "umap", None)
+    done = run("profile", "--study", "pilot", "--picture", str(tmp_path / "wells.png"))
+    assert done.code == 3
+    assert "cytolake[plots]" in done.err
+    assert run("sql", "SELECT count(*) AS n FROM profile_sets", "--json").json == [{"n": 0}]

@@ -14,11 +14,12 @@ from ...schemas.ontology import enum_values
 from ...wording import did_you_mean
 from ..parameters import BadParameterError
 from ..recipe_table import RecipeTable, read_toml
+from . import dose_response
 from .consensus import ConsensusSettings
 from .operators import make_operator
 from .recipe import LEARNERS, SCOPES, Aggregate, Consensus, Controls, ProfileRecipe, Step, Threshold, Value
 
-_TOP = ("name", "description", "aggregate", "controls", "steps", "consensus", "quality")
+_TOP = ("name", "description", "aggregate", "controls", "steps", "consensus", "dose_response", "quality")
 _STEP = ("operator", "fit", "on")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_WELLS = 1536
@@ -56,6 +57,7 @@ def parse_profile_recipe(text: str, *, source: str, folder: Path | None = None) 
     if not _NAME.fullmatch(name):
         top.refuse("name", f"{name!r} cannot name a profile set", "letters, digits, '.', '_' and '-', at most 64")
     controls = _controls(top)
+    doses = top.table("dose_response")
     return ProfileRecipe(
         name=name,
         description=top.text("description", default=""),
@@ -66,6 +68,7 @@ def parse_profile_recipe(text: str, *, source: str, folder: Path | None = None) 
         quality=_quality(top),
         text=text,
         source=source,
+        dose_response=None if doses is None else dose_response.parse(doses),
     )
 
 
@@ -102,6 +105,7 @@ def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: st
         quality={},
         text="",
         source=source,
+        dose_response=dose_response.from_json(definition["dose_response"]) if "dose_response" in definition else None,
     )
 
 

@@ -20,6 +20,7 @@ from ...schemas.tables import arrow_schema
 from ...store.lineage import Run
 from ...store.registry import ProfileSet, Registration, resolve_any, resolve_profiles
 from ...wording import did_you_mean, listed
+from . import dose_response
 from ._recipe_parsing import recipe_of_definition
 from .controls import PlateControls, check_columns, judge
 from .engine import Progress, choose_plates, counter, found_controls, mask_of, no_rows, wells_with_values
@@ -121,6 +122,7 @@ def apply_profiles(
     wells = {study: annotated_wells(root, study) for study in studies}
     known = pa.concat_tables(list(wells.values()), promote_options="default")
     check_treatments(recipe.consensus, known, recipe.source)
+    dose_response.check_columns(recipe.dose_response, known.column_names, recipe.source)
     chains = {plate: earlier.chain(plate) for plate in plates}  # before the work that it may be in vain
     run = Run.start(
         "profile",
@@ -214,6 +216,7 @@ def _nothing(profile_set: ProfileSet, source: Source, studies: Sequence[str]) ->
         "features": {"in": 0, "kept": 0},
         "rows": dict.fromkeys(profile_set.levels, 0),
         "flags": {},
+        "dose_responses": None,
         "warnings": [
             f"every plate of {', '.join(studies)} has profiles of {profile_set.label} already; name plates to apply "
             "the parameters to them again"

@@ -18,7 +18,7 @@ An EC50 is given only where the data hold one. Else all values are empty, and ``
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class DoseResponseSettings:
     alpha: float = 0.01
 
     def to_json(self) -> dict[str, Any]:
-        """Give all settings as plain JSON values: for the record of a run."""
+        """Give all settings as plain JSON values: they are part of the recipe's hash."""
         return {
             "features": list(self.features),
             "by": self.by,
@@ -84,6 +84,13 @@ class DoseResponseSettings:
             "min_doses": self.min_doses,
             "alpha": self.alpha,
         }
+
+
+def from_json(said: Mapping[str, Any]) -> DoseResponseSettings:
+    """Make settings anew from :meth:`DoseResponseSettings.to_json`."""
+    return DoseResponseSettings(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+    )
 
 
 def parse(table: RecipeTable) -> DoseResponseSettings:
@@ -151,7 +158,8 @@ def run(
     """
     import pyarrow as pa
 
-    _check(matrix, settings)
+    check_columns(settings, matrix.rows.column_names, "recipe")
+    _check_features(matrix, settings)
     values = matrix.select_features(settings.features).values
     values = np.where(np.isfinite(values), values, np.nan)
     rows: list[dict[str, Any]] = []
@@ -176,15 +184,32 @@ def run(
     return pa.Table.from_pylist(rows, schema=arrow_schema(TABLE))
 
 
-def _check(matrix: ProfileMatrix, settings: DoseResponseSettings) -> None:
-    known = matrix.rows.column_names
-    needed = ["study_id", settings.by, "concentration_um", *(["control_type"] if settings.controls else [])]
-    for column in needed:
+def check_columns(settings: DoseResponseSettings | None, known: Sequence[str], source: str) -> None:
+    """Make sure that wells have the columns that doses are read from.
+
+    Parameters
+    ----------
+    known
+        The columns.
+    source
+        What messages call the recipe.
+
+    Raises
+    ------
+    RecipeError
+        One is not among them.
+    """
+    if settings is None:
+        return
+    for column in (settings.by, "concentration_um", *(["control_type"] if settings.controls else [])):
         if column not in known:
             raise RecipeError(
-                f"[dose_response]: wells have no column {column!r}{did_you_mean(column, known)}",
+                f"{source}: [dose_response]: wells have no column {column!r}{did_you_mean(column, known)}",
                 hint="say of each well in the plate map what it was given and how much",
             )
+
+
+def _check_features(matrix: ProfileMatrix, settings: DoseResponseSettings) -> None:
     missing = [name for name in settings.features if name not in matrix.features]
     if missing:
         raise RecipeError(

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -171,6 +172,24 @@ def embedding_picture(
     return to_png(picture)
 
 
+def require(method: str) -> None:
+    """Make sure that rows can be placed by a method, before anything is computed.
+
+    Raises
+    ------
+    MissingExtraError
+        umap-learn is needed and not installed.
+    """
+    if method == "umap" and find_spec("umap") is None:
+        raise _missing()
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError(
+        "umap-learn is not installed", hint="pip install 'cytolake[plots]', or take the method pca"
+    )
+
+
 def _umap(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     try:
         with warnings.catch_warnings():
@@ -178,9 +197,7 @@ def _umap(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
             warnings.simplefilter("ignore")
             import umap
     except ImportError as error:
-        raise MissingExtraError(
-            "umap-learn is not installed", hint="pip install 'cytolake[plots]', or use pca"
-        ) from error
+        raise _missing() from error
     reducer = umap.UMAP(
         n_neighbors=min(_NEIGHBOURS, len(values) - 1),
         random_state=seed,

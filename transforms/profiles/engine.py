@@ -18,6 +18,7 @@ from ...store.lineage import Run
 from ...store.plates import plates_of
 from ...store.registry import register_profiles
 from ...wording import did_you_mean, listed
+from . import dose_response
 from .controls import PlateControls, check_columns, control_mask, judge, plate_controls
 from .fits import choose_version
 from .gather import gather, is_count
@@ -79,7 +80,8 @@ def profile(
     dict
         ``run_id``, ``status`` (``ok``; ``skipped`` where nothing was to be applied), ``profile_set``, ``fit_version``
         (None where nothing is fitted), ``source``, ``plates``, ``features`` (``in``, ``kept``), ``rows`` (level →
-        rows), ``flags`` (reason → features), ``warnings``.
+        rows), ``flags`` (reason → features), ``dose_responses`` (``curves``, and ``reasons`` → how many have none; None
+        where the recipe asks for none), ``warnings``.
 
     Raises
     ------
@@ -111,6 +113,7 @@ def profile(
     if loaded.controls is not None:
         check_columns(loaded.controls, known, loaded.source)
     check_treatments(loaded.consensus, known, loaded.source)
+    dose_response.check_columns(loaded.dose_response, known.column_names, loaded.source)
     plates = choose_plates(root, found, studies, plate_ids)
     run = Run.start(
         "profile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from ...errors import ConflictError, InvalidDataError, RecipeError
 from ...schemas.tables import arrow_schema, class_schema, profile_table_schema
 from ...store.commit import Commit
 from ...wording import did_you_mean, listed
+from . import dose_response
 from .consensus import consensus
 from .controls import PlateControls
 from .fits import KEY, TABLE, Fit, fit_rows
@@ -95,6 +97,7 @@ def commit_outcome(root: LakeRoot, run: Run, outcome: Outcome, wells: Mapping[st
     _check_names(matrix)
     plates = plates_of_rows(matrix)
     treatments = _treatments(root, run, outcome, matrix, wells)
+    curves = _curves(root, run, outcome, matrix, wells)
     well_table = outcome.set.table("well")
     if outcome.replaces == "studies" and root.tables.exists(well_table):
         _warn_of_gone_plates(root, run, outcome, {plate.name for plate in plates})
@@ -115,10 +118,15 @@ def commit_outcome(root: LakeRoot, run: Run, outcome: Outcome, wells: Mapping[st
             commit.replace(well_table, {"study_id": plate.study_id, "plate_id": plate.plate_id}, rows)
         for study, of_study in treatments.items():
             commit.replace(outcome.set.table("treatment"), {"study_id": study}, of_study)
+        for study, of_study in curves.items():
+            own = {"study_id": study, "profile_set_hash": outcome.set.hash}
+            commit.replace(dose_response.TABLE, own, of_study)
         _note_inputs_and_outputs(root, run, outcome, matrix, treatments)
+        if curves:
+            run.add_output("table", dose_response.TABLE, rows=sum(rows.num_rows for rows in curves.values()))
         commit.append("runs", run.record("ok"))
         commit.commit()
-    return _report(run, outcome, matrix, plates, treatments)
+    return _report(run, outcome, matrix, plates, treatments) | {"dose_responses": _counted(curves)}
 
 
 def _warn_of_gone_plates(root: LakeRoot, run: Run, outcome: Outcome, made: set[PlateName]) -> None:
@@ -164,12 +172,7 @@ def _treatments(
     found: dict[str, pa.Table] = {}
     names = np.asarray(matrix.column("study_id"), dtype=object)
     for study in outcome.studies:
-        own = matrix.select_rows(names == study)
-        versions: list[int | None] = [outcome.fit_version] * len(own)
-        if outcome.replaces == "plates":
-            others, theirs = _stay(root, outcome.set, study, set(own.column("plate_id")), wells[study])
-            own = stacked([others, own]) if len(others) else own
-            versions = [*theirs, *versions]
+        own, versions = _wells_of_study(root, outcome, matrix.select_rows(names == study), study, wells)
         if len(set(versions)) > 1:
             run.warn(
                 f"treatments of study {study} are made from wells of several fit versions: "
@@ -182,6 +185,42 @@ def _treatments(
         version = versions[0] if len(set(versions)) == 1 else None
         found[study] = _as_table(made, "treatment", fit_version=version, run_id=run.run_id)
     return found
+
+
+def _curves(
+    root: LakeRoot, run: Run, outcome: Outcome, matrix: ProfileMatrix, wells: Mapping[str, pa.Table]
+) -> dict[str, pa.Table]:
+    """Make the dose responses of each study, from the same wells as treatments."""
+    settings = outcome.recipe.dose_response
+    if settings is None:
+        return {}
+    names = np.asarray(matrix.column("study_id"), dtype=object)
+    found: dict[str, pa.Table] = {}
+    for study in outcome.studies:
+        own, _ = _wells_of_study(root, outcome, matrix.select_rows(names == study), study, wells)
+        found[study] = dose_response.run(
+            own, settings, profile_set=outcome.set.label, profile_set_hash=outcome.set.hash, run_id=run.run_id
+        )
+    return found
+
+
+def _counted(curves: Mapping[str, pa.Table]) -> dict[str, Any] | None:
+    """Return how many curves there are, and how many none for which reason."""
+    if not curves:
+        return None
+    reasons = Counter(reason for rows in curves.values() for reason in rows["reason"].to_pylist())
+    return {"curves": reasons.pop(None, 0), "reasons": dict(sorted(reasons.items()))}
+
+
+def _wells_of_study(
+    root: LakeRoot, outcome: Outcome, own: ProfileMatrix, study: str, wells: Mapping[str, pa.Table]
+) -> tuple[ProfileMatrix, list[int | None]]:
+    """Return the wells of a study and their fit versions: those of this run, and of others where they stay."""
+    versions: list[int | None] = [outcome.fit_version] * len(own)
+    if outcome.replaces == "studies":
+        return own, versions
+    others, theirs = _stay(root, outcome.set, study, set(own.column("plate_id")), wells[study])
+    return (stacked([others, own]) if len(others) else own), [*theirs, *versions]
 
 
 def _stay(

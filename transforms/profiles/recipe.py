@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NotFoundError, RecipeError
 from ...wording import nearest
@@ -18,6 +18,9 @@ from ..recipe import shipped_recipes
 from ..recipe_files import find_recipe, shipped_in
 from .consensus import ConsensusSettings
 from .operator import Operator
+
+if TYPE_CHECKING:
+    from .dose_response import DoseResponseSettings
 
 #: What a step is fitted on: each plate by itself, all plates of a study together, or all plates of the run.
 Scope = Literal["plate", "study", "all"]
@@ -151,6 +154,8 @@ class ProfileRecipe:
         None where profiles end at wells.
     quality
         Measure → thresholds; they judge values and decide none, so they are no part of the definition.
+    dose_response
+        Which curves are fitted to the wells; None for none.
     text
         The TOML as it was written.
     source
@@ -166,6 +171,7 @@ class ProfileRecipe:
     quality: Mapping[str, Threshold]
     text: str
     source: str
+    dose_response: DoseResponseSettings | None = None
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -194,6 +200,7 @@ class ProfileRecipe:
             "controls": None if self.controls is None else self.controls.definition(),
             "steps": [step.definition() for step in self.steps],
             "consensus": None if self.consensus is None else self.consensus.definition(),
+            **({} if self.dose_response is None else {"dose_response": self.dose_response.to_json()}),
         }
 
 
