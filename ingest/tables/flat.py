@@ -182,6 +182,15 @@ def _plain(channel: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "", channel)
 
 
+def not_numbers(dialect: str, raw: RawTable, layout: Layout, object_set: str | None) -> list[str]:
+    """Say which columns have the name of a feature and hold text, so that they are not imported."""
+    lost = [column for column in (*layout.texts, *layout.metadata) if translate(dialect, column, object_set).name]
+    lost = [column for column in lost if column not in raw.numbers]
+    if not lost:
+        return []
+    return [f"{raw.name}: {len(lost)} features hold text in the first rows and are left out: {listed(lost, 5)}"]
+
+
 def inferred(roles: Mapping[str, str], options: Options) -> list[str]:
     """Say which roles were not given."""
     given = {one.casefold() for one in options.roles}

@@ -15,7 +15,7 @@ from ...schemas.tool_names import object_set_of, split_harmony
 from ...wording import listed
 from .contract import Evidence, Level, Options, SourceTable
 from .csvfile import CsvTable
-from .flat import from_zero, inferred, sort_columns, source_table, tool_names
+from .flat import from_zero, inferred, not_numbers, sort_columns, source_table, tool_names
 from .look import FoundFile
 
 _KEY_LINES = 60
@@ -153,7 +153,7 @@ def _table(file: FoundFile, head: _Head, options: Options) -> SourceTable:
         object_set=object_set,
         change=lambda rows: from_zero(rows, first),
         names=names,
-        warnings=inferred(roles, options),
+        warnings=[*inferred(roles, options), *not_numbers("harmony", raw, layout, object_set)],
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ...schemas.tool_names import take_apart
 from ...wording import listed
 from .contract import Evidence, Level, Options, SourceTable
-from .flat import from_zero, inferred, raw_table, sort_columns, source_table, tool_names
+from .flat import from_zero, inferred, not_numbers, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
 
 #: Identity → what IN Carta calls it, without case.
@@ -21,7 +21,9 @@ _IDENTITY: Mapping[str, tuple[str, ...]] = {
     "timepoint": ("t",),
     "object_id": ("object id",),
 }
-_OTHERS = ("z", "acquisition time stamp", "class color")
+#: Columns of text, often without any.
+_TEXTS = ("class name", "class color", "ancestry path", "slice algorithm", "slice indicator", "well label")
+_OTHERS = ("z", "acquisition time stamp")
 _WAVE = re.compile(r".+ wv\d+")
 
 
@@ -66,12 +68,12 @@ def _table(file: FoundFile, options: Options) -> SourceTable:
     else:
         identity.pop("row", None)
         identity.pop("column", None)
-    beside = [low[name] for name in (*_OTHERS, "well label") if name in low and low[name] not in identity.values()]
+    left = {name: column for name, column in low.items() if column not in identity.values()}
     layout = sort_columns(
         raw,
         identity,
-        texts=[name for name in beside if name not in raw.numbers],
-        others=[name for name in beside if name in raw.numbers],
+        texts=[left[name] for name in _TEXTS if name in left],
+        others=[left[name] for name in _OTHERS if name in left],
     )
     level: Level = "object" if "object_id" in identity else "field" if "field" in identity else "well"
     object_set = _first_target(layout.features) if level == "object" else None
@@ -83,7 +85,7 @@ def _table(file: FoundFile, options: Options) -> SourceTable:
         object_set=object_set,
         change=lambda rows: from_zero(rows, 1),
         names=names,
-        warnings=inferred(roles, options),
+        warnings=[*inferred(roles, options), *not_numbers("incarta", raw, layout, object_set)],
     )
 
 

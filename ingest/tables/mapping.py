@@ -232,7 +232,7 @@ def _features(path: Path, said: Mapping[str, Any], object_set: str | None) -> di
         wrong = [key for key in given if key not in _FEATURE_KEYS]
         if wrong:
             raise InvalidDataError(
-                f"{path}: [features] {column!r} has {listed(wrong)}", hint=f"It may have {_FEATURE_KEYS}."
+                f"{path}: [features] {column!r} has {listed(wrong, 5)}", hint=f"It may have {_FEATURE_KEYS}."
             )
         name = _text(path, f"name of {column!r}", given["name"])
         if not _NAME.fullmatch(name):
@@ -256,5 +256,5 @@ def _features(path: Path, said: Mapping[str, Any], object_set: str | None) -> di
     names = [one.name for one in found.values()]
     twice = sorted({name for name in names if name is not None and names.count(name) > 1})
     if twice:
-        raise InvalidDataError(f"{path}: [features] gives one name to several columns: {listed(twice)}")
+        raise InvalidDataError(f"{path}: [features] gives one name to several columns: {listed(twice, 5)}")
     return found

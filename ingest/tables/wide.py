@@ -99,7 +99,7 @@ def _check(raw: RawTable, mapping: TableMapping) -> None:
         )
     clash = [column for column in mapping.features if column in mapping.identity.values()]
     if clash:
-        raise InvalidDataError(f"{mapping.path}: {listed(clash)} is both a feature and where a row belongs")
+        raise InvalidDataError(f"{mapping.path}: {listed(clash, _SHOWN)} is both a feature and where a row belongs")
 
 
 class _Marked:
