@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...errors import ConflictError
 from ...schemas.tables import arrow_schema
 from ...store.commit import Commit
-from ...store.lineage import Run
+from ...store.lineage import PreviousRows, Run
 from ...store.plates import locked
 from ...wording import listed
 from ..rows import table_of
@@ -79,9 +79,12 @@ def write(
                 f"{len(contradictions)} facts of wells are otherwise in the lake, and stay so: "
                 f"{listed(contradictions, _SHOWN, between='; ')}"
             )
+        previous: dict[str, PreviousRows] = {}
         for plate_id, change in changes.items():
             for before_run, wells in change.before.items():
-                run.add_previous(before_run, {"wells": {plate_id: sorted(wells)}})
+                previous.setdefault(before_run, {}).setdefault("wells", {})[plate_id] = sorted(wells)
+        for before_run, rows_of in previous.items():
+            run.add_previous(before_run, rows_of)
         for target in dict.fromkeys(target for target, _ in files):
             count = sum(file.rows for (table, _), found in files.items() if table == target for file in found)
             run.add_output("table", target, rows=count)

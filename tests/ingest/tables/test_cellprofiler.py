@@ -138,7 +138,9 @@ def test_what_a_database_would_run_is_not_run(bring: Bring, tmp_path: Path) -> N
     file = database(tmp_path / "x.sqlite", {"Per_Image": prefixed(IMAGES, "Image"),
                                             "Per_Cells": prefixed(objects(), "Cells")})  # fmt: skip
     connection = sqlite3.connect(file)
-    connection.execute("CREATE VIEW Per_Nuclei AS SELECT *, load_extension('evil') AS Nuclei_AreaShape_Area FROM Per_Cells")
+    connection.execute(
+        "CREATE VIEW Per_Nuclei AS SELECT *, load_extension('evil') AS Nuclei_AreaShape_Area FROM Per_Cells"
+    )
     connection.execute("CREATE TRIGGER t AFTER INSERT ON Per_Cells BEGIN DELETE FROM Per_Image; END")
     connection.commit()
     connection.close()
