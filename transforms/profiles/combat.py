@@ -111,7 +111,7 @@ class ComBat(WithSettings):
         groups, references, covariates = self._covariates(matrix, rows)
         there = np.isfinite(values)
         counts = members.T @ there
-        sparse = (counts < least).any(axis=0)
+        sparse = np.asarray((counts < least).any(axis=0))
         effects = np.full((len(batches) + len(groups), values.shape[1]), np.nan)
         design = np.hstack([members, covariates])
         self._estimate(design, values, there, ~sparse, effects)

@@ -40,15 +40,17 @@ if TYPE_CHECKING:
 
 TABLE = "dose_responses"
 #: Control types that count as dose 0 where a recipe does not say which.
-NEGATIVE = ("negative_vehicle", "negative_non_targeting", "untreated")
+NEGATIVE: tuple[str, ...] = ("negative_vehicle", "negative_non_targeting", "untreated")
 _CONFIDENCE = 0.95
 _PARAMETERS = 4
 _DIGITS = 9
 #: A dose is at an end of the curve where it is less than this share of the way from it.
 _AT_AN_END = 0.05
 _SHOWN = 5
-_VALUES = ("bottom", "top", "ec50_um", "hill", "bottom_low", "bottom_high", "top_low", "top_high", "ec50_low_um")
-_VALUES += ("ec50_high_um", "hill_low", "hill_high", "r_squared")
+_VALUES = (
+    *("bottom", "top", "ec50_um", "hill", "r_squared"),
+    *("bottom_low", "bottom_high", "top_low", "top_high", "ec50_low_um", "ec50_high_um", "hill_low", "hill_high"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +90,8 @@ class DoseResponseSettings:
 
 def from_json(said: Mapping[str, Any]) -> DoseResponseSettings:
     """Make settings anew from :meth:`DoseResponseSettings.to_json`."""
-    return DoseResponseSettings(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
-    )
+    settings: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
+    return DoseResponseSettings(**settings)
 
 
 def parse(table: RecipeTable) -> DoseResponseSettings:

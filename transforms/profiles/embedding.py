@@ -135,7 +135,7 @@ def embedding_picture(
         raise UsageError(
             f"{coordinates.shape} coordinates, {len(labels)} labels and {len(is_control)} controls do not fit"
         )
-    drawn = np.isfinite(coordinates).all(axis=1)
+    drawn = np.asarray(np.isfinite(coordinates).all(axis=1))
     marks = _marks([label for label, one, out in zip(labels, drawn, is_control, strict=True) if one and not out])
     control_marks = _control_marks([x for x, one, out in zip(labels, drawn, is_control, strict=True) if one and out])
     head = _MARGIN + 30
@@ -144,7 +144,7 @@ def embedding_picture(
     radius = _OVER * min(6.0, max(2.2, 90 / math.sqrt(max(1, int(drawn.sum())))))
     at = _placed(coordinates, drawn) * _OVER
     # Grey points below, controls on top.
-    order = sorted(np.flatnonzero(drawn), key=lambda row: (bool(is_control[row]), labels[row] in marks))
+    order = sorted(np.flatnonzero(drawn).tolist(), key=lambda row: (bool(is_control[row]), labels[row] in marks))
     for row in order:
         label = labels[row] or ""
         if is_control[row]:

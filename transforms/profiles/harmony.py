@@ -193,8 +193,8 @@ class Harmony(WithSettings):
         self, points: NDArray[np.float64], batch: Sequence[str], arrays: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
         """Go all rounds with rows (n, d) of one batch that was there."""
-        penalty = sum(arrays[named("penalty", level)] for level in batch)
-        term = sum(arrays[named("term", level)] for level in batch)
+        penalty = np.sum([arrays[named("penalty", level)] for level in batch], axis=0)
+        term = np.sum([arrays[named("term", level)] for level in batch], axis=0)
         corrected = points
         for centroids, of_round, terms in zip(arrays["centroids"], penalty, term, strict=True):
             shares = assign(unit_rows(corrected), centroids, self.sigma, of_round)
