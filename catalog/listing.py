@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError, QueryError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..store.root import LakeRoot
+
+_WORD = re.compile(r"\w")
+_WAVE = re.compile(r"wv\d+")
 
 
 def tables(root: LakeRoot) -> list[dict[str, Any]]:
@@ -117,15 +121,18 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
 
 
 def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
-    """Return one entry per feature of every feature set; words of ``search`` must all occur somewhere in it."""
+    """Return one entry per feature of every feature set and imported table; words of ``search`` must all occur in it.
+
+    They are looked for in names, those that other tools use and those of imported tables too, and in the definition.
+    """
     moment = Moment(root)
-    sets = {one.hash: one.label for one in moment.feature_sets()}
-    words = (search or "").lower().split()
+    sets = {one.hash: one.label for kind in ("profiles", "features") for one in moment.registered(kind)}
+    words = [word for word in (search or "").lower().split() if _WORD.search(word) and not _WAVE.fullmatch(word)]
     result = []
     for entry in moment.rows("feature_dictionary"):
         aliases = entry.get("aliases") or []
         own = ("column", "object_set", "family", "operator", "channel_role", "second_channel_role")
-        texts = (*(entry[name] for name in own), sets.get(entry["feature_set_hash"]))
+        texts = (*(entry[name] for name in own), entry.get("original"), sets.get(entry["feature_set_hash"]))
         searched = " ".join(str(text) for text in (*texts, entry["definition"], *aliases) if text).lower()
         if all(word in searched for word in words):
             result.append(
@@ -142,6 +149,7 @@ def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
                     "definition": entry["definition"],
                     "source": entry["source"],
                     "aliases": list(aliases),
+                    "original": entry.get("original"),
                 }
             )
     return sorted(result, key=lambda entry: (entry["object_set"], entry["column"], entry["feature_set"] or ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..store.contents import PlateRows, feature_columns, rows_of_plates
+from ..store.contents import PlateRows, ancestors, families_of, feature_columns, rows_of_plates
 from ..store.current import chosen, newest_runs, shown
 from ..store.plates import plates_of
 from ..store.registry import DefinedSet, ProfileSet, feature_sets, profile_sets, resolve_any
@@ -13,7 +13,7 @@ from ..store.registry import DefinedSet, ProfileSet, feature_sets, profile_sets,
 if TYPE_CHECKING:
     from ..store.root import LakeRoot
 
-#: Names of object sets as columns begin with them are capitalised: Nuclei_AreaShape_Area.
+#: Where neither the dictionary of the set nor that of what it was made from has a column.
 _NO_FAMILY = "other"
 
 
@@ -92,7 +92,7 @@ def show_set(root: LakeRoot, reference: str) -> dict[str, Any]:
     one = resolve_any(root, reference)
     known: list[DefinedSet] = [*feature_sets(root), *profile_sets(root)]
     of_set = next(entry for entry in list_sets(root) if entry["hash"] == one.hash and entry["kind"] == one.kind)
-    families = _families(root, one, known)
+    families = families_of(root, one, known)
     contents = {}
     for part in one.parts:
         plates = rows_of_plates(root, one.table(part))
@@ -109,13 +109,13 @@ def show_set(root: LakeRoot, reference: str) -> dict[str, Any]:
         "definition": dict(one.definition),
         "recipe": one.recipe,
         "contents": contents,
-        "lineage": [{"kind": up.kind, "label": up.label, "hash": up.hash} for up in _ancestors(one, known)],
+        "lineage": [{"kind": up.kind, "label": up.label, "hash": up.hash} for up in ancestors(one, known)],
         "fits": _fits(root, one) if isinstance(one, ProfileSet) else [],
     }
 
 
 def _who(one: DefinedSet, known: Iterable[DefinedSet]) -> dict[str, Any]:
-    source = next(iter(_ancestors(one, known)), None)
+    source = next(iter(ancestors(one, known)), None)
     origin = "imported" if one.imported else "recipe" if isinstance(one, ProfileSet) else "computed"
     return {
         "kind": one.kind,
@@ -156,26 +156,6 @@ def _current(root: LakeRoot, kinds: Iterable[Sequence[DefinedSet]]) -> set[tuple
         for part in {part for one in sets for part in one.parts}
         for study, one in shown(sets, part, of, choices).items()
     }
-
-
-def _ancestors(one: DefinedSet, known: Iterable[DefinedSet]) -> list[DefinedSet]:
-    """Return the sets that a profile set was made from, nearest first; none that the lake does not know any more."""
-    by_hash = {(other.kind, other.hash): other for other in known}
-    found: list[DefinedSet] = []
-    up: DefinedSet | None = one
-    while up is not None and isinstance(source := up.definition.get("source"), Mapping):
-        up = by_hash.get((str(source.get("kind")), str(source.get("hash"))))
-        if up is None or up in found:
-            break
-        found.append(up)
-    return found
-
-
-def _families(root: LakeRoot, one: DefinedSet, known: Iterable[DefinedSet]) -> dict[str, str]:
-    """Return column → family, as the dictionary of the set, or of the sets that it was made from, says it."""
-    hashes = [one.hash, *(up.hash for up in _ancestors(one, known))]
-    rows = root.tables.read("feature_dictionary", columns=["column", "family"], where={"feature_set_hash": hashes})
-    return dict(zip(rows["column"].to_pylist(), rows["family"].to_pylist(), strict=True))
 
 
 def _counted(columns: Iterable[str], families: Mapping[str, str]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -118,3 +118,23 @@ def stored_features(found: Scan, one: DefinedSet, part: str) -> list[str]:
         for field in found.schema
         if field.name in stored and field.name not in known and pa.types.is_floating(field.type)
     ]
+
+
+def ancestors(one: DefinedSet, known: Iterable[DefinedSet]) -> list[DefinedSet]:
+    """Return the sets that a profile set was made from, nearest first, as far as they are among ``known``."""
+    by_hash = {(other.kind, other.hash): other for other in known}
+    found: list[DefinedSet] = []
+    up: DefinedSet | None = one
+    while up is not None and isinstance(source := up.definition.get("source"), Mapping):
+        up = by_hash.get((str(source.get("kind")), str(source.get("hash"))))
+        if up is None or up in found:
+            break
+        found.append(up)
+    return found
+
+
+def families_of(root: LakeRoot, one: DefinedSet, known: Iterable[DefinedSet]) -> dict[str, str]:
+    """Return column → family, as the dictionary of a set says it, or of the sets that it was made from."""
+    hashes = [one.hash, *(up.hash for up in ancestors(one, known))]
+    rows = root.tables.read("feature_dictionary", columns=["column", "family"], where={"feature_set_hash": hashes})
+    return dict(zip(rows["column"].to_pylist(), rows["family"].to_pylist(), strict=True))

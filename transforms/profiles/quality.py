@@ -314,7 +314,7 @@ def _wells(
     name = table.set.table(table.part)
     source = Source(set=target.set, parts=(table.part,), versions={name: table.version or 0})
     # What gathering says of wells without objects and infinite values, these measures say themselves.
-    ordered, times, unit = _in_order(root, table.study_id, every)
+    ordered, times, unit = plates_in_order(root, table.study_id, every)
     matrix = gather(
         root,
         source,
@@ -338,7 +338,7 @@ def _wells(
     )
 
 
-def _in_order(root: LakeRoot, study_id: str, plates: Sequence[str]) -> tuple[list[str], list[float], str]:
+def plates_in_order(root: LakeRoot, study_id: str, plates: Sequence[str]) -> tuple[list[str], list[float], str]:
     """Return plates in the order in which they were taken, when, and in which unit.
 
     Days since the first, where every plate's start is known and not all began at once; else one plate after another, by
