@@ -102,17 +102,32 @@ class FeatureStore:
 
         return show_set(self.root, reference)
 
-    def diff_feature_sets(self, one: str, other: str, *, study: str | None = None) -> dict[str, Any]:
+    def diff_feature_sets(
+        self,
+        one: str,
+        other: str,
+        *,
+        study: str | None = None,
+        plates: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
         """Say what changed between two sets; see :func:`cytolake.catalog.sets_diff.diff_sets`."""
         from .catalog.sets_diff import diff_sets
 
-        return diff_sets(self.root, one, other, study_id=study)
+        return diff_sets(self.root, one, other, study_id=study, plate_ids=plates, progress=progress)
 
-    def use_feature_set(self, reference: str, *, study: str) -> dict[str, Any]:
-        """Choose what the views show of a study; see :func:`cytolake.store.current.choose`."""
-        from .store.current import choose
+    def use_feature_set(
+        self, reference: str | None, *, study: str, kind: Literal["features", "profiles"] | None = None
+    ) -> dict[str, Any]:
+        """Choose what the views show of a study; None goes back to what the newest run wrote.
 
-        return choose(self.root, reference, study_id=study)
+        See :func:`cytolake.store.current.choose` and :func:`cytolake.store.current.forget`.
+        """
+        from .store.current import choose, forget
+
+        if reference is None:
+            return forget(self.root, study_id=study, kind=kind)
+        return choose(self.root, reference, study_id=study, kind=kind)
 
     def check_features(
         self,
@@ -136,6 +151,15 @@ class FeatureStore:
             recipe=None if recipe is None else Path(recipe),
             progress=progress,
         )
+
+    def quality_picture(self, *, study: str, source: str | None = None) -> bytes:
+        """Draw what the last check of features found, plate by plate, as a PNG.
+
+        See :func:`cytolake.transforms.profiles.quality_picture.quality_picture`.
+        """
+        from .transforms.profiles.quality_picture import quality_picture
+
+        return quality_picture(self.root, study_id=study, source=source)
 
     def create_release(
         self, name: str, *, note: str | None = None, accept_quality: str | None = None
@@ -181,11 +205,25 @@ class FeatureStore:
         output: PathLike,
         *,
         where: str | None = None,
+        study: str | None = None,
+        plates: Sequence[str] = (),
         as_of: str | None = None,
         format: str | None = None,
+        layout: Literal["pycytominer", "plain"] | None = None,
         overwrite: bool = False,
     ) -> dict[str, Any]:
         """Write a table or view as AnnData, Parquet or CSV; see :func:`cytolake.catalog.export.export`."""
         from .catalog.export import export
 
-        return export(self.root, table, Path(output), where=where, as_of=as_of, format=format, overwrite=overwrite)
+        return export(
+            self.root,
+            table,
+            Path(output),
+            where=where,
+            study=study,
+            plates=plates,
+            as_of=as_of,
+            format=format,
+            layout=layout,
+            overwrite=overwrite,
+        )
