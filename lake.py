@@ -455,6 +455,10 @@ class Lake(FeatureStore):
         """Ask a question in DuckDB's SQL over every table and view by name."""
         return self._catalog().sql(query, as_of=as_of)
 
+    def table(self, name: str, where: str | None = None, as_of: str | None = None) -> Result:
+        """Ask for the rows of a table or view: all, or those that satisfy ``where``, a condition in SQL."""
+        return self._catalog().table(name, where=where, as_of=as_of)
+
     def tables(self) -> Any:
         """List the tables and views that can be asked."""
         return self._catalog().tables()

@@ -19,6 +19,8 @@ from .result import Prepared, Result
 from .statement import read_statement
 
 if TYPE_CHECKING:
+    import anndata
+
     from ..store.releases import Release
     from ..store.root import LakeRoot
 
@@ -63,7 +65,21 @@ class Catalog:
             Files that the past needs have been removed.
         """
         at = parse_moment(self.root, as_of)
-        return Result(query, lambda: self._prepare(query, at))
+        return Result(query, lambda: self._prepare(query, at), annotated=lambda one: annotate(self.root, one, as_of))
+
+    def table(self, name: str, *, where: str | None = None, as_of: str | None = None) -> Result:
+        """Ask for all rows of a table or view, or those that satisfy a condition in SQL.
+
+        Raises
+        ------
+        QueryError
+            There is no such table, or ``where`` is no condition.
+        NotFoundError
+            There is no such release.
+        """
+        from .selection import Selection
+
+        return Selection(self, name, where=where, as_of=as_of).result
 
     def _prepare(self, query: str, at: datetime | Release | None) -> Prepared:
         moment = Moment(self.root, at)
@@ -112,3 +128,15 @@ class Catalog:
     def features(self, search: str | None = None) -> list[dict[str, Any]]:
         """List the features that the lake has, each with its meaning; ``search`` is words that must all occur."""
         return listing.features(self.root, search)
+
+
+def annotate(root: LakeRoot, result: Result, as_of: object) -> anndata.AnnData:
+    """Return an answer as AnnData, with what the lake knows of its columns."""
+    from .annotated import require_anndata, to_anndata
+    from .columns import classify
+    from .export import described
+
+    require_anndata()
+    columns = classify(result.schema())
+    meanings, facts = described(root, result, columns, as_of)
+    return to_anndata(*result.batches(), columns, meanings=meanings, facts=facts)

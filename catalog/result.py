@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +13,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import CytolakeError, MissingExtraError, QueryError
+from ..errors import CytolakeError, MissingExtraError, QueryError, UsageError
 from .interruption import interruptible
 from .messages import FileIsGoneError, cleaned
-from .writers import as_html, as_text, known_format, write_file, write_stream
+from .writers import as_html, as_text, known_format, suffix_format, write_file, write_stream
 
 if TYPE_CHECKING:
+    import anndata
     import pandas
     import polars
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 #: Rows that a printed answer shows.
 SHOWN_ROWS = 20
 _BATCH = 122_880
+#: Bytes that a batch of numbers takes at most, and rows that it has at least.
+_BATCH_BYTES, _FEWEST = 64 * 2**20, 2048
 #: What sums of integers are in DuckDB, and no data frame knows.
 _WIDE_INTEGERS = {"HUGEINT", "UHUGEINT"}
 
@@ -83,9 +86,16 @@ class Result:
         Which tables it reads, and how many of their files.
     """
 
-    def __init__(self, query: str, prepare: Callable[[], Prepared]) -> None:
+    def __init__(
+        self,
+        query: str,
+        prepare: Callable[[], Prepared],
+        *,
+        annotated: Callable[[Result], anndata.AnnData] | None = None,
+    ) -> None:
         self.query = query
         self._prepare = prepare
+        self._annotated = annotated
         self._table: pa.Table | None = None
         try:
             self._prepared = prepare()
@@ -141,6 +151,46 @@ class Result:
             raise _missing("polars") from error
         return polars.DataFrame(self.to_arrow())
 
+    def to_anndata(self) -> anndata.AnnData:
+        """Return all rows as AnnData.
+
+        Columns of numbers with a fraction that are no columns of identity or annotation are features: they are ``X``,
+        and ``var`` says what the feature dictionary knows of them. All other columns are ``obs``; ``uns["cytolake"]``
+        names the versions of the tables, the sets and the runs.
+
+        Raises
+        ------
+        MissingExtraError
+            anndata is not installed.
+        InvalidDataError
+            No column is a feature.
+        """
+        if self._annotated is None:
+            raise UsageError("this answer has no lake behind it", hint="ask the lake itself")
+        return self._annotated(self)
+
+    def schema(self) -> pa.Schema:
+        """Return the names and Arrow types of the columns; nothing is computed."""
+        if self._table is not None:
+            return self._table.schema
+        return self.again(f"SELECT * FROM ({self.query}) LIMIT 0").to_arrow().schema  # noqa: S608 - asked already
+
+    def batches(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return the schema and all rows as Arrow batches; memory stays flat where the question itself allows it."""
+        return self._steady()
+
+    def again(self, query: str) -> Result:
+        """Ask another question of the same versions of the same tables, by the names that this one used.
+
+        ``query`` must be one that reads: it is not looked at again.
+        """
+
+        def prepare() -> Prepared:
+            shape = self._prepared.connection.cursor().sql(query)
+            return replace(self._prepared, names=list(shape.columns), types=[str(kind) for kind in shape.types])
+
+        return Result(query, prepare)
+
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Return all rows as tuples of Python values."""
         return list(_tuples(self.to_arrow()))
@@ -163,8 +213,8 @@ class Result:
         target
             A path, where the file appears whole or not at all; or a stream that takes bytes.
         format
-            ``csv``, ``json`` (a list of row objects), ``arrow`` (an IPC stream) or ``parquet``; from the suffix of the
-            path where None.
+            ``csv``, ``csv.gz``, ``json`` (a list of row objects), ``arrow`` (an IPC stream) or ``parquet``; from the
+            suffix of the path where None.
 
         Returns
         -------
@@ -180,7 +230,7 @@ class Result:
         """
         if isinstance(target, str | os.PathLike):
             path = Path(target)
-            kind = known_format(format or path.suffix.removeprefix("."))
+            kind = known_format(format or suffix_format(path))
             return self._take(lambda schema, batches: write_file(path, kind, schema, batches))
         schema, batches = self._steady()
         return write_stream(target, known_format(format or ""), schema, batches)
@@ -228,7 +278,7 @@ class Result:
         # A cursor of its own: an unfinished stream owns its connection.
         cursor = self._prepared.connection.cursor()
         try:
-            reader = interruptible(lambda: cursor.sql(self.query).to_arrow_reader(_BATCH), [cursor])
+            reader = interruptible(lambda: cursor.sql(self.query).to_arrow_reader(self._rows_at_once()), [cursor])
         except duckdb.Error as error:
             raise self._ours(error) from error
         wide = [kind in _WIDE_INTEGERS for kind in self._prepared.types]
@@ -249,6 +299,10 @@ class Result:
                 cursor.close()
 
         return schema, flow()
+
+    def _rows_at_once(self) -> int:
+        """Return how many rows a batch has: fewer of a wide table, so that a batch takes no more memory."""
+        return max(_FEWEST, min(_BATCH, _BATCH_BYTES // (8 * max(len(self._prepared.names), 1))))
 
     def _ours(self, error: BaseException) -> CytolakeError:
         return cleaned(error, self.query, columns=self._prepared.known_columns, paths=self._prepared.paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import io
 import itertools
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,6 +44,11 @@ def known_format(name: str) -> str:
             hint=f"formats are {', '.join(_WRITERS)}",
         )
     return wanted
+
+
+def suffix_format(path: Path) -> str:
+    """Return the format that the ending of a file's name says, perhaps one that nobody knows."""
+    return "csv.gz" if path.name.lower().endswith(".csv.gz") else path.suffix.removeprefix(".")
 
 
 def write_file(path: Path, format: str, schema: pa.Schema, batches: Batches) -> int:
@@ -152,8 +158,15 @@ def _write_parquet(stream: IO[bytes], schema: pa.Schema, batches: Batches) -> in
     return rows
 
 
+def _write_csv_gz(stream: IO[bytes], schema: pa.Schema, batches: Batches) -> int:
+    # No name and no time in the header: the same rows make the same file.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0, compresslevel=6) as compressed:
+        return _write_csv(cast(IO[bytes], compressed), schema, batches)
+
+
 _WRITERS: Mapping[str, Callable[[IO[bytes], pa.Schema, Batches], int]] = {
     "csv": _write_csv,
+    "csv.gz": _write_csv_gz,
     "json": _write_json,
     "arrow": _write_arrow,
     "parquet": _write_parquet,

@@ -50,7 +50,7 @@ _LEGEND = {
     "definition": "recipes, parameters",
     "release": "releases",
 }
-_MARGIN, _BETWEEN, _PAD = 24.0, 46.0, 8.0
+_MARGIN, _BETWEEN, _PAD = 24.0, 64.0, 8.0
 _HEAD, _TEXT, _LINE = 11, 13, 17.0
 _WIDEST = 230.0
 _MOST_LINES = 4
