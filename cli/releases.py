@@ -73,7 +73,7 @@ def _listed(result: Mapping[str, Any]) -> str:
 def _state(one: Mapping[str, Any]) -> str:
     if one["withdrawn_at"]:
         return f"withdrawn {_time(one['withdrawn_at'])}: {one['reason']}"
-    return {True: "whole", False: "NOT WHOLE"}.get(one.get("ok"), "")
+    return {True: "whole", False: "NOT WHOLE"}.get(one.get("ok"), "kept")
 
 
 def _problems(one: Mapping[str, Any]) -> list[str]:
@@ -250,10 +250,10 @@ def _maintained(result: Mapping[str, Any]) -> str:
         for one in result["kept"]
         if one["files"]
     ]
-    lines.append(
-        f"{result['status']}  {counted(result['files_removed'], 'file')} removed ({size(result['bytes_freed'])}), "
-        f"{result['files_compacted']} joined into {result['files_written']}"
-    )
+    would = "would be " if result["dry_run"] else ""
+    removed, freed = counted(result["files_removed"], "file"), size(result["bytes_freed"])
+    joined = f"{result['files_compacted']} {would}joined into {result['files_written']}"
+    lines.append(f"{result['status']}  {removed} {would}removed ({freed}), {joined}")
     parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
