@@ -263,13 +263,12 @@ def missing_columns(table: str, there: pa.Schema, wanted: pa.Schema) -> list[pa.
         A column of that name has another type.
     """
     missing = []
+    types = {one.name: one.type for one in there}
     for one in bare(wanted):
-        if one.name not in there.names:
+        if one.name not in types:
             missing.append(one.with_nullable(True))
-        elif not _same_type(there.field(one.name).type, one.type):
-            raise InvalidDataError(
-                f"table {table}: column {one.name} holds {there.field(one.name).type}, not {one.type}"
-            )
+        elif not _same_type(types[one.name], one.type):
+            raise InvalidDataError(f"table {table}: column {one.name} holds {types[one.name]}, not {one.type}")
     return missing
 
 

@@ -92,7 +92,8 @@ class CsvTable:
         assert self._file.text is not None
         sure = [n for n in numbers if n not in self._unsure]
         kinds = dict.fromkeys(sure, pa.float64()) | dict.fromkeys((*texts, *self._unsure), pa.binary())
-        wanted = [n for n in self.columns if n in {*numbers, *texts}]
+        asked = {*numbers, *texts}
+        wanted = [n for n in self.columns if n in asked]
         convert = arrow_csv.ConvertOptions(
             column_types={n: kinds[n] for n in wanted},
             include_columns=wanted,

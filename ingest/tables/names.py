@@ -248,6 +248,6 @@ def _tell_roles(plan: NamePlan, tables: Sequence[SourceTable], dialect: str) -> 
     if columns:
         shown = [f"{channel} ({count} columns)" for channel, count in columns.items()]
         plan.warnings.append(
-            f"channels whose names say no role, and are taken as they are: {listed(shown, _SHOWN)}; name one with --role "
-            f"{next(iter(columns))}=ROLE"
+            f"channels whose names say no role, and are taken as they are: {listed(shown, _SHOWN)}; name one with "
+            f"--role {next(iter(columns))}=ROLE"
         )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from table_examples import IMAGES, Bring, objects, write_csv
 from cytolake.errors import InvalidDataError, SourceFileError
+from table_examples import IMAGES, Bring, objects, write_csv
 
 
 def test_objects_get_their_wells_from_the_image_table(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
@@ -125,8 +125,8 @@ def test_one_table_of_all_objects(bring: Bring, tmp_path: Path) -> None:
 
 
 def test_a_merge_of_cytominer_database_has_image_numbers_more_than_once(bring: Bring, tmp_path: Path) -> None:
-    images = [{"TableNumber": t, "ImageNumber": 1, "Image_Metadata_Plate": "P", "Image_Metadata_Well": w,
-               "Image_Metadata_Site": 1, "Image_Count_Cells": 1} for t, w in (("aa", "A01"), ("bb", "A02"))]  # fmt: skip
+    image = {"ImageNumber": 1, "Image_Metadata_Plate": "P", "Image_Metadata_Site": 1, "Image_Count_Cells": 1}
+    images = [{"TableNumber": t, "Image_Metadata_Well": w, **image} for t, w in (("aa", "A01"), ("bb", "A02"))]
     cells = [{"TableNumber": t, "ImageNumber": 1, "ObjectNumber": 1, "Cells_AreaShape_Area": a}
              for t, a in (("aa", 5), ("bb", "nan"))]  # fmt: skip
     report = bring(database(tmp_path / "x.sqlite", {"Image": images, "Cells": cells}))
@@ -162,8 +162,11 @@ def test_a_damaged_database_is_told(bring: Bring, tmp_path: Path) -> None:
 
 
 def test_wells_are_read_from_the_names_of_files_where_nothing_else_tells(bring: Bring, tmp_path: Path) -> None:
-    images = [{"ImageNumber": n, "FileName_DNA": f"{well}_01_1_{field}_DAPI_001.tif", "PathName_DNA": "/x",
-               "Count_Cells": 2} for n, (well, field) in enumerate([("B10", 1), ("B10", 2), ("C03", 1), ("C03", 4)], 1)]  # fmt: skip
+    places = [("B10", 1), ("B10", 2), ("C03", 1), ("C03", 4)]
+    images = [
+        {"ImageNumber": n, "FileName_DNA": f"{well}_01_1_{field}_DAPI_001.tif", "PathName_DNA": "/x", "Count_Cells": 2}
+        for n, (well, field) in enumerate(places, 1)
+    ]
     write_csv(tmp_path / "x" / "Image.csv", images)
     write_csv(tmp_path / "x" / "Cells.csv", objects())
     report = bring(tmp_path / "x", plate_id="P9")

@@ -43,7 +43,7 @@ def test_profiles_of_plates_that_the_lake_does_not_know(bring: Bring, wells: Pat
         "P1": (2, 3),
         "P2": (8, 12),
     }
-    assert [problem for problem in validate(bring.root)["errors"]] == []
+    assert validate(bring.root)["errors"] == []
 
 
 def test_the_second_import_says_what_to_do(bring: Bring, wells: Path) -> None:
@@ -320,7 +320,10 @@ def test_treatments(bring: Bring, tmp_path: Path) -> None:
     ]
     report = bring(write_csv(tmp_path / "consensus.csv", rows))
     assert (report["level"], report["plates"]) == ("treatment", [])
-    assert [(r["treatment"], r["perturbation"], r["n_wells"], r["Cells_AreaShape_Area"]) for r in bring.rows("treatment")] == [
+    found = [
+        (r["treatment"], r["perturbation"], r["n_wells"], r["Cells_AreaShape_Area"]) for r in bring.rows("treatment")
+    ]
+    assert found == [
         ("BRD-1 | 1", "BRD-1", None, 0.25), ("BRD-1 | 10", "BRD-1", None, 0.5), ("DMSO | ", "DMSO", None, None),
     ]  # fmt: skip
     with pytest.raises(AlreadyExistsError, match="treatments of study s"):

@@ -1,4 +1,4 @@
-"""CytoTable's and pycytominer's tables: cells joined with nuclei and cytoplasm are taken apart, levels are told apart."""
+"""CytoTable's and pycytominer's tables: cells joined with nuclei and cytoplasm are taken apart, levels recognised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from cytolake.errors import InvalidDataError
-from cytolake.ingest.tables.look import find_files
 from cytolake.ingest.tables.dialects import choose
+from cytolake.ingest.tables.look import find_files
 from table_examples import Bring, write_csv
 
 
