@@ -104,6 +104,13 @@ def _profiled(result: Mapping[str, Any]) -> str:
     if result["flags"]:
         flagged = ", ".join(f"{reason} {number}" for reason, number in result["flags"].items())
         lines.append(f"dropped or left empty: {flagged}")
+    for plate in result["plates"]:
+        own = f"{plate['study_id']}/{plate['plate_id']}"
+        others = [unit for unit in plate["parameters_of"] if "/" in unit and unit != own]
+        if others:
+            lines.append(f"{plate['plate_id']} has the parameters of {', '.join(others)}")
+    if result["quality"] is not None:
+        lines += [f"quality of {study}: {one['verdict']}" for study, one in result["quality"].items()]
     made = ", ".join(counted(number, f"{level} row") for level, number in levels.items())
     if result["dose_responses"] is not None:
         lines.append(_curves(result["dose_responses"]))

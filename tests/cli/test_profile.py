@@ -57,6 +57,8 @@ def test_parameters_are_applied_to_a_new_plate(run: Any, lake: ProfileLake) -> N
     assert "--like own" in refused.err
     done = run("profile", "--study", "pilot", "--apply", "standard@1", "--like", "P1", "--json").json
     assert [one["plate_id"] for one in done["plates"]] == ["P3"]
+    told = run("profile", "--study", "pilot", "--plate", "P3", "--apply", "standard@1", "--like", "P1")
+    assert "P3 has the parameters of pilot/P1" in told.out
     again = run("profile", "--study", "pilot", "--apply", "standard@1")
     assert (again.code, again.out.strip()) == (0, "skipped  standard@1")
 

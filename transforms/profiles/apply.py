@@ -21,7 +21,8 @@ from ...store.lineage import Run
 from ...store.registry import ProfileSet, Registration, resolve_any, resolve_profiles
 from ...wording import did_you_mean, listed
 from . import dose_response
-from ._recipe_parsing import recipe_of_definition
+from ._recipe_parsing import parse_quality, recipe_of_definition
+from .after import judged, number_of_checks
 from .controls import PlateControls, check_columns, judge
 from .engine import Progress, choose_plates, counter, found_controls, mask_of, no_rows, wells_with_values
 from .fits import ALL, Fit, Place, choose_version, read_fits, stored_versions, unit_of
@@ -113,6 +114,7 @@ def apply_profiles(
     """Apply the parameters of a profile set to plates; arguments and result are those of :func:`.engine.profile`."""
     profile_set, asked = _reference(root, apply)
     recipe = recipe_of_definition(profile_set.definition, source=profile_set.label, name=profile_set.name)
+    recipe = replace(recipe, quality=parse_quality(profile_set.recipe or "", source=profile_set.label))
     found = source_of(root, profile_set.definition)
     _check_source(root, source, found, profile_set)
     plates = _plates(root, found, profile_set, studies, plate_ids)
@@ -130,7 +132,7 @@ def apply_profiles(
         plate_ids=[plate for _, plate in plates],
         parameters={"studies": list(studies), "plates": list(plate_ids), "apply": apply, "like": like},
     )
-    advance = counter(progress, len(plates) + len(recipe.steps) + 1)
+    advance = counter(progress, len(plates) + len(recipe.steps) + 1 + number_of_checks(recipe, studies))
     said: list[str] = []
     matrix = gather(root, found, recipe.aggregate, plates, wells, warnings=said, advance=advance)
     if not len(matrix):
@@ -159,7 +161,7 @@ def apply_profiles(
         )
         result = commit_outcome(root, run, outcome, wells)
     advance()
-    return result
+    return judged(root, result, recipe, studies, advance)
 
 
 def _reference(root: LakeRoot, text: str) -> tuple[ProfileSet, int | None]:
@@ -217,6 +219,7 @@ def _nothing(profile_set: ProfileSet, source: Source, studies: Sequence[str]) ->
         "rows": dict.fromkeys(profile_set.levels, 0),
         "flags": {},
         "dose_responses": None,
+        "quality": None,
         "warnings": [
             f"every plate of {', '.join(studies)} has profiles of {profile_set.label} already; name plates to apply "
             "the parameters to them again"

@@ -19,6 +19,7 @@ from ...store.plates import plates_of
 from ...store.registry import register_profiles
 from ...wording import did_you_mean, listed
 from . import dose_response
+from .after import judged, number_of_checks
 from .controls import PlateControls, check_columns, control_mask, judge, plate_controls
 from .fits import choose_version
 from .gather import gather, is_count
@@ -27,6 +28,7 @@ from .outcome import Outcome, check_treatments, commit_outcome
 from .recipe import ProfileRecipe, load_profile_recipe
 from .source import Source, find_source, plates_with_rows
 from .steps import PlateName, run_steps
+from .verdicts import check_thresholds
 from .wells import annotated_wells
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def profile(
         ``run_id``, ``status`` (``ok``; ``skipped`` where nothing was to be applied), ``profile_set``, ``fit_version``
         (None where nothing is fitted), ``source``, ``plates``, ``features`` (``in``, ``kept``), ``rows`` (level →
         rows), ``flags`` (reason → features), ``dose_responses`` (``curves``, and ``reasons`` → how many have none; None
-        where the recipe asks for none), ``warnings``.
+        where the recipe asks for none), ``quality`` (study → ``run_id`` of the check and ``verdict``; None where the
+        recipe has no thresholds), ``warnings``.
 
     Raises
     ------
@@ -114,6 +117,7 @@ def profile(
         check_columns(loaded.controls, known, loaded.source)
     check_treatments(loaded.consensus, known, loaded.source)
     dose_response.check_columns(loaded.dose_response, known.column_names, loaded.source)
+    check_thresholds(loaded.quality, loaded.source)
     plates = choose_plates(root, found, studies, plate_ids)
     run = Run.start(
         "profile",
@@ -125,8 +129,7 @@ def profile(
     if plate_ids:
         run.warn(f"fitted on the named plate(s) alone: {listed([plate for _, plate in plates], _SHOWN)}")
     _judged(loaded, wells, plates, with_rows=None)  # before the work that it may be in vain
-    total = len(plates) + len(loaded.steps) + 1
-    advance = counter(progress, total)
+    advance = counter(progress, len(plates) + len(loaded.steps) + 1 + number_of_checks(loaded, studies))
     said: list[str] = []
     matrix = gather(root, found, loaded.aggregate, plates, wells, warnings=said, advance=advance)
     if not len(matrix):
@@ -147,6 +150,8 @@ def profile(
         recipe_text=loaded.text,
         run_id=run.run_id,
     )
+    if registration.set.name != loaded.name:
+        run.warn(f"{loaded.source} says what {registration.set.label} says: its profiles are those of that profile set")
     with root.storage.lock(f"profile-{registration.set.hash[:16]}"):
         version, new = choose_version(root, registration.set, done.fits) if done.fits else (None, [])
         outcome = Outcome(
@@ -164,7 +169,7 @@ def profile(
         )
         result = commit_outcome(root, run, outcome, wells)
     advance()
-    return result
+    return judged(root, result, loaded, studies, advance)
 
 
 def choose_plates(root: LakeRoot, source: Source, studies: Sequence[str], plate_ids: Sequence[str]) -> list[PlateName]:

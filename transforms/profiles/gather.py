@@ -62,7 +62,10 @@ def gather(
         part = plate_rows(root, source, aggregate, study_id, plate_id, warnings=warnings)
         excluded = excluded_wells(wells[study_id], plate_id)
         if excluded:
-            part = part.select_rows(np.array([name not in excluded for name in part.column("well_id")], dtype=bool))
+            kept = part.select_rows(np.array([name not in excluded for name in part.column("well_id")], dtype=bool))
+            if len(part) and not len(kept):
+                warnings.append(f"plate {plate_id} of study {study_id} has no profile: all of its wells are excluded")
+            part = kept
         if len(part):
             parts.append(part)
         advance()

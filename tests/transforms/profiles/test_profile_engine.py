@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cytolake.lake
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -309,6 +310,33 @@ def test_the_run_says_what_it_read_and_which_wells_were_controls(lake: ProfileLa
     assert read["table", table]["version"] == lake.lake.root.tables.version(table)
     assert ("recipe", "standard") in read
     assert {one["name"] for one in run["outputs"]} >= {"profile_fits"}
+
+
+def test_thresholds_of_the_recipe_are_held_against_the_profiles(lake: ProfileLake, tmp_path: Path) -> None:
+    body = (
+        '[controls]\n[[steps]]\noperator = "robust_z"\non = "controls"\n'
+        "[quality]\nNullFraction = { warn = 0.5, refuse = 0.9 }\n"
+    )
+    result = lake.lake.profile(study="pilot", recipe=recipe(tmp_path, body))
+    assert result["quality"]["pilot"]["verdict"] == "refused", "Nuclei_Count has a MAD of 0"
+    assert any("NullFraction" in text for text in result["warnings"])
+    written = lake.lake.sql("SELECT DISTINCT feature_set, verdict FROM feature_quality WHERE feature = 'Nuclei_Count'")
+    assert {"feature_set": "mine@1", "verdict": "refused"} in written.to_arrow().to_pylist()
+    with pytest.raises(RecipeError, match="there is no measure 'NullFracton'; did you mean 'NullFraction'"):
+        lake.lake.profile(study="pilot", recipe=recipe(tmp_path, "[quality]\nNullFracton = { warn = 1 }\n"))
+    lake.plate("pilot", "P3", seed=3)
+    applied = lake.lake.profile(study="pilot", apply="mine@1", like="P1")
+    assert applied["quality"]["pilot"]["verdict"] == "refused", "thresholds of the recipe that was fitted"
+
+
+def test_a_recipe_under_another_name_is_the_same_profile_set(lake: ProfileLake, tmp_path: Path) -> None:
+    lake.lake.profile(study="pilot")
+    text = Path(recipe(tmp_path, "")).with_name("copy.toml")
+    found = next(one for one in cytolake.lake.recipes() if one["name"] == "standard")["text"]
+    text.write_text(found.replace('name = "standard"', 'name = "copy"'), encoding="utf-8")
+    result = lake.lake.profile(study="pilot", recipe=text)
+    assert result["profile_set"] == "standard@1"
+    assert result["warnings"] == [f"{text} says what standard@1 says: its profiles are those of that profile set"]
 
 
 @pytest.mark.parametrize(
