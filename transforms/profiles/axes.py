@@ -21,7 +21,9 @@ def principal_axes(centred: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
     tuple
         Axes of shape (features, rank), orthonormal; singular values of shape (rank,), largest first.
     """
-    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    # With more rows than features, the triangle of a QR decomposition has the same axes and is much smaller.
+    tall = centred.shape[0] > centred.shape[1]
+    _, singular, rows = np.linalg.svd(np.linalg.qr(centred, mode="r") if tall else centred, full_matrices=False)
     tolerance = singular[0] * max(centred.shape) * np.finfo(np.float64).eps
     rank = int((singular > tolerance).sum())
     axes = rows[:rank].T
