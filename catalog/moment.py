@@ -35,15 +35,18 @@ def parse_moment(root: LakeRoot, as_of: str | datetime | None) -> datetime | Rel
         try:
             as_of = datetime.fromisoformat(as_of)
         except ValueError:
-            from ..store.releases import find_release
-
-            # No release has a name that could be a time.
-            try:
-                return find_release(root, as_of)
-            except NotFoundError as error:
-                hint = "or give a time such as 2026-03-01 or 2026-03-01T12:00:00+01:00 (UTC where no zone is given)"
-                raise NotFoundError(error.message, hint=f"{error.hint}; {hint}") from None
+            return _release(root, as_of)  # no release has a name that could be a time
     return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
+
+
+def _release(root: LakeRoot, name: str) -> Release:
+    from ..store.releases import find_release
+
+    try:
+        return find_release(root, name)
+    except NotFoundError as error:
+        hint = "or give a time such as 2026-03-01 or 2026-03-01T12:00:00+01:00 (UTC where no zone is given)"
+        raise NotFoundError(error.message, hint=f"{error.hint}; {hint}") from None
 
 
 class Moment:

@@ -73,7 +73,9 @@ def _listed(result: Mapping[str, Any]) -> str:
 def _state(one: Mapping[str, Any]) -> str:
     if one["withdrawn_at"]:
         return f"withdrawn {_time(one['withdrawn_at'])}: {one['reason']}"
-    return {True: "whole", False: "NOT WHOLE"}.get(one.get("ok"), "kept")
+    if one.get("ok") is None:
+        return "kept"
+    return "whole" if one["ok"] else "NOT WHOLE"
 
 
 def _problems(one: Mapping[str, Any]) -> list[str]:
