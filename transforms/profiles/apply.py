@@ -303,7 +303,11 @@ def _with_features_of(
         if chain:
             wanted = chain[0].fitted.features
             more |= set(part.features) - set(wanted)
-            there = {name for name, one in zip(part.features, ~np.isnan(part.values).all(axis=0), strict=True) if one}
+            there = {
+                name
+                for name, one in zip(part.features, np.asarray(~np.isnan(part.values).all(axis=0)), strict=True)
+                if one
+            }
             missing = [name for name in _needed(chain) if name not in there]
             if missing and not any(well.startswith(f"{plate.plate_id}/") for well in chain[0].learned_from):
                 raise InvalidDataError(

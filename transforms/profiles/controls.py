@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...errors import InvalidDataError, RecipeError
 from ...schemas.identifiers import parse_well
@@ -98,10 +97,12 @@ def plate_controls(
     with_rows
         Names of the wells that have features; None where that is not known yet: all that are not excluded.
     """
-    wells = wells.take(pa.array(sorted(range(wells.num_rows), key=lambda n: parse_well(wells["well_id"][n].as_py()))))
+    unsorted: list[Any] = wells["well_id"].to_pylist()
+    order = sorted(range(len(unsorted)), key=lambda number: parse_well(unsorted[number]))
+    wells = wells.take(order)
     mask = control_mask(controls, wells)
-    excluded = pc.fill_null(wells["excluded"], False).to_numpy(zero_copy_only=False)
-    names: list[str] = wells["well_id"].to_pylist()
+    excluded: list[Any] = wells["excluded"].to_pylist()
+    names: list[Any] = wells["well_id"].to_pylist()
     present = set(names) if with_rows is None else set(with_rows)
     usable = [name for name, one, out in zip(names, mask, excluded, strict=True) if one and not out]
     found = tuple(name for name in usable if name in present)

@@ -230,7 +230,8 @@ def wells_with_values(matrix: ProfileMatrix, recipe: ProfileRecipe) -> dict[Plat
     """Return plate → its wells that have a value of any feature beside the numbers of objects."""
     found: dict[PlateName, list[str]] = {}
     measured = np.array([not (recipe.aggregate.counts and is_count(name)) for name in matrix.features], dtype=bool)
-    filled = ~np.isnan(matrix.values[:, measured] if measured.any() else matrix.values).all(axis=1)
+    values = matrix.values[:, measured] if measured.any() else matrix.values
+    filled = np.asarray(~np.isnan(values).all(axis=1))
     columns = (matrix.column(name) for name in ("study_id", "plate_id", "well_id"))
     for study, plate, well, one in zip(*columns, filled, strict=True):
         own = found.setdefault((study, plate), [])

@@ -177,7 +177,7 @@ def _fit(row: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> F
     )
 
 
-def _arrays(stored: pa.ListScalar) -> dict[str, NDArray[np.float64]]:
+def _arrays(stored: Any) -> dict[str, NDArray[np.float64]]:
     """Return the arrays of one row by name, NaN where no value is stored."""
     found: dict[str, NDArray[np.float64]] = {}
     inside = stored.values
@@ -191,7 +191,7 @@ def _arrays(stored: pa.ListScalar) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _as_arrow(rows: Iterable[Mapping[str, NDArray[np.float64]]], kind: pa.ListType) -> pa.ListArray:
+def _as_arrow(rows: Iterable[Mapping[str, NDArray[np.float64]]], kind: Any) -> Any:
     """Put arrays into Arrow's nested lists, without a Python object per value; NaN becomes NULL."""
     rows = list(rows)
     named = [(name, np.asarray(row[name], dtype=np.float64)) for row in rows for name in row]

@@ -73,7 +73,7 @@ def gather(
         return ProfileMatrix(rows=_identity_schema().empty_table(), features=(), values=np.empty((0, 0)))
     whole = stacked(parts)
     known = pa.concat_tables(list(wells.values()), promote_options="default")
-    filled = ~np.isnan(whole.values).all(axis=0)
+    filled = np.asarray(~np.isnan(whole.values).all(axis=0))
     return ProfileMatrix(
         rows=annotate(whole.rows, known),
         features=tuple(name for name, one in zip(whole.features, filled, strict=True) if one),

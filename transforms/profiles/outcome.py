@@ -133,7 +133,7 @@ def _warn_of_gone_plates(root: LakeRoot, run: Run, outcome: Outcome, made: set[P
     """Say which plates have profiles now and will have none: they are no part of this run."""
     for study in outcome.studies:
         found = root.tables.read(outcome.set.table("well"), columns=["plate_id"], where={"study_id": study})
-        before: list[str] = found["plate_id"].unique().sort().to_pylist()
+        before: list[Any] = found["plate_id"].unique().sort().to_pylist()
         gone = [plate for plate in before if (study, plate) not in made]
         if gone:
             run.warn(
@@ -147,7 +147,7 @@ def _finite(matrix: ProfileMatrix, run: Run) -> ProfileMatrix:
     infinite = np.isinf(matrix.values)
     if not infinite.any():
         return matrix
-    named = [name for name, one in zip(matrix.features, infinite.any(axis=0), strict=True) if one]
+    named = [name for name, one in zip(matrix.features, np.asarray(infinite.any(axis=0)), strict=True) if one]
     run.warn(f"{int(infinite.sum())} infinite value(s) are left empty, of {listed(named, _SHOWN)}")
     return matrix.with_values(np.where(infinite, np.nan, matrix.values))
 

@@ -75,6 +75,7 @@ def find_source(
         The recipe names object sets that the feature set does not have.
     """
     known = _rows_of_studies(root)
+    found: DefinedSet
     if reference is not None:
         found = resolve_any(root, reference)
     else:
@@ -119,7 +120,8 @@ def plates_with_rows(root: LakeRoot, source: Source, study_id: str) -> list[str]
 
     A file that was compacted by others holds several plates, and its bounds may hold the name of one that it lacks.
     """
-    plates = root.tables.read("plates", columns=["plate_id"], where={"study_id": study_id})["plate_id"].to_pylist()
+    rows = root.tables.read("plates", columns=["plate_id"], where={"study_id": study_id})
+    plates: list[Any] = rows["plate_id"].to_pylist()
     found: set[str] = set()
     for table, version in source.versions.items():
         files = live_files(root.tables.open(table, version=version), [Filter("study_id", "=", study_id)])

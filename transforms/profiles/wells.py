@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...schemas.tables import arrow_schema, class_schema
 
@@ -70,8 +69,8 @@ def annotate(rows: pa.Table, wells: pa.Table) -> pa.Table:
 
 def excluded_wells(wells: pa.Table, plate_id: str) -> set[str]:
     """Return the wells of a plate that somebody has excluded."""
-    kept = wells.filter(pc.and_(pc.equal(wells["plate_id"], plate_id), pc.fill_null(wells["excluded"], False)))
-    return set(kept["well_id"].to_pylist())
+    columns: list[list[Any]] = [wells[name].to_pylist() for name in ("plate_id", "well_id", "excluded")]
+    return {well for plate, well, excluded in zip(*columns, strict=True) if excluded and plate == plate_id}
 
 
 def wells_looked_at(root: LakeRoot, source: Source, study_id: str, plate_id: str) -> pa.Table:
