@@ -30,9 +30,10 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
     list of dict
         ``kind`` (``features`` or ``profiles``), ``name``, ``version``, ``label``, ``hash``, ``parts``; ``origin``
         (``computed``, ``imported`` or ``recipe``), ``dialect`` of an imported one, ``source`` (label of the set that
-        profiles were made from); ``studies``, ``plates`` and ``rows`` (None where the log does not say it),
-        ``columns`` (features of all parts together), ``current_in`` (studies whose views show it), ``chosen_in``
-        (those where somebody chose it), ``fit_versions`` of a profile set, ``created_at``, ``run_id``.
+        profiles were made from); ``studies``, ``plates`` and ``rows`` (None where the log does not say it), ``rows_of``
+        (part → its rows), ``columns`` (features, those of several levels once), ``current_in`` (studies whose views
+        show it), ``chosen_in`` (those where somebody chose it), ``fit_versions`` of a profile set, ``created_at``,
+        ``run_id``.
 
     Raises
     ------
@@ -48,8 +49,11 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
     versions = _fit_versions(root)
     found = []
     for one in known:
-        contents = {part: rows_of_plates(root, one.table(part)) for part in one.parts}
-        held = [row for rows in contents.values() for row in rows if study_id in (None, row.study_id)]
+        contents = {
+            part: [row for row in rows_of_plates(root, one.table(part)) if study_id in (None, row.study_id)]
+            for part in one.parts
+        }
+        held = [row for rows in contents.values() for row in rows]
         if study_id is not None and not held:
             continue
         shown_in = sorted({study for digest, _, study in current if digest == one.hash})
@@ -57,7 +61,8 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
             {
                 **_who(one, known),
                 **_extent(held),
-                "columns": sum(len(feature_columns(root, one, part)) for part in one.parts),
+                "rows_of": {part: _total(rows) for part, rows in contents.items()},
+                "columns": len({name for part in one.parts for name in feature_columns(root, one, part)}),
                 "current_in": shown_in,
                 "chosen_in": [study for study in shown_in if (one.hash, study) in choices],
                 "fit_versions": versions.get(one.hash, []),

@@ -48,7 +48,7 @@ def _listed(result: Mapping[str, Any]) -> str:
             _origin(one),
             one["parts"],
             one["plates"],
-            one["rows"],
+            " + ".join("?" if rows is None else str(rows) for rows in one["rows_of"].values()),
             one["columns"],
             [f"{study}*" if study in one["chosen_in"] else study for study in one["current_in"]],
             one["hash"][:8],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,9 +36,11 @@ _TITLES = {
 MOST_PLATES, MOST_FAMILIES = 48, 24
 #: Families that the dictionary does not know.
 _OTHER = "other"
+_ALL = "all families"
 _PAPER, _INK, _FAINT, _ALARM = (255, 255, 255), (32, 36, 44), (150, 156, 166), (190, 40, 40)
 _MARGIN, _LINE, _CELL_WIDTH, _CELL_HEIGHT, _NAMES = 14, 18, 46, 22, 150
 _TOP = 70  # title and note
+_LETTERS = 7  # of a plate's name above its column
 _DARK = 0.55  # up to here the ramp is dark, and what is written on it white
 
 
@@ -115,6 +118,8 @@ def _panels(rows: pa.Table, what: str, families: Mapping[str, str], plates: Sequ
         names = sorted({family for family, _ in cells}, key=lambda family: (family == _OTHER, family))
         if names:
             middle = np.nanmean if metric == "NullFraction" else np.nanmedian
+            if metric == "NullFraction" and not any(value > 0 for values in cells.values() for value in values):
+                names, cells, bad = [_ALL], {(_ALL, plate): [0.0] for _, plate in cells}, set()
             found.append(_panel(f"{what}: {_TITLES[metric]}", names, plates, cells, bad, middle, brightest))
     of_plates = [one for one in _of(rows, "ReplicateCorrelation") if one[0] is not None]
     replicates = {(what, str(plate)): [value] for plate, _, value, _ in of_plates if value is not None}
@@ -148,7 +153,7 @@ def _panel(
                 values[row, column] = middle(own)
     beyond = np.array([[(name, plate) in bad for plate in plates] for name in shown], dtype=bool)
     left = len(names) - len(shown)
-    return _Panel(f"{title}; {left} families left out" if left else title, shown, values, beyond, brightest)
+    return _Panel(f"{title}; {left} more not drawn" if left else title, shown, values, beyond, brightest)
 
 
 def _draw(panels: Sequence[_Panel], plates: Sequence[str], title: str) -> bytes:
@@ -171,8 +176,8 @@ def _draw(panels: Sequence[_Panel], plates: Sequence[str], title: str) -> bytes:
     for panel, height in zip(panels, heights, strict=True):
         draw.text((_MARGIN, top), plain_text(panel.title[:LONGEST_TITLE]), fill=_INK, font=small)
         left = _MARGIN + names
-        for column, plate in enumerate(shown):
-            draw.text((left + column * _CELL_WIDTH + 2, top + _LINE + 2), _short(plate), fill=_FAINT, font=tiny)
+        for column, plate in enumerate(_short_names(shown)):
+            draw.text((left + column * _CELL_WIDTH + 2, top + _LINE + 2), plate, fill=_FAINT, font=tiny)
         for row, name in enumerate(panel.rows):
             y = top + 2 * _LINE + row * _CELL_HEIGHT
             draw.text((_MARGIN, y + 4), plain_text(name[:42]), fill=_INK, font=small)
@@ -201,6 +206,9 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}" if abs(value) < 10_000 else ">9999"
 
 
-def _short(plate: str) -> str:
-    """Return what of a plate's name fits above its column: its end, which tells it from the others."""
-    return plain_text(plate if len(plate) <= 7 else f"..{plate[-5:]}")
+def _short_names(plates: Sequence[str]) -> list[str]:
+    """Return what of the plates' names fits above a column: what they do not have in common, at most its end."""
+    # Names, no paths: letter by letter is what is meant.
+    common = len(os.path.commonprefix(list(plates))) if len(plates) > 1 else 0  # noqa: RUF071
+    names = [plain_text(plate[common:] if len(plate) > _LETTERS else plate) for plate in plates]
+    return [name if len(name) <= _LETTERS else f"..{name[2 - _LETTERS :]}" for name in names]
