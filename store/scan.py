@@ -115,10 +115,12 @@ class Scan:
             The table has no such column.
         """
         names = list(columns) if columns is not None else self.schema.names
+        fields = {one.name: one for one in self.schema}
         for name in names:
-            _check_column(self.table, self.schema, name)
+            if name not in fields:
+                _check_column(self.table, self.schema, name)
         needed = list(dict.fromkeys([*names, *(f.column for f in self.filters)]))
-        schema = pa.schema([self.schema.field(name) for name in needed])
+        schema = pa.schema([fields[name] for name in needed])
         if self._delta is not None:
             parts = [self._read_delta(self._delta, schema)]
         else:
@@ -194,12 +196,13 @@ class Scan:
             except (OSError, pa.ArrowException) as error:
                 raise self._damaged(file, error) from error
             rows = parquet.metadata.num_rows
-        columns = []
+        columns: list[Any] = []
+        read = dict(zip(body.column_names, body.columns, strict=True))  # by name: a profile has thousands of columns
         for one in schema:
             if one.name in file.partition:
                 columns.append(pa.repeat(pa.scalar(file.partition[one.name], one.type), rows))
-            elif one.name in body.column_names:
-                columns.append(body[one.name])
+            elif one.name in read:
+                columns.append(read[one.name])
             else:
                 columns.append(pa.nulls(rows, one.type))
         return _conform(pa.table(columns, names=schema.names), schema)

@@ -76,7 +76,7 @@ def number(value: Any) -> float:
 
 
 def read(path: Path, **options: Any) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False, **options)
+    return pd.read_csv(path, dtype=object, keep_default_na=False, **options)
 
 
 def test_example_human(profiles: Path, bring: Bring, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_cytominer_database(profiles: Path, bring: Bring, tmp_path: Path, joined
                 (folder / part / f"{name}.csv").unlink()
                 rows = read(folder / part / "object.csv", header=[0, 1])
                 rows.columns = ["_".join(column) for column in rows.columns]
-                rows["ImageNumber"] = rows["Image_ImageNumber"]
-                rows["ObjectNumber"] = rows[f"{name}_Number_Object_Number"]
+                own = {"ImageNumber": rows["Image_ImageNumber"], "ObjectNumber": rows[f"{name}_Number_Object_Number"]}
+                rows = pd.concat([rows, pd.DataFrame(own)], axis=1)
             expected[name].append(rows.merge(images))
     report = bring(folder)
     assert report["rows"] == 3 * 40 + 8
@@ -159,5 +159,5 @@ def test_an_image_table_alone(profiles: Path, bring: Bring) -> None:
     report = bring(profiles / IMAGE, plate_id="Plate_5")
     assert report["rows"] == 1512
     rows = read(profiles / IMAGE)
-    named = rows["FileName_OrigCY5"].str.extract(r"^(?P<w>[A-H]\d\d)_\d\d_\d_(?P<f>\d+)_")
+    named = rows["FileName_OrigCY5"].str.extract(r"^(?P<w>[A-H]\d+)_\d\d_\d_(?P<f>\d+)_")
     assert assert_equal(bring, "field", pd.concat([rows, named], axis=1), ["w", "f"]) == 28
