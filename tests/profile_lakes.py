@@ -152,18 +152,41 @@ class ProfileLake:
         name: str = "made-elsewhere",
     ) -> str:
         """Write wells that were measured elsewhere; return the profile set's label."""
+        rows = [{"well_id": well, **dict(zip(features, one, strict=True))} for well, one in values.items()]
+        return self._import(study, plate, rows, features, name=name, level="well")
+
+    def fields(
+        self,
+        study: str,
+        plate: str,
+        values: Mapping[str, np.ndarray],
+        counts: Mapping[str, np.ndarray],
+        *,
+        features: Sequence[str],
+        name: str = "fields-made-elsewhere",
+    ) -> str:
+        """Write fields that were measured elsewhere: well → (fields, features), and the cells of each field."""
+        rows = [
+            {"well_id": well, "field_id": number, "Count_Cells": float(count)} | _named(features, one)
+            for well, fields in values.items()
+            for number, (one, count) in enumerate(zip(fields, counts[well], strict=True), 1)
+        ]
+        return self._import(study, plate, rows, ["Count_Cells", *features], name=name, level="field")
+
+    def _import(
+        self, study: str, plate: str, rows: list[dict[str, Any]], features: Sequence[str], *, name: str, level: str
+    ) -> str:
         root = self.lake.root
         key = {"study_id": study, "plate_id": plate}
         run = Run.start("import", study_id=study, plate_ids=[plate])
         made = {"dialect": "wide", "name": name, "mapping": None, "pipeline": None}
-        imported = {"imported": made, "levels": ["well"]}
-        registration = register_profiles(root, name, imported, levels=["well"], recipe_text=None, run_id=run.run_id)
+        imported = {"imported": made, "levels": [level]}
+        registration = register_profiles(root, name, imported, levels=[level], recipe_text=None, run_id=run.run_id)
         where = {**key, "acquisition_id": 1, "timepoint": 0, "run_id": run.run_id}
-        rows = [{**where, "well_id": well, **dict(zip(features, one, strict=True))} for well, one in values.items()]
+        table = pa.Table.from_pylist([where | row for row in rows], profile_table_schema(features, level=level))
         with Commit(root, run_id=run.run_id, app_id=f"import/{study}/{plate}") as commit:
             registration.add_to(commit)
-            table = pa.Table.from_pylist(rows, profile_table_schema(features, level="well"))
-            commit.replace(registration.set.table("well"), key, table)
+            commit.replace(registration.set.table(level), key, table)
             commit.append("runs", run.record("ok"))
             commit.commit()
         return registration.set.label

@@ -370,3 +370,25 @@ def test_progress_is_told_up_to_the_end(lake: ProfileLake) -> None:
     lake.lake.profile(study="pilot", progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
     assert seen[-1] == (len(seen), len(seen))
+
+
+def test_fields_that_were_measured_elsewhere_become_wells_first(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    made.annotate("pilot", "P1", plate_map())
+    random = np.random.default_rng(2)
+    values = {well: random.normal(3, 1, (3, 2)) for well in PLATE_WELLS}
+    counts = {well: random.integers(1, 50, 3) for well in PLATE_WELLS}
+    label = made.fields("pilot", "P1", values, counts, features=["Mean_Cells_Area", "Mean_Cells_Roundness"])
+    result = made.lake.profile(study="pilot", recipe="well-medians")
+    assert result["source"] == label
+    stored = rows(made, "well-medians@1")
+    assert stored["field_id"].null_count == len(PLATE_WELLS)
+    expected = [float(np.median(values[well][:, 0])) for well in PLATE_WELLS]
+    np.testing.assert_allclose(stored["Mean_Cells_Area"].to_numpy(), expected, rtol=1e-12)
+    assert stored["Count_Cells"].to_pylist() == [float(counts[well].sum()) for well in PLATE_WELLS], "counts are summed"
+
+
+def test_the_lake_is_as_sound_as_before(lake: ProfileLake) -> None:
+    before = lake.lake.validate(deep=True)["errors"]  # these objects have no images
+    lake.lake.profile(study="pilot", recipe="spherized")
+    assert lake.lake.validate(deep=True)["errors"] == before
