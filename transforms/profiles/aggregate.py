@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ Reader = Callable[[Sequence[str]], pa.Table]
 
 _PLATE = ("study_id", "plate_id")
 #: Bytes of values that are read at a time; columns that are, at least.
-_AT_ONCE, _LEAST = 16 << 20, 4
+_AT_ONCE, _LEAST = 8 << 20, 4
 #: Columns that are reduced at a time.
 _COLUMNS = 16
 _SHOWN = 5
@@ -184,11 +184,14 @@ class _Objects:
 
 def _reader(found: Scan) -> Reader:
     """Give what reads columns of a table, the rows in the same order each time."""
-    if found.plain:
-        return found.read
-    # The order that deltalake's engine gives them in may change from one reading to the next.
-    whole = found.read()
-    return lambda names: whole.select(list(names))
+    if not found.plain:
+        # The order that deltalake's engine gives them in may change from one reading to the next.
+        whole = found.read()
+        return lambda names: whole.select(list(names))
+    rows = found.read(_PLATE).num_rows
+    # Where the files hold nothing else, it need not be looked for in every reading.
+    own = rows == sum(file.rows or 0 for file in found.files)
+    return replace(found, filters=()).read if own else found.read
 
 
 def _keys(rows: pa.Table, by: Level, where: str) -> tuple[NDArray[np.intp], list[Key]]:

@@ -70,12 +70,21 @@ class Correlations:
             result[~whole] = self._pairwise(some[~whole], others)
         return np.clip(result, -1, 1, out=result)
 
-    def blocks(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-        """Give all correlations, some features at a time: their numbers, and an array of shape (some, features)."""
+    def blocks(self) -> Iterator[tuple[slice, slice, Floats]]:
+        """Give half of all correlations, the others being the same: of some features, with these and all after them."""
         every = np.arange(len(self))
         for start in range(0, len(self), _BLOCK):
-            some = every[start : start + _BLOCK]
-            yield some, self.block(some, every)
+            some = slice(start, min(start + _BLOCK, len(self)))
+            after = slice(start, len(self))
+            yield some, after, self.block(every[some], every[after])
+
+    def whole(self) -> Floats:
+        """Give all correlations, of shape (features, features)."""
+        result = np.empty((len(self), len(self)))
+        for some, after, block in self.blocks():
+            result[some, after] = block
+            result[after, some] = block.T
+        return result
 
     def strongest(self, some: NDArray[np.intp], others: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats]:
         """Give for each of ``some`` that of ``others``, not itself, that it is most correlated with, and how much."""

@@ -221,10 +221,12 @@ def _dropped(correlations: Correlations, threshold: float) -> NDArray[np.intp]:
     """
     alike = np.zeros((len(correlations), len(correlations)), np.bool_)
     redundancy = np.zeros(len(correlations))
-    for some, block in correlations.blocks():
-        size = np.nan_to_num(np.abs(block), nan=0.0)
-        redundancy[some] = size.sum(axis=1)
-        alike[some] = size > threshold
+    for some, after, block in correlations.blocks():
+        size = np.nan_to_num(np.abs(block, out=block), copy=False, nan=0.0)
+        alike[some, after] = size > threshold
+        alike[after, some] = alike[some, after].T
+        redundancy[some] += size.sum(axis=1)
+        redundancy[some.stop :] += size[:, some.stop - some.start :].sum(axis=0)
     kept = np.zeros(len(correlations), np.bool_)
     # Copies of a feature have the same sum but for rounding.
     for k in np.argsort(np.round(redundancy, 6), kind="stable"):
@@ -241,7 +243,7 @@ def _dropped_by_pycytominer(values: Floats, correlations: Correlations, threshol
     if not len(values):
         return np.empty(0, np.intp)
     if np.isnan(values).any() or values.shape[1] < 2:
-        matrix = np.concatenate([block for _, block in correlations.blocks()])
+        matrix = correlations.whole()
     else:
         with np.errstate(invalid="ignore", divide="ignore"):
             matrix = np.atleast_2d(np.corrcoef(values))

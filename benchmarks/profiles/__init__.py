@@ -1,0 +1,1 @@
+"""Profiles beside pycytominer: the same numbers, and what they cost."""
