@@ -15,6 +15,8 @@ from .feature_synonyms import TOOLS, Equal
 
 #: Dialects whose features are named as CellProfiler names them.
 CELLPROFILER_NAMES = ("cellprofiler", "cytotable", "pycytominer")
+__all__ = ["CELLPROFILER_NAMES", "FeatureName", "channels_of", "parse", "split_object_set", "translate"]
+
 #: Measures of two channels that do not change when the two change places.
 _SYMMETRIC = ("Correlation", "Overlap")
 #: What CellProfiler measures a little otherwise; docs/reference/features.md has the reasons.

@@ -86,7 +86,7 @@ class Found:
     def ours(self, roles: Collection[str]) -> str:
         """Return our name without object set and suffix, with these roles for ``{c}`` and ``{c2}``."""
         filled = dict(self.places) | dict(zip(("c", "c2"), roles, strict=False))
-        return _PLACE.sub(lambda place: filled.get(place[1], place[0]), self.synonym.ours)
+        return _filled(self.synonym.ours, filled)
 
 
 @cache
@@ -148,11 +148,16 @@ def aliases(
             continue
         filled = match.groupdict() | dict(zip(("c", "c2"), roles, strict=False))
         filled |= {"region": _region(synonym.tool, object_set), "wave": ""}
-        theirs = _PLACE.sub(lambda place, filled=filled: filled[place[1]], synonym.theirs)
+        theirs = _filled(synonym.theirs, filled)
         back = next(find(synonym.tool, theirs), None)
         if back is not None and back.synonym is synonym:  # not shadowed by a row that is more explicit
             found[f"{synonym.tool}:{theirs}"] = None
     return tuple(found)
+
+
+def _filled(template: str, places: Mapping[str, str]) -> str:
+    """Put what is known into the places of a template; the others stay as they are written."""
+    return _PLACE.sub(lambda place: places.get(place[1], place[0]), template)
 
 
 def _region(tool: str, object_set: str) -> str:

@@ -139,9 +139,9 @@ def _head_of(archive: zipfile.ZipFile, member: str, path: Path) -> tuple[int, ..
         raise InvalidDataError(f"{path}: {member} says that it has more than {_LARGEST >> 30} GB")
     with archive.open(member) as stream:
         try:
-            version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+            version = np.lib.format.read_magic(stream)
             reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = reader(stream)  # type: ignore[no-untyped-call]
+            shape, _, dtype = reader(stream)
         except ValueError as error:
             raise InvalidDataError(f"{path}: {member} is no array: {error}") from error
     if dtype.kind not in "fiu":
@@ -195,7 +195,7 @@ def _batch(site: _Site, features: Sequence[str], located: bool) -> Batch:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise SourceFileError(f"{site.file.path} is damaged: {error}", hint="Copy the file anew.") from error
     columns |= {f"{_PREFIX}_{k}": values[:, k] for k in range(values.shape[1])}
-    where = {"well": site.well, "field": site.site} | ({"plate": site.plate} if site.plate else {})
+    where: dict[str, Any] = {"well": site.well, "field": site.site} | ({"plate": site.plate} if site.plate else {})
     return Batch(
         identity=pa.table({name: pa.repeat(pa.scalar(value), site.cells) for name, value in where.items()}),
         features=pa.table({name: pa.array(columns[name]) for name in features}),

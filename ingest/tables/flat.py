@@ -104,7 +104,7 @@ def source_table(
             identity = identity_table(rows, layout.identity, raw.name)
             for name, value in layout.fixed.items():
                 identity = identity.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
-            kept = {
+            kept: dict[str, Any] = {
                 column: rows[column] if metadata_value is None else metadata_value(column, rows[column])
                 for column in layout.metadata
             }
@@ -166,9 +166,9 @@ def tool_names(
     claims = {channel: _own_role(channel) for channel in channels if channel not in roles}
     wanted_roles = [*roles.values(), *(role for role in claims.values() if role)]
     for channel, claimed in claims.items():
-        role = claimed if claimed is None or wanted_roles.count(claimed) == 1 else _plain(channel)
-        if role is not None and role[:1].isalpha():
-            roles[channel] = role
+        own = claimed if claimed is None or wanted_roles.count(claimed) == 1 else _plain(channel)
+        if own is not None and own[:1].isalpha():
+            roles[channel] = own
     return {column: translate(dialect, column, object_set, roles) for column in columns}, {
         channel: role for channel, role in roles.items() if role != channel
     }

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...schemas.tool_names import object_set_of, split_harmony
+from ...schemas.feature_synonyms import object_set_of
+from ...schemas.tool_names import split_harmony
 from ...wording import listed
 from .contract import Evidence, Level, Options, SourceTable
 from .csvfile import CsvTable

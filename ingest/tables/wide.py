@@ -18,6 +18,7 @@ from .mapping import TableMapping, read_mapping, skeleton
 from .raw import NO_NUMBER, RawTable
 
 _SHOWN = 8
+_FIRST = 1000  # rows that tell whether a column holds numbers
 
 
 class Wide:
@@ -136,11 +137,11 @@ class _Marked:
         if not words:
             return []
         first = next(iter(self._raw.read([], words)), None)
-        return [column for column in words if first is not None and self._is_number(first[column])]
+        return [column for column in words if first is not None and self._is_number(first[column].slice(0, _FIRST))]
 
     def _is_number(self, column: Any) -> bool:
         try:
-            return self._number("", column, 0).null_count < len(column)
+            return bool(self._number("", column, 0).null_count < len(column))
         except InvalidDataError:
             return False
 
