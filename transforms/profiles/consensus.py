@@ -157,10 +157,14 @@ def _shared(values: Sequence[Any], rows: NDArray[np.intp]) -> Any:
 
 
 def _named(key: tuple[Any, ...]) -> str:
-    """Give a treatment a text that no other has: its values, ``cpd-1 | 0.5``; as JSON where that could be misread."""
-    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in key]
+    """Give a treatment a text that no other has: its values, ``cpd-1 | 0.5``; as JSON where that could be misread.
+
+    Empty values at the end are left out: ``DMSO``.
+    """
+    known = max((number for number, one in enumerate(key, start=1) if one is not None), default=0)
+    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in key[:known]]
     texts = ["" if one is None else str(one) for one in whole]
-    if any(_BETWEEN.strip() in text or (not text and one is not None) for text, one in zip(texts, key, strict=True)):
+    if any(_BETWEEN.strip() in text or (not text and one is not None) for text, one in zip(texts, whole, strict=True)):
         return json.dumps(key, ensure_ascii=False, default=str)
     return _BETWEEN.join(texts)
 

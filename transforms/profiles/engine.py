@@ -16,7 +16,7 @@ import pyarrow as pa
 from ...errors import InvalidDataError, NotFoundError, UsageError
 from ...store.lineage import Run
 from ...store.plates import plates_of
-from ...store.registry import register_profiles
+from ...store.registry import ProfileSet, register_profiles
 from ...wording import did_you_mean, listed
 from . import dose_response
 from .after import judged, number_of_checks
@@ -63,7 +63,7 @@ def profile(
     study_ids
         Studies, whose plates are fitted together where the recipe says ``fit = "all"``.
     plate_ids
-        Fit on these plates alone; the profiles of their studies are then those of these plates. With ``apply``: the
+        Fit on these plates alone; refused where other plates of a study have profiles of the set. With ``apply``: the
         plates that parameters are applied to; those without profiles when none is named.
     recipe
         Name of a shipped recipe or path of a TOML file.
@@ -126,7 +126,18 @@ def profile(
         parameters={"studies": studies, "plates": list(plate_ids), "recipe": loaded.name, "source": found.set.label},
     )
     run.add_input("recipe", loaded.name, detail=loaded.source)
+    registration = register_profiles(
+        root,
+        loaded.name,
+        loaded.definition(found.definition()),
+        levels=loaded.levels,
+        recipe_text=loaded.text,
+        run_id=run.run_id,
+    )
+    if registration.set.name != loaded.name:
+        run.warn(f"{loaded.source} says what {registration.set.label} says: its profiles are those of that profile set")
     if plate_ids:
+        _check_no_other_plates(root, registration.set, plates)
         run.warn(f"fitted on the named plate(s) alone: {listed([plate for _, plate in plates], _SHOWN)}")
     _judged(loaded, wells, plates, with_rows=None)  # before the work that it may be in vain
     advance = counter(progress, len(plates) + len(loaded.steps) + 1 + number_of_checks(loaded, studies))
@@ -142,16 +153,6 @@ def profile(
     matrix = _without(matrix, left_out)
     is_control = mask_of(loaded, matrix)
     done = run_steps(loaded.steps, matrix, is_control, advance=advance)
-    registration = register_profiles(
-        root,
-        loaded.name,
-        loaded.definition(found.definition()),
-        levels=loaded.levels,
-        recipe_text=loaded.text,
-        run_id=run.run_id,
-    )
-    if registration.set.name != loaded.name:
-        run.warn(f"{loaded.source} says what {registration.set.label} says: its profiles are those of that profile set")
     with root.storage.lock(f"profile-{registration.set.hash[:16]}"):
         version, new = choose_version(root, registration.set, done.fits) if done.fits else (None, [])
         outcome = Outcome(
@@ -170,6 +171,22 @@ def profile(
         result = commit_outcome(root, run, outcome, wells)
     advance()
     return judged(root, result, loaded, studies, advance)
+
+
+def _check_no_other_plates(root: LakeRoot, profile_set: ProfileSet, plates: Sequence[PlateName]) -> None:
+    """Refuse to fit on some plates of a study whose other plates have profiles of the set: those would be lost."""
+    if not root.tables.exists(profile_set.table("well")):
+        return
+    for study in dict.fromkeys(study for study, _ in plates):
+        found = root.tables.read(profile_set.table("well"), columns=["plate_id"], where={"study_id": study})
+        others = sorted(set(found["plate_id"].to_pylist()) - {plate for _, plate in plates})
+        if others:
+            raise UsageError(
+                f"{len(others)} other plate(s) of study {study} have profiles of {profile_set.label}, and would lose "
+                f"them: {listed(others, _SHOWN)}",
+                hint=f"name no plate, to fit on all; or `--apply {profile_set.label}`, to give these plates profiles "
+                "with the parameters that are there",
+            )
 
 
 def choose_plates(root: LakeRoot, source: Source, studies: Sequence[str], plate_ids: Sequence[str]) -> list[PlateName]:
