@@ -198,7 +198,10 @@ def check_condition(where: str) -> None:
     alone = node.get("type") == "SELECT_NODE" and not any(
         node.get(part) for part in ("modifiers", "group_expressions", "group_sets", "having", "qualify", "sample")
     )
-    if not alone or node.get("where_clause") is None:
+    clause = node.get("where_clause") or {}
+    if clause.get("function_name") == "row" and not clause.get("arguments"):  # nothing between the parentheses
+        raise QueryError("an empty text is no condition", hint=hint)
+    if not alone or not clause:
         raise QueryError(f"{where!r} is more than a condition", hint=hint)
 
 
