@@ -94,11 +94,12 @@ class LocalStorage(Storage):
     def entries(self, prefix: str = "") -> StoredFiles:
         found = []
         for where, _, names in os.walk(self.local(prefix)):
+            folder = Path(where).relative_to(self.folder).as_posix()
             for name in names:
-                path = Path(where, name)
                 with contextlib.suppress(FileNotFoundError):  # gone since the folder was listed
-                    about = path.lstat()
-                    found.append(Stored(path.relative_to(self.folder).as_posix(), about.st_size, about.st_mtime))
+                    about = os.lstat(f"{where}/{name}")
+                    path = name if folder == "." else f"{folder}/{name}"
+                    found.append(Stored(path, about.st_size, about.st_mtime))
         return found
 
     def children(self, prefix: str = "") -> Paths:

@@ -16,10 +16,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError, CytolakeError
+from ..schemas.tables import TABLES
 from .compaction import Compaction, compact, plan
 from .datafiles import table_path
 from .journal import JOURNALS, LOCK, recover, recover_locked
 from .lineage import Run
+from .registry import feature_sets, profile_sets
 from .releases import Release, releases
 from .retention import READERS_DAYS, needed
 from .scan import live_files
@@ -133,7 +135,7 @@ class _Maintenance:
         # What is there is listed before it is asked what is needed: whatever comes in between is not in the list.
         stored = self.storage.entries("tables")
         names = self.root.tables.names()
-        self._leftovers(stored, names)
+        self._leftovers(stored, names, pinned)
         by_table = _by_table(stored, names)
         for count, name in enumerate(names):
             if progress is not None:
@@ -179,12 +181,13 @@ class _Maintenance:
             self.left.append(name)
             self.work.warn(f"table {name}: nothing is removed, for {need.unknown}")
         else:
-            free = (path for path in sizes if path not in need.all and not path.startswith(f"{_LOG}/"))
+            kept = need.all()
+            free = (path for path in sizes if path not in kept and not path.startswith(f"{_LOG}/"))
             gone += [sizes[path] for path in free if sizes[path].modified < self.stale]
         for release in need.releases:
-            kept = [sizes[path].size for path in need.only_for(release) if path in sizes]
-            if kept:
-                done.kept[release] = {"files": len(kept), "bytes": sum(kept)}
+            held = [sizes[path].size for path in need.only_for(release) if path in sizes]
+            if held:
+                done.kept[release] = {"files": len(held), "bytes": sum(held)}
         self._remove(gone)
         done.files_removed, done.bytes_freed = len(gone), sum(one.size for one in gone)
         done.files = sum(path in sizes for path in need.live)
@@ -208,12 +211,28 @@ class _Maintenance:
             delta.create_checkpoint()
             self.done[name].checkpoint = True
 
-    def _leftovers(self, stored: Sequence[Stored], names: Sequence[str]) -> None:
+    def _known(self, pinned: Sequence[Release]) -> set[str]:
+        """Return the names of all tables that there are or ought to be."""
+        sets = (*feature_sets(self.root), *profile_sets(self.root))
+        registered = {one.table(part) for one in sets for part in one.parts}
+        return {*TABLES, *registered, *(name for one in pinned for name in one.pins)}
+
+    def _leftovers(self, stored: Sequence[Stored], names: Sequence[str], pinned: Sequence[Release]) -> None:
         """Remove what was left behind in ``staging/``, and below ``tables/`` outside of any table."""
         folders = tuple(f"{table_path(name)}/" for name in names)
         outside = [one for one in stored if not one.path.startswith((*folders, f"{JOURNALS}/"))]
-        # A table whose first commit was interrupted has files and no log yet; younger ones may become one.
-        self._sweep([one for one in outside if one.modified < self.stale])
+        without: dict[str, list[Stored]] = {}
+        for one in outside:
+            without.setdefault(_table_of(one.path), []).append(one)
+        known = self._known(pinned) if without else set()
+        for name, files in sorted(without.items()):
+            if name in known:
+                # Its log may have been lost by accident: then the files are all that there is of its rows.
+                self.left.append(name)
+                self.work.warn(f"table {name} has files and no log; nothing of it is removed")
+            else:
+                # The first commit of a table was interrupted; younger files may become one.
+                self._sweep([one for one in files if one.modified < self.stale])
         work: dict[str, list[Stored]] = {}
         for one in self.storage.entries(STAGING):
             work.setdefault(_unit(one.path), []).append(one)
@@ -298,6 +317,12 @@ def _by_table(stored: Sequence[Stored], names: Sequence[str]) -> dict[str, list[
                 found[name].append(one)
                 break
     return found
+
+
+def _table_of(path: str) -> str:
+    """Return the table to which a data file outside of any table would belong."""
+    folders = path.split("/")[1:-1]
+    return "/".join(folder for folder in folders if "=" not in folder)
 
 
 def _unit(path: str) -> str:

@@ -42,7 +42,6 @@ class Needed:
     releases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unknown: str | None = None
 
-    @property
     def all(self) -> frozenset[str]:
         """Every file that has to stay."""
         return self.live.union(self.recent, *self.releases.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -335,6 +336,20 @@ def test_leftovers_are_swept_after_a_day(lake: LakeRoot, wells: Rows) -> None:
     assert report["files_removed"] == would["files_removed"] == len(gone)
     assert report["bytes_freed"] == would["bytes_freed"] == 4 * len(gone)
     assert maintain(lake)["files_removed"] == 0
+
+
+def test_a_table_that_lost_its_log_is_not_swept(lake: LakeRoot, wells: Rows, objects: Rows) -> None:
+    put(lake, "wells", wells("P1"), "P1")
+    put(lake, NUCLEI, objects("P1"), "P1")
+    create_release(lake, "spring")
+    age(lake.url, 40)
+    for table in ("wells", NUCLEI):
+        shutil.rmtree(Path(lake.url) / "tables" / table / "_delta_log")
+    report = maintain(lake)
+    assert report["status"] == "partial"
+    assert report["files_removed"] == 0
+    assert [text.partition(" has ")[0] for text in report["warnings"]] == [f"table {NUCLEI}", "table wells"]
+    assert len(data_files(lake, NUCLEI)) == len(data_files(lake, "wells")) == 1
 
 
 def test_work_that_somebody_holds_is_not_swept(lake: LakeRoot, wells: Rows) -> None:
