@@ -65,8 +65,7 @@ def add_treatments(
     rows = root.tables.read(table, columns=names, where={"study_id": study_id}).to_pylist() if there else []
     if treatment is not None:
         known = [str(row["treatment"]) for row in rows]
-        # The last value of a name may be empty, and a blank at the end is easily lost.
-        rows = [row for row in rows if str(row["treatment"]).strip() == treatment.strip()]
+        rows = [row for row in rows if row["treatment"] == treatment]
         if not rows and known:
             raise NotFoundError(
                 f"{root.url}: study {study_id} has no treatment {treatment!r} in {one.label}"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CytolakeError
 from ..registry import ProfileSet
+from ..treatments import treatment_name
 
 if TYPE_CHECKING:
     from ..root import LakeRoot
 
 #: Columns of plates by which a treatment may be defined.
 _OF_PLATE = ("batch", "source")
-_BETWEEN = " | "
 #: Treatment → plate → wells.
 Members = dict[str, dict[str, list[str]]]
 
@@ -38,9 +36,8 @@ def treatments_of(root: LakeRoot, one: ProfileSet, study_id: str) -> Members | N
         if (well["plate_id"], well["well_id"]) not in with_profile or well["excluded"]:
             continue
         values = [_value(well, of_plate.get(well["plate_id"], {}), name) for name in consensus["by"]]
-        treatment = treatment_name(values)
-        if treatment is not None:
-            found.setdefault(treatment, {}).setdefault(well["plate_id"], []).append(well["well_id"])
+        if any(value is not None for value in values):  # else it is no treatment
+            found.setdefault(treatment_name(values), {}).setdefault(well["plate_id"], []).append(well["well_id"])
     return found
 
 
@@ -48,20 +45,6 @@ def wells_of_treatment(root: LakeRoot, one: ProfileSet, study_id: str, treatment
     """Return plate → the wells of one treatment; None where that is not known."""
     members = treatments_of(root, one, study_id)
     return None if members is None else {plate: sorted(own) for plate, own in members.get(treatment, {}).items()}
-
-
-def treatment_name(values: Sequence[Any]) -> str | None:
-    """Return what a treatment is called by the values that define it; None where there is no value at all.
-
-    The values, ``cpd-1 | 0.5``, or JSON where that could be misread: as the rows of treatments have it.
-    """
-    if all(value is None for value in values):
-        return None
-    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
-    texts = ["" if one is None else str(one) for one in whole]
-    if any(_BETWEEN.strip() in text or (not text and one is not None) for text, one in zip(texts, values, strict=True)):
-        return json.dumps(tuple(values), ensure_ascii=False, default=str)
-    return _BETWEEN.join(texts)
 
 
 def _wells(root: LakeRoot, one: ProfileSet, study_id: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from ...errors import InvalidDataError
 from ...schemas.tables import class_schema
+from ...store.treatments import treatment_name
 from ...wording import did_you_mean, listed
 from .correlation import Correlations, ranks
 from .groups import Groups, mean
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 METHODS = ("median", "mean", "modz")
 _SHOWN = 5
-_BETWEEN = " | "
 #: What a treatment's row says of its wells, where they agree.
 _OF_WELLS = ("perturbation", "compound", "concentration_um", "gene", "control_type")
 
@@ -139,7 +138,7 @@ def _rows(
     own = {name: matrix.column(name) for name in _OF_WELLS if name in matrix.rows.column_names}
     columns: dict[str, list[Any]] = {
         "study_id": [key[0] for key in treatments],
-        "treatment": [_named(key[1:]) for key in treatments],
+        "treatment": [treatment_name(key[1:]) for key in treatments],
     }
     for name in _OF_WELLS:
         columns[name] = [_shared(own[name], rows) if name in own else None for rows in treatments.values()]
@@ -154,19 +153,6 @@ def _shared(values: Sequence[Any], rows: NDArray[np.intp]) -> Any:
     """Give the value that all rows have, None where they differ."""
     found = {values[k] for k in rows}
     return next(iter(found)) if len(found) == 1 else None
-
-
-def _named(key: tuple[Any, ...]) -> str:
-    """Give a treatment a text that no other has: its values, ``cpd-1 | 0.5``; as JSON where that could be misread.
-
-    Empty values at the end are left out: ``DMSO``.
-    """
-    known = max((number for number, one in enumerate(key, start=1) if one is not None), default=0)
-    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in key[:known]]
-    texts = ["" if one is None else str(one) for one in whole]
-    if any(_BETWEEN.strip() in text or (not text and one is not None) for text, one in zip(texts, whole, strict=True)):
-        return json.dumps(key, ensure_ascii=False, default=str)
-    return _BETWEEN.join(texts)
 
 
 def _modz(values: NDArray[np.float64], settings: ConsensusSettings) -> NDArray[np.float64]:
