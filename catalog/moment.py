@@ -31,12 +31,14 @@ def parse_moment(root: LakeRoot, as_of: str | datetime | None) -> datetime | Rel
     """
     if as_of is None:
         return None
+    at = as_of
     if isinstance(as_of, str):
         try:
-            as_of = datetime.fromisoformat(as_of)
+            at = datetime.fromisoformat(as_of)
         except ValueError:
             return _release(root, as_of)  # no release has a name that could be a time
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
+    assert isinstance(at, datetime)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def _release(root: LakeRoot, name: str) -> Release:
