@@ -179,7 +179,8 @@ def _check_no_other_plates(root: LakeRoot, profile_set: ProfileSet, plates: Sequ
         return
     for study in dict.fromkeys(study for study, _ in plates):
         found = root.tables.read(profile_set.table("well"), columns=["plate_id"], where={"study_id": study})
-        others = sorted(set(found["plate_id"].to_pylist()) - {plate for _, plate in plates})
+        there: list[Any] = found["plate_id"].unique().to_pylist()
+        others = sorted(set(there) - {plate for _, plate in plates})
         if others:
             raise UsageError(
                 f"{len(others)} other plate(s) of study {study} have profiles of {profile_set.label}, and would lose "
