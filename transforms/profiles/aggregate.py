@@ -19,7 +19,7 @@ from ...schemas.identifiers import format_well, parse_well
 from ...schemas.tables import class_schema
 from ...wording import listed
 from ..features.dictionary import capitalised
-from .groups import Groups, with_missing
+from .groups import Groups
 from .matrix import ProfileMatrix
 
 if TYPE_CHECKING:
@@ -133,35 +133,42 @@ def aggregate_rows(
     summed
         Features that are summed, such as the counts of objects; NaN where a field has none.
     """
-    identity = [
-        name for name in (*_PLATE, "acquisition_id", "well_id", "timepoint") if name in matrix.rows.column_names
-    ]
-    keys = list(zip(*(matrix.column(name) for name in identity), strict=True))
+    own = (*_PLATE, "acquisition_id", "well_id", "timepoint")
+    keys = list(zip(*(matrix.column(name) for name in own if name in matrix.rows.column_names), strict=True))
     at = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    groups = Groups.of(np.array([at[key] for key in keys], np.intp), len(at))
-    values = with_missing(matrix.values.T)
-    infinite = np.isinf(values)
-    if infinite.any() and warnings is not None:
-        warnings.append(f"{int(infinite.sum())} infinite values of fields count as missing")
-    values[infinite] = np.nan
-    result = groups.reduce(values, method)
+    numbers = np.array([at[key] for key in keys], np.intp)
+    values = np.array(matrix.values)
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        values[np.isinf(values)] = np.nan
+        if warnings is not None:
+            warnings.append(f"{infinite} infinite value(s) of fields count as missing")
+    result = Groups.of(numbers, len(at)).reduce_rows(values, method)
     for name in summed:
         if name in matrix.features:
             column = matrix.features.index(name)
-            result[column] = _sums(values[column, :-1], groups, np.array([at[key] for key in keys], np.intp))
-    first = {at[key]: number for number, key in reversed(list(enumerate(keys)))}
-    rows = matrix.rows.take(pa.array([first[number] for number in range(len(at))], pa.int64()))
-    objects = "n_objects"
-    if objects in rows.column_names:
-        numbers = np.array([at[key] for key in keys], np.intp)
-        given = np.array([np.nan if one is None else one for one in matrix.column(objects)], np.float64)
-        total = _sums(given, groups, numbers)
-        column = pa.array([None if np.isnan(one) else int(one) for one in total], pa.int64())
-        rows = rows.set_column(rows.column_names.index(objects), objects, column)
+            result[:, column] = _sums(values[:, column], numbers, len(at))
+    first = np.unique(numbers, return_index=True)[1]
+    rows = matrix.rows.take(pa.array(first, pa.int64()))
+    if "n_objects" in rows.column_names:
+        given = np.array([np.nan if one is None else one for one in matrix.column("n_objects")], np.float64)
+        total = [None if np.isnan(one) else int(one) for one in _sums(given, numbers, len(at))]
+        rows = _with_column(rows, "n_objects", pa.array(total, pa.int64()))
     if "field_id" in rows.column_names:
-        place = rows.column_names.index("field_id")
-        rows = rows.set_column(place, "field_id", pa.nulls(len(rows), rows.schema.field(place).type))
-    return ProfileMatrix(rows=rows, features=matrix.features, values=np.ascontiguousarray(result.T))
+        rows = _with_column(rows, "field_id", pa.nulls(len(rows), rows.schema.field("field_id").type))
+    return ProfileMatrix(rows=rows, features=matrix.features, values=result)
+
+
+def _sums(column: NDArray[np.float64], numbers: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
+    """Sum a column by group; NaN where a row has none."""
+    total = np.zeros(n_groups)
+    np.add.at(total, numbers, column)
+    return total
+
+
+def _with_column(rows: pa.Table, name: str, column: Any) -> pa.Table:
+    """Put another column in the place of one."""
+    return rows.set_column(rows.column_names.index(name), pa.field(name, column.type), column)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,14 +319,8 @@ def _reduced(
 
 
 def _dtype(table: pa.Table, name: str) -> np.dtype[Any]:
-    return np.dtype(table.schema.field(name).type.to_pandas_dtype())
-
-
-def _sums(column: NDArray[np.float64], groups: Groups, numbers: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Sum a column by group; NaN where a row has none."""
-    total = np.zeros(len(groups.sizes))
-    np.add.at(total, numbers, column)
-    return total
+    kind: np.dtype[Any] = np.dtype(table.schema.field(name).type.to_pandas_dtype())
+    return kind
 
 
 def _rows(plate: tuple[str, str], keys: Sequence[Key], sizes: NDArray[np.int64]) -> pa.Table:

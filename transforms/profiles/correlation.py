@@ -44,14 +44,14 @@ class Correlations:
 
     def __init__(self, values: Floats) -> None:
         self._known = ~np.isnan(values)
-        self._complete = self._known.all(axis=1)
+        self._complete = np.asarray(self._known.all(axis=1))
         count = self._known.sum(axis=1)
         filled = np.where(self._known, values, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
             # A constant column keeps rounding of its mean; what is left of it is no variation.
             centred = np.where(self._known, values - (filled.sum(axis=1) / count)[:, None], 0.0)
             norm = np.sqrt((centred * centred).sum(axis=1))
-            constant = ~(norm**2 > _NOTHING**2 * (filled * filled).sum(axis=1))
+            constant = np.asarray(~(norm**2 > _NOTHING**2 * (filled * filled).sum(axis=1)))
             self._unit = np.where(constant[:, None], np.nan, centred / norm[:, None])
         self._constant = constant
 

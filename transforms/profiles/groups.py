@@ -154,7 +154,8 @@ STATISTICS: dict[Statistic, Callable[[Floats], NDArray[np.float64]]] = {"mean": 
 
 
 def _count(block: Floats) -> NDArray[np.intp]:
-    return np.count_nonzero(~np.isnan(block), axis=-1)  # type: ignore[return-value]
+    count: NDArray[np.intp] = np.count_nonzero(~np.isnan(block), axis=-1)
+    return count
 
 
 def _blocks(

@@ -67,7 +67,7 @@ class _Scaling(WithSettings):
     def fit(self, matrix: ProfileMatrix, learn: NDArray[np.bool_]) -> Fitted:
         """Learn the centre and the scale of each feature."""
         values = learned_values(matrix, learn, self.name)
-        known = ~np.isnan(values).all(axis=1)
+        known = np.asarray(~np.isnan(values).all(axis=1))
         center, scale = self._learn(values)
         flags = []
         for feature, there, one in zip(matrix.features, known, scale, strict=True):

@@ -51,7 +51,7 @@ class WithSettings:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _checked(key: str, parameter: Parameter, value: Any, *, texts: bool) -> Value:
+def _checked(key: str, parameter: Parameter, value: Any, *, texts: bool) -> Any:
     default = parameter.default
     if isinstance(default, tuple):
         values = list(value) if isinstance(value, list | tuple) else [value]

@@ -265,7 +265,7 @@ def test_wells_from_fields() -> None:
     assert found.column("n_objects") == [60, None]
     assert found.column("field_id") == [None, None]
     np.testing.assert_array_equal(found.values, [[3, 60, 7], [4, NAN, NAN]])
-    assert told == ["1 infinite values of fields count as missing"]
+    assert told == ["1 infinite value(s) of fields count as missing"]
     assert aggregate_rows(one).values[0].tolist() == [2, 20, 7]
 
 
