@@ -57,6 +57,13 @@ help:  ## show this
 	@$(call INSTALL,.venv-bench) -c .venv-bench/constraints.txt -r benchmarks/requirements.txt -e '.[all]'
 	@touch $@
 
+# CytoTable does not run with the DuckDB that we pin, so it has an environment of its own.
+.venv-cytotable/.done:
+	@echo "making .venv-cytotable" >&2
+	@$(PYTHON) -m venv .venv-cytotable
+	@$(call INSTALL,.venv-cytotable) 'cytotable==1.2.*' 'duckdb<2'
+	@touch $@
+
 # ---------------------------------------------------------------- what to run
 
 demo: .venv/.core  ## two small studies from export to answer
@@ -92,6 +99,12 @@ bench: $(BENCHES:%=bench-%)  ## all benchmarks against their peers; or make benc
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.$*.bench_$* $(ARGS)
+
+bench: bench-import
+
+.PHONY: bench-import
+bench-import: .venv-bench/.done .venv-cytotable/.done
+	.venv-bench/bin/python -m benchmarks.ingest_tables.bench_import $(ARGS)
 
 fuzz: .venv/.dev  ## damage exports of every reader at random, for MINUTES=60 of processor time
 	.venv/bin/python tests/fuzz.py --minutes $(or $(MINUTES),60) $(ARGS)

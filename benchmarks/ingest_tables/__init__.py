@@ -1,0 +1,1 @@
+"""Import of tables made elsewhere, beside pandas and CytoTable."""
