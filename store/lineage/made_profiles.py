@@ -230,6 +230,8 @@ class Profiles:
         for study in sorted({part.study_id for part in (*here.direct, *here.influenced)}):
             found = rows_of(self.made.root, table, Part(study))
             if found is None or not found.rows:
+                for node in (here.nodes or here.sources)[:1]:
+                    self.made.touch(table, Part(study), node)
                 continue
             members = treatments_of(self.made.root, one, study)
             if members is None:

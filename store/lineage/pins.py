@@ -72,5 +72,5 @@ class Pins:
         try:
             return bool(live_files(self.root.tables.open(table, version=version), filters))
         except CytolakeError as error:
-            self.graph.note(f"release {release}: whether table {table} has such rows cannot be told: {error.message}")
-            return False
+            self.graph.note(f"release {release} may pin such rows of {table}, which cannot be told: {error.message}")
+            return True

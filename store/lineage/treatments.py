@@ -17,23 +17,27 @@ _OF_PLATE = ("batch", "source")
 Members = dict[str, dict[str, list[str]]]
 
 
-def treatments_of(root: LakeRoot, one: ProfileSet, study_id: str) -> Members | None:
-    """Return which wells each treatment of a study is made from; None where that is not known.
+def treatments_of(root: LakeRoot, one: ProfileSet, study_id: str, *, with_profile: bool = False) -> Members | None:
+    """Return which wells each treatment of a study may be made from; None where that is not known.
 
     Wells are taken as they were annotated when the rows were made, where the run that made them says so and that
-    version of the table ``wells`` is still there; else as they are annotated now. Excluded wells are in no treatment,
-    and neither are wells without a profile.
+    version of the table ``wells`` is still there; else as they are annotated now. Excluded wells are in no treatment.
+
+    Parameters
+    ----------
+    with_profile
+        Only wells that have a profile now. Others may have had one, as those of a plate that was removed since.
     """
     consensus = one.definition.get("consensus")
     if one.imported or not consensus or not root.tables.exists(one.table("well")):
         return None
     profiles = root.tables.read(one.table("well"), columns=["plate_id", "well_id"], where={"study_id": study_id})
-    with_profile = set(zip(profiles["plate_id"].to_pylist(), profiles["well_id"].to_pylist(), strict=True))
+    profiled = set(zip(profiles["plate_id"].to_pylist(), profiles["well_id"].to_pylist(), strict=True))
     plates = root.tables.read("plates", where={"study_id": study_id}).to_pylist()
     of_plate = {row["plate_id"]: row for row in plates}
     found: Members = {}
     for well in _wells(root, one, study_id):
-        if (well["plate_id"], well["well_id"]) not in with_profile or well["excluded"]:
+        if well["excluded"] or (with_profile and (well["plate_id"], well["well_id"]) not in profiled):
             continue
         values = [_value(well, of_plate.get(well["plate_id"], {}), name) for name in consensus["by"]]
         if any(value is not None for value in values):  # else it is no treatment
@@ -43,7 +47,7 @@ def treatments_of(root: LakeRoot, one: ProfileSet, study_id: str) -> Members | N
 
 def wells_of_treatment(root: LakeRoot, one: ProfileSet, study_id: str, treatment: str) -> dict[str, list[str]] | None:
     """Return plate → the wells of one treatment; None where that is not known."""
-    members = treatments_of(root, one, study_id)
+    members = treatments_of(root, one, study_id, with_profile=True)
     return None if members is None else {plate: sorted(own) for plate, own in members.get(treatment, {}).items()}
 
 
