@@ -199,7 +199,7 @@ def _engine(row: Mapping[str, Any]) -> dict[str, Any]:
     return _facet("processing_engine", name="cytolake", version=row["code_version"])
 
 
-def _facet(name: str, **values: Any) -> dict[str, Any]:
+def _facet(name: str, /, **values: Any) -> dict[str, Any]:
     return {"_producer": _PRODUCER, "_schemaURL": _FACETS[name], **values}
 
 
