@@ -192,8 +192,10 @@ def _compare(
     rows = []
     for start in range(0, len(columns), wide):
         names = columns[start : start + wide]
-        tables = [take(names) for take in read]
-        rows += [{**place, "column": name, **_distance(*(_values(t, name) for t in tables), pairs)} for name in names]
+        before, after = (take(names) for take in read)
+        rows += [
+            {**place, "column": name, **_distance(_values(before, name), _values(after, name), pairs)} for name in names
+        ]
     return told, rows
 
 

@@ -113,11 +113,11 @@ def _shown(one: Mapping[str, Any]) -> str:
         parts.append("\n".join(lines))
     if one["fits"]:
         names = ("version", "fitted", "steps", "units", "controls")
-        rows = [
+        fits = [
             (fit["version"], _time(fit["fitted_at"]), fit["steps"], len(fit["units"]), fit["controls"])
             for fit in one["fits"]
         ]
-        parts.append("fitted parameters\n" + _indented(table(rows, names)))
+        parts.append("fitted parameters\n" + _indented(table(fits, names)))
     return "\n\n".join(parts)
 
 
@@ -185,7 +185,7 @@ def _shift(rows: Sequence[Mapping[str, Any]], one: str, other: str) -> str:
                 row["psi"],
                 row["median_one"],
                 row["median_other"],
-                f"{_percent(row['null_one'])} > {_percent(row['null_other'])}",
+                f"{_percent(row['null_one'])} → {_percent(row['null_other'])}",
                 *([row.get("correlation")] if paired else []),
             )
             for row in rows[:_SHOWN]

@@ -65,8 +65,8 @@ def rows_of_plates(root: LakeRoot, table: str, *, version: int | None = None) ->
         run = max(run for (one, _), (_, run) in found.items() if one == study)
         found = {key: value for key, value in found.items() if key[0] != study}
         plates = root.tables.read(table, columns=["plate_id"], where={"study_id": study}, version=version)["plate_id"]
-        counted: Any = plates.value_counts().to_pylist()
-        found |= {(study, one["values"]): (one["counts"], run) for one in counted}
+        counted: Any = plates.value_counts()
+        found |= {(study, one["values"]): (one["counts"], run) for one in counted.to_pylist()}
     return [
         PlateRows(study_id=study, plate_id=plate, rows=rows, run_id=run)
         for (study, plate), (rows, run) in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or ""))
@@ -137,4 +137,4 @@ def families_of(root: LakeRoot, one: DefinedSet, known: Iterable[DefinedSet]) ->
     """Return column → family, as the dictionary of a set says it, or of the sets that it was made from."""
     hashes = [one.hash, *(up.hash for up in ancestors(one, known))]
     rows = root.tables.read("feature_dictionary", columns=["column", "family"], where={"feature_set_hash": hashes})
-    return dict(zip(rows["column"].to_pylist(), rows["family"].to_pylist(), strict=True))
+    return {row["column"]: row["family"] for row in rows.to_pylist()}

@@ -198,6 +198,7 @@ def _targets(
     plates_of(root, study_id)
     given = recipe if isinstance(recipe, ProfileRecipe) or recipe is None else load_profile_recipe(recipe)
     found: dict[tuple[str, str], tuple[DefinedSet, list[str]]] = {}
+    one: DefinedSet
     if source is not None:
         one = resolve_any(root, source)
         for part in one.parts:
@@ -244,9 +245,11 @@ def _controls(recipe: ProfileRecipe) -> Controls:
 
 
 def _table(root: LakeRoot, target: _Target, part: str, study_id: str, wells: pa.Table) -> PartOfStudy:
-    out = pc.fill_null(wells["excluded"], False).to_numpy(zero_copy_only=False)
+    excluded: Any = wells["excluded"]
+    out = pc.fill_null(excluded, False).to_numpy()
     controls = control_mask(_controls(target.recipe), wells) & ~out
-    names = list(zip(wells["plate_id"].to_pylist(), wells["well_id"].to_pylist(), strict=True))
+    columns: list[list[Any]] = [wells[name].to_pylist() for name in ("plate_id", "well_id")]
+    names = list(zip(*columns, strict=True))
     table = target.set.table(part)
     return PartOfStudy(
         set=target.set,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import NotFoundError
@@ -19,7 +20,6 @@ from .quality import plates_in_order
 from .verdicts import TABLE
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from PIL import ImageDraw
 
     from ...store.root import LakeRoot
@@ -131,7 +131,7 @@ def _panels(rows: pa.Table, what: str, families: Mapping[str, str], plates: Sequ
 
 
 def _of(rows: pa.Table, metric: str) -> list[tuple[Any, Any, Any, Any]]:
-    own = rows.filter(pc.equal(rows["metric"], metric)).select(["plate_id", "feature", "value", "verdict"])
+    own = rows.filter(pc.equal(rows["metric"], pa.scalar(metric))).select(["plate_id", "feature", "value", "verdict"])
     return list(zip(*(column.to_pylist() for column in own.columns), strict=True))
 
 
@@ -168,7 +168,7 @@ def _draw(panels: Sequence[_Panel], plates: Sequence[str], title: str) -> bytes:
     image = Image.new("RGB", (width, _TOP + sum(heights) + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(image)
     draw.text((_MARGIN, _MARGIN), plain_text(title[:LONGEST_TITLE]), fill=_INK, font=font)
-    note = "red frame: beyond its threshold; empty: not defined"
+    note = "red frame: a feature is beyond its threshold, and beyond chance; empty: not defined"
     if len(plates) > len(shown):
         note = f"the first {len(shown)} of {len(plates)} plates; {note}"
     draw.text((_MARGIN, _MARGIN + 22), note, fill=_FAINT, font=small)

@@ -92,7 +92,7 @@ def one_row_per_well(matrix: ProfileMatrix) -> ProfileMatrix:
     numbers = np.array([at[key] for key in keys], dtype=np.intp)
     _, first = np.unique(numbers, return_index=True)
     values = Groups.of(numbers, len(at)).reduce_rows(matrix.values, "median")
-    return ProfileMatrix(rows=matrix.rows.take(pa.array(first)), features=matrix.features, values=values)
+    return ProfileMatrix(rows=matrix.rows.take(pa.array(first, pa.int64())), features=matrix.features, values=values)
 
 
 def _standardised(values: Floats, plate_of: NDArray[np.intp], is_control: NDArray[np.bool_]) -> Floats:
@@ -189,7 +189,7 @@ def _separation(
             continue
         own = plate_of == number
         negative = wells.values[own & is_control]
-        known = sorted({name for name, here in zip(names, own, strict=True) if here and name})
+        known: list[str | None] = [*sorted({name for name, here in zip(names, own, strict=True) if here and name})]
         for name in known or [None]:
             reference = None if name is None else f"{name} against controls"
             if name is None or not len(negative):

@@ -63,7 +63,7 @@ class _Plate:
         self.kept = ~_among(wells, table.excluded.get(plate_id, ()))
         self.of_controls = _among(wells, table.controls.get(plate_id, ())) & self.kept
         coded: Any = wells.combine_chunks().dictionary_encode()
-        self.wells: NDArray[np.int32] = coded.indices.to_numpy()
+        self.wells: NDArray[np.integer[Any]] = coded.indices.to_numpy()
 
     def columns(self, names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.floating]]]:
         """Yield the values of columns, of all rows of the plate."""
@@ -116,7 +116,7 @@ def read_reference(
     read = [_Plate(root, table, plate) for plate in plates]
     controls = sum(int(one.of_controls.sum()) for one in read) >= _FEWEST
     parts: dict[str, list[NDArray[np.floating]]] = {}
-    groups: dict[str, list[NDArray[np.int64]]] = {}
+    groups: dict[str, list[NDArray[np.integer[Any]]]] = {}
     for number, one in enumerate(read):
         rows = np.flatnonzero(one.of_controls if controls else one.kept)
         rows = rows[spread(len(rows), max(_FEWEST, SAMPLE // len(read)))]
@@ -192,25 +192,25 @@ def _measure(
     )
     yield _whole("InfFraction", part, plate_id, infinite.mean() if n and rows else np.nan, reason=nothing)
     if compared and reference is not None:
-        for metric, values in (("KS", ks), ("PSI", psi)):
+        for metric, found in (("KS", ks), ("PSI", psi)):
             # The index has no simple distribution of small samples: it counts where the distance is beyond chance.
             yield Measures(
                 metric=metric,
                 part=part,
                 plate_id=plate_id,
                 features=features,
-                values=values,
+                values=found,
                 reference=reference.name,
                 reasons=reasons,
                 chance=chance,
             )
-            known = ~np.isnan(values)
+            known = ~np.isnan(found)
             yield Measures(
                 metric=f"Median{metric}",
                 part=part,
                 plate_id=plate_id,
                 features=None,
-                values=np.array([np.median(values[known]) if known.any() else np.nan]),
+                values=np.array([np.median(found[known]) if known.any() else np.nan]),
                 reference=reference.name,
                 reasons=None if known.any() else "no feature could be compared",
                 chance=np.array([bool(known.any()) and float(chance[known].mean()) >= 0.5]),
