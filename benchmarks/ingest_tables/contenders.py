@@ -93,7 +93,7 @@ def cytotable(folder: Path, output: Path) -> dict[str, Any]:
         source_datatype="csv",
         preset="cellprofiler_csv",
         join=False,
-        parsl_config=Config(executors=[ThreadPoolExecutor(max_threads=2)]),
+        parsl_config=Config(executors=[ThreadPoolExecutor(max_threads=2)], run_dir=str(output.with_name("runinfo"))),
     )
     files = [path for path in output.rglob("*.parquet") if "image" not in path.name.lower()]
     rows = {path: pq.read_metadata(path).num_rows for path in files}

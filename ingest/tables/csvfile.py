@@ -23,7 +23,7 @@ from ...wording import listed
 from .look import FoundFile
 from .raw import NO_NUMBER
 
-_BLOCK = 16 << 20
+_BLOCK = 8 << 20
 _LARGEST_BLOCK = 256 << 20
 _EMPTY = frozenset(NO_NUMBER)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?(inf|infinity|nan)\s*", re.IGNORECASE)
@@ -255,11 +255,18 @@ def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _kind(cells: Sequence[str], *, comma: bool) -> str:
-    valued = [cell for cell in cells if cell.strip() not in _EMPTY]
+    valued = [cell for cell in cells if cell not in _EMPTY and cell.strip() not in _EMPTY]
     if not valued:
         return "empty"
-    pattern = (cell.replace(",", ".", 1) for cell in valued) if comma else iter(valued)
-    return "number" if all(_NUMBER.fullmatch(cell) for cell in pattern) else "text"
+    text = "\n".join(valued)
+    if "_" in text:  # Python takes 1_000 for a number
+        return "text"
+    try:
+        for cell in (text.replace(",", ".") if comma else text).split("\n"):
+            float(cell)
+    except ValueError:
+        return "text"
+    return "number"
 
 
 def _text(column: Any) -> Any:
