@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..store.contents import PlateRows, ancestors, families_of, feature_columns, rows_of_plates
+from ..store.contents import PlateRows, ancestors, families_of, feature_columns, held_rows
 from ..store.current import chosen, newest_runs, shown
 from ..store.plates import plates_of
 from ..store.registry import DefinedSet, ProfileSet, feature_sets, profile_sets, resolve_any
@@ -50,7 +50,7 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
     found = []
     for one in known:
         contents = {
-            part: [row for row in rows_of_plates(root, one.table(part)) if study_id in (None, row.study_id)]
+            part: [row for row in held_rows(root, one.table(part)) if study_id in (None, row.study_id)]
             for part in one.parts
         }
         held = [row for rows in contents.values() for row in rows]
@@ -100,7 +100,7 @@ def show_set(root: LakeRoot, reference: str) -> dict[str, Any]:
     families = families_of(root, one, known)
     contents = {}
     for part in one.parts:
-        plates = rows_of_plates(root, one.table(part))
+        plates = held_rows(root, one.table(part))
         columns = feature_columns(root, one, part)
         contents[part] = {
             "table": one.table(part),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UsageError
-from ..store.contents import feature_columns, identity_columns, rows_of_plates, steady_reader, stored_features
+from ..store.contents import feature_columns, held_rows, identity_columns, steady_reader, stored_features
 from ..store.distributions import (
     finite,
     ks_of_sorted,
@@ -24,7 +24,7 @@ from ..store.distributions import (
     psi_of_sorted,
     spread,
 )
-from ..store.plates import rows_of_plates as plates_named
+from ..store.plates import rows_of_plates
 from ..store.registry import DefinedSet, feature_sets, profile_sets, resolve_any
 from ..store.scan import Filter, Scan, scan
 from .definitions import changes, same_labels
@@ -103,7 +103,7 @@ def diff_sets(
     if study_id is None and plate_ids:
         raise UsageError("plates are named without their study", hint="say which with --study")
     if study_id is not None:
-        plates_named(root, study_id, plate_ids, columns=())
+        rows_of_plates(root, study_id, plate_ids, columns=())
     warnings: list[str] = []
     columns = {part: _columns(root, first, second, part) for part in dict.fromkeys((*first.parts, *second.parts))}
     shared = [
@@ -163,8 +163,7 @@ def _columns(root: LakeRoot, one: DefinedSet, other: DefinedSet, part: str) -> d
 
 def _shared(root: LakeRoot, one: DefinedSet, other: DefinedSet, part: str, study_id: str | None) -> Iterator[_Shared]:
     held = [
-        {(row.study_id, row.plate_id): row.rows for row in rows_of_plates(root, which.table(part))}
-        for which in (one, other)
+        {(row.study_id, row.plate_id): row.rows for row in held_rows(root, which.table(part))} for which in (one, other)
     ]
     for study, plate in held[0]:
         if (study, plate) in held[1] and study_id in (None, study):

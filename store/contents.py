@@ -36,7 +36,7 @@ class PlateRows:
     run_id: str
 
 
-def rows_of_plates(root: LakeRoot, table: str, *, version: int | None = None) -> list[PlateRows]:
+def held_rows(root: LakeRoot, table: str, *, version: int | None = None) -> list[PlateRows]:
     """Return which plates a table of features or profiles has rows of, and how many, sorted.
 
     None where the table does not exist. Files of ours hold one plate each; one that holds several is opened for its

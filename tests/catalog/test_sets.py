@@ -9,7 +9,7 @@ import pytest
 from cytolake.catalog.sets import list_sets, show_set
 from cytolake.errors import NotFoundError
 from cytolake.store.commit import Commit
-from cytolake.store.contents import rows_of_plates
+from cytolake.store.contents import held_rows
 from cytolake.store.current import choose
 
 AREA, DNA = "Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA"
@@ -128,8 +128,8 @@ def test_a_file_of_several_plates_is_counted_plate_by_plate(lake: Any) -> None:
         commit.delete(table, {"study_id": "one"})
         commit.append(table, both)
         commit.commit()
-    assert [(row.plate_id, row.rows) for row in rows_of_plates(lake.root, table)] == [("P1", 2), ("P2", 1), ("P3", 1)]
-    assert rows_of_plates(lake.root, "profiles/x/00000000/well") == []
+    assert [(row.plate_id, row.rows) for row in held_rows(lake.root, table)] == [("P1", 2), ("P2", 1), ("P3", 1)]
+    assert held_rows(lake.root, "profiles/x/00000000/well") == []
 
 
 def test_an_empty_lake_has_no_sets(empty_lake: Any) -> None:

@@ -17,11 +17,10 @@ import pyarrow.compute as pc
 
 from ...errors import NotFoundError, UsageError
 from ...store.commit import Commit
-from ...store.contents import rows_of_plates
+from ...store.contents import held_rows
 from ...store.current import current_of
 from ...store.lineage import Run
-from ...store.plates import plates_of
-from ...store.plates import rows_of_plates as plate_rows_of
+from ...store.plates import plates_of, rows_of_plates
 from ...store.registry import DefinedSet, FeatureSet, resolve_any
 from ...store.releases import find_release
 from ...wording import did_you_mean, listed
@@ -95,7 +94,7 @@ def check_features(
     RecipeError
         The recipe is wrong, or has a threshold of a measure that there is not.
     """
-    named = [row["plate_id"] for row in plate_rows_of(root, study_id, plate_ids, columns=())] if plate_ids else None
+    named = [row["plate_id"] for row in rows_of_plates(root, study_id, plate_ids, columns=())] if plate_ids else None
     wells = annotated_wells(root, study_id)
     targets = _targets(root, study_id, source, recipe)
     for target in targets:
@@ -202,7 +201,7 @@ def _targets(
     if source is not None:
         one = resolve_any(root, source)
         for part in one.parts:
-            if any(row.study_id == study_id for row in rows_of_plates(root, one.table(part))):
+            if any(row.study_id == study_id for row in held_rows(root, one.table(part))):
                 found.setdefault((one.kind, one.hash), (one, []))[1].append(part)
     else:
         for kind in ("features", "profiles"):
@@ -271,7 +270,7 @@ def _by_plate(names: Sequence[tuple[str, str]], mask: Any) -> dict[str, set[str]
 
 def _plates(root: LakeRoot, table: PartOfStudy) -> list[str]:
     """Return the plates of the study that the table has rows of, sorted."""
-    held = rows_of_plates(root, table.set.table(table.part), version=table.version)
+    held = held_rows(root, table.set.table(table.part), version=table.version)
     return [row.plate_id for row in held if row.study_id == table.study_id and row.plate_id is not None]
 
 
