@@ -168,7 +168,8 @@ def _index(names: Sequence[str]) -> pandas.Index[Any]:
     import pandas
 
     # Plain objects: writers of AnnData do not take every kind of text that pandas has.
-    return pandas.Index(np.array(names, dtype=object), dtype=object)
+    index: pandas.Index[Any] = pandas.Index(np.array(names, dtype=object), dtype=object)
+    return index
 
 
 def _series(column: pa.ChunkedArray[Any]) -> Any:
@@ -181,7 +182,7 @@ def _series(column: pa.ChunkedArray[Any]) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         if not column.null_count:
             return column.to_numpy(zero_copy_only=False)
-        empty: Any = pc.fill_null(column, False if pa.types.is_boolean(kind) else 0)
+        empty: Any = pc.fill_null(column, pa.scalar(0).cast(kind))
         mask = np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), dtype=bool)
         made = pandas.arrays.BooleanArray if pa.types.is_boolean(kind) else pandas.arrays.IntegerArray
         return made(np.array(empty.to_numpy(zero_copy_only=False)), mask)
@@ -195,7 +196,7 @@ def _text(value: Any) -> str | None:
     return made if isinstance(made, str) else json.dumps(made, ensure_ascii=False, allow_nan=False)
 
 
-def _categories(values: Sequence[str | None]) -> pandas.Categorical:
+def _categories(values: Sequence[Any]) -> pandas.Categorical:
     import pandas
 
     known = sorted({value for value in values if value is not None})

@@ -242,10 +242,9 @@ def _iso(column: pa.Array[Any]) -> pa.Array[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind):
         text: Any = pc.strftime(column, format="%Y-%m-%dT%H:%M:%S")
-        return pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
-    if pa.types.is_temporal(kind):
-        cast: Any = pc.cast(column, pa.string())
-        return cast
+        column = pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
+    elif pa.types.is_temporal(kind):
+        column = pc.cast(column, pa.string())
     return column
 
 

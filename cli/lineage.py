@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from .options import common, lake_option, the_lake
 from .output import as_json, counted, report, say, table
 
-_FORMATS = {".png": "png", ".svg": "svg"}
+_FORMATS: Mapping[str, Literal["png", "svg"]] = {".png": "png", ".svg": "svg"}
 #: Letters of a fact that are shown.
 _LONGEST = 100
 #: Facts that name the node, or are told elsewhere.

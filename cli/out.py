@@ -33,7 +33,7 @@ from .output import counted, report, size
 @lake_option
 @common
 @click.pass_context
-def export(ctx: click.Context, table: str, output: str, format_: str | None, json_: bool, **options: Any) -> None:
+def export(ctx: click.Context, /, table: str, output: str, format_: str | None, json_: bool, **options: Any) -> None:
     """Write TABLE, a view or table, as Parquet, CSV or AnnData.
 
     Views are nuclei, cells, profiles, treatment_profiles and so on; tables are listed by `cytolake catalog tables`.

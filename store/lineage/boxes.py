@@ -82,7 +82,7 @@ class Link:
 def summarise(graph: Mapping[str, Any]) -> tuple[list[Box], list[Link]]:
     """Return the boxes of a graph of lineage, and the links between them, without those that others imply."""
     nodes: dict[str, Node] = {node["id"]: node for node in graph["nodes"]}
-    made_by = {edge["from"]: [] for edge in graph["edges"]} | {}
+    made_by: dict[str, list[str]] = {edge["from"]: [] for edge in graph["edges"]}
     links: dict[tuple[str, str], bool] = {}
     for edge in graph["edges"]:
         source, target = edge["to"], edge["from"]

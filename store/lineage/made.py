@@ -365,8 +365,8 @@ class Made:
         rows = scan(self.root, table, filters).read(names).group_by(names).aggregate([([], "count_all")]).to_pylist()
         counted: dict[tuple[str, str | None], dict[str | None, int]] = {}
         for row in rows:
-            plate = counted.setdefault((row["study_id"], row.get("plate_id")), {})
-            plate[row.get("well_id")] = plate.get(row.get("well_id"), 0) + row["count_all"]
+            of_plate = counted.setdefault((row["study_id"], row.get("plate_id")), {})
+            of_plate[row.get("well_id")] = of_plate.get(row.get("well_id"), 0) + row["count_all"]
         found = []
         for (study, plate), wells in sorted(counted.items(), key=str):
             named = frozenset(well for well in wells if well is not None)

@@ -70,7 +70,8 @@ def add_images(root: LakeRoot, graph: Graph, wells: Wells, parents: Mapping[str,
         return {None: [_all_images(graph, wells, rows, parents)]}
     files = root.tables.read("images", columns=["path", "well_id", "acquisition_id", "source_files"], where=wells.where)
     found: dict[str | None, list[str]] = {}
-    for row, of_row in zip(rows.to_pylist(), files["source_files"].to_pylist(), strict=True):
+    sources: list[Any] = files["source_files"].to_pylist()
+    for row, of_row in zip(rows.to_pylist(), sources, strict=True):
         name = row["path"] or f"{wells.one(row['well_id']).name()}: no plane could be read"
         image = graph.node(
             "image", name, acquisition_id=row["acquisition_id"], n_missing_planes=row["n_missing_planes"]
@@ -184,4 +185,4 @@ def _wells(rows: pa.Table) -> list[str]:
 def _is(rows: pa.Table, well: str) -> Any:
     import pyarrow.compute as pc
 
-    return pc.equal(rows["well_id"], well)
+    return pc.equal(rows["well_id"], pa.scalar(well))

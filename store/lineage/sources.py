@@ -42,14 +42,18 @@ def parts_of_files(root: LakeRoot, *, name: str | None, sha256: str | None) -> F
     columns = ["study_id", "plate_id", "well_id", "field_id", "source_files"]
     for table in whole.read_in_parts(columns):
         rows, files = _flat(table)
-        hit = pc.equal(files.field("sha256"), sha256) if name is None else _is_called(files.field("file"), name)
-        mask = pc.fill_null(hit, False)
-        for row in rows.filter(mask).unique().to_pylist():
+        hit = (
+            _is_called(files.field("file"), name) if name else pc.equal(files.field("sha256"), pa.scalar(sha256 or ""))
+        )
+        mask: Any = pc.fill_null(hit, pa.scalar(False))
+        numbers: list[Any] = rows.filter(mask).unique().to_pylist()
+        for row in numbers:
             identity = table.slice(row, 1).select(columns[:-1]).to_pylist()[0]
-            plate = fields.setdefault((identity["study_id"], identity["plate_id"]), set())
-            plate.add((identity["well_id"], identity["field_id"]))
-        names.update(files.field("file").filter(mask).unique().to_pylist())
-        found.hashes.update(one for one in files.field("sha256").filter(mask).unique().to_pylist() if one)
+            of_plate = fields.setdefault((identity["study_id"], identity["plate_id"]), set())
+            of_plate.add((identity["well_id"], identity["field_id"]))
+        for column, known in (("file", names), ("sha256", found.hashes)):
+            values: list[Any] = files.field(column).filter(mask).unique().to_pylist()
+            known.update(value for value in values if value)
     found.name = next(iter(names)) if len(names) == 1 else None
     for (study, plate), own in sorted(fields.items()):
         found.parts.append(Part(study, plate, frozenset(well for well, _ in own), frozenset(own)))
@@ -78,7 +82,7 @@ def _flat(table: pa.Table) -> tuple[pa.Array[Any], pa.StructArray]:
 
 
 def _is_called(names: Any, name: str) -> Any:
-    return pc.or_(pc.equal(names, name), pc.ends_with(names, pattern=f"/{name}"))
+    return pc.or_(pc.equal(names, pa.scalar(name)), pc.ends_with(names, pattern=f"/{name}"))
 
 
 def _same_name(known: str, name: str) -> bool:
