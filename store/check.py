@@ -7,7 +7,7 @@ where to look. :mod:`.doctor` examines the machine; this examines the data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from .doctor import different_columns, unfinished_commits
 from .images import ngff
 from .images.check import Problem, check_plate
 from .images.plate import open_plate
-from .registry import feature_tables
+from .registry import feature_tables, profile_tables
 from .release_files import check_release
 from .releases import releases
 from .scan import Scan, scan
@@ -46,6 +46,8 @@ _REFERENCES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "labels": ((_PLATE, "plates"), (_WELL, "wells")),
 }
 _FEATURE_REFERENCES = (((*_WELL, "acquisition_id", "field_id"), "images"),)
+#: Of profiles, and of features that were made elsewhere: their images may be in no lake.
+_WELL_REFERENCES = ((_WELL, "wells"),)
 _SHOWN = 3
 
 
@@ -125,10 +127,11 @@ class _Check:
     def lake(self, root: LakeRoot) -> None:
         readable = {name: found for name in root.tables.names() if (found := self._table(root, name)) is not None}
         keys: dict[tuple[str, tuple[str, ...]], pa.Table] = {}
+        computed = _computed(root)
         for name, found in readable.items():
             if name in TABLES:
                 self._keys(name, found)
-            self._references(name, found, readable, keys)
+            self._references(name, found, readable, keys, computed)
         self._features(root, readable)
         self._plates(root, readable)
         self._releases(root)
@@ -194,9 +197,13 @@ class _Check:
         found: Scan,
         readable: dict[str, Scan],
         keys: dict[tuple[str, tuple[str, ...]], pa.Table],
+        computed: Collection[str],
     ) -> None:
         """Check that what rows refer to exists: plates, wells, images, perturbations, runs."""
-        references = _REFERENCES.get(name, ()) if name in TABLES else _FEATURE_REFERENCES
+        if name in TABLES:
+            references = _REFERENCES.get(name, ())
+        else:
+            references = _FEATURE_REFERENCES if name in computed else _WELL_REFERENCES
         if name != "runs":
             references = (*references, (("run_id",), "runs"))
         columns = [column for columns, _ in references for column in columns if column in found.schema.names]
@@ -224,15 +231,17 @@ class _Check:
         return any(problem.where == where or problem.where.startswith(f"{where}/") for problem in self.problems)
 
     def _features(self, root: LakeRoot, readable: dict[str, Scan]) -> None:
-        """Check that every feature table is registered, and each of its columns in the dictionary."""
+        """Check that every table of features or profiles is registered, and each feature in the dictionary."""
         try:
-            registered = feature_tables(root)
+            registered, profiles = feature_tables(root), profile_tables(root)
             dictionary = root.tables.read("feature_dictionary", columns=["feature_set_hash", "object_set", "column"])
         except CytolakeError:
-            return  # one of the two tables is broken, which has been said
+            return  # one of these tables is broken, which has been said
         known = {tuple(row.values()) for row in dictionary.to_pylist()}
         identity = {*(field.name for field in _identity()), "run_id"}
         for name, found in readable.items():
+            if name.startswith("profiles/") and name not in profiles:
+                self._wrong("unregistered-profiles", f"tables/{name}", "no profile set of the registry has this table")
             if not name.startswith("features/"):
                 continue
             if name not in registered:
@@ -315,6 +324,14 @@ class _Check:
 
     def _wrong(self, code: str, where: str, message: str) -> None:
         self.problems.append(Problem(code, where, message))
+
+
+def _computed(root: LakeRoot) -> set[str]:
+    """Return the feature tables that were made from images of the lake."""
+    try:
+        return {name for name, (one, _) in feature_tables(root).items() if not one.imported}
+    except CytolakeError:
+        return set()  # the registry is broken, which is said
 
 
 def _ingested(readable: Mapping[str, Scan]) -> set[str]:

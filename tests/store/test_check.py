@@ -202,6 +202,14 @@ def test_features_that_nobody_registered(lake: Lake) -> None:
     assert codes(lake) == {"unregistered-features"}
 
 
+def test_profiles_that_nobody_registered(lake: Lake) -> None:
+    table = put_features(lake)
+    shutil.copytree(
+        Path(lake.url) / "tables" / table, Path(lake.url) / "tables" / "profiles" / "x" / "0a1b2c3d" / "well"
+    )
+    assert "unregistered-profiles" in codes(lake)
+
+
 def test_features_without_a_meaning(lake: Lake) -> None:
     shutil.rmtree(Path(lake.url) / "tables" / "feature_dictionary")
     assert codes(lake) == {"undescribed-feature"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cytolake.errors import InvalidDataError, NotFoundError
 from cytolake.lake import Lake, open_lake
+from cytolake.store.check import validate
 from cytolake.store.root import LakeRoot
 from table_examples import Bring, write_csv
 
@@ -84,3 +86,11 @@ def test_it_can_be_removed(lake: Lake, bring: Bring) -> None:
     told = lake.remove(study="pilot", plate="tiny-1", reason="test")
     assert told["kept"] == []
     assert bring.rows("well") == bring.table("plates") == bring.table("wells") == []
+
+
+def test_objects_of_images_that_the_lake_does_not_have_are_no_fault(
+    bring: Bring, cellprofiler: Callable[..., Path]
+) -> None:
+    bring(cellprofiler())
+    assert bring.rows("cells")
+    assert validate(bring.root, deep=True)["errors"] == []
