@@ -53,7 +53,7 @@ _VERBS: Mapping[str, _Verb] = {
     "catalog": _Verb("questions", "List what can be asked."),
     "features": _Verb("features", "What feature sets and profile sets there are; compare, choose and check them."),
     "export": _Verb("out", "Write a table or view as AnnData, Parquet or CSV."),
-    "lineage": _Verb("lineage", "Go from a row back to its pixels, recipe and code, or from a file to its rows."),
+    "lineage": _Verb("lineage", "Go from a row back to its pixels and code, or forward."),
     "release": _Verb("releases", "Name the versions of all tables, so that they can be asked for ever."),
     "exclude": _Verb("corrections", "Leave wells out of the views, or take them in again."),
     "remove": _Verb("corrections", "Remove a plate or a study; history keeps it."),

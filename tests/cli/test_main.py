@@ -37,7 +37,10 @@ OPTIONS = {
     "report": {"--study", "--plate", "--output", "--lake", "--json"},
     "tracks": {"--study", "--plate", "--well", "--field", "--picture", "--lake", "--json"},
     "sql": {"--format", "--output", "--as-of", "--lake", "--json"},
-    "lineage": {"--lake", "--json"},
+    "export": {
+        "--output", "--study", "--plate", "--where", "--as-of", "--format", "--layout", "--overwrite", "--lake", "--json",
+    },
+    "lineage": {"--forward", "--treatment", "--picture", "--openlineage", "--lake", "--json"},
     "exclude": {"--study", "--plate", "--well", "--reason", "--include", "--dry-run", "--lake", "--json"},
     "remove": {"--study", "--plate", "--reason", "--yes", "--dry-run", "--lake", "--json"},
     "validate": {"--deep", "--lake", "--json"},
