@@ -78,6 +78,7 @@ class CellProfiler:
         prefixes = {group: _prefix(one.file.stem) for group, one in images.items() if one.file.kind == "text"}
         single = {(one.group, _name_of(one, prefixes)) for one in found if one.objects}
         tables: list[SourceTable] = []
+        said: list[str] = []
         for one in found:
             of = index.get(one.group)
             if one.objects is None:
@@ -85,7 +86,12 @@ class CellProfiler:
             elif one.objects:
                 tables.append(_object_table(one, _name_of(one, prefixes), of))
             else:
-                tables += _split(one, of, {objects for group, objects in single if group == one.group})
+                split, left = _split(one, of, {objects for group, objects in single if group == one.group})
+                tables += split
+                if left:
+                    said.append(f"{one.raw.name}: {listed(left, _SHOWN)} are read from tables of their own beside it")
+        if said:
+            tables[0] = replace(tables[0], warnings=(*tables[0].warnings, *said))
         return tables
 
 
@@ -297,16 +303,16 @@ def _objects(
     )
 
 
-def _split(one: _Found, index: ImageIndex | None, known: set[str]) -> list[SourceTable]:
-    """Take a table of several objects apart; objects that have a table of their own are left to that."""
+def _split(one: _Found, index: ImageIndex | None, known: set[str]) -> tuple[list[SourceTable], list[str]]:
+    """Take a table of several objects apart; give also the objects that are left to tables of their own."""
     by_set: dict[str, list[str]] = {}
     for column in one.raw.columns:
         prefix = one.two[column][0] if one.two else split_object_set(column, None)[0]
         if prefix and prefix != "Image" and metadata_name(column) is None:
             by_set.setdefault(prefix, []).append(column)
     shared = _object_number([c for c in one.raw.columns if c.casefold() == "objectnumber"])
-    tables = []
-    left = []
+    tables: list[SourceTable] = []
+    left: list[str] = []
     for prefix, columns in by_set.items():
         object_set = object_set_name(prefix)
         if object_set in known:
@@ -319,13 +325,7 @@ def _split(one: _Found, index: ImageIndex | None, known: set[str]) -> list[Sourc
         parent = _parent_of(columns, object_set)
         ids = {*numbers, parent}
         tables.append(_objects(one, object_set, [c for c in columns if c not in ids], number, parent, index))
-    if left and tables:
-        tables[0] = replace(tables[0], warnings=(*tables[0].warnings, _left_text(one, left)))
-    return tables
-
-
-def _left_text(one: _Found, left: Sequence[str]) -> str:
-    return f"{one.raw.name}: {listed(left, _SHOWN)} are read from tables of their own beside it"
+    return tables, left
 
 
 DIALECTS = (CellProfiler(),)

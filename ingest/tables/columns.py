@@ -88,7 +88,8 @@ def well_metadata(columns: Sequence[str], used: Iterable[str]) -> list[str]:
 
 def renamed(texts: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Return columns of metadata under the names that wells keep them by: without ``Image_``."""
-    return pa.table({column.removeprefix("Image_"): texts[column] for column in columns})
+    found: dict[str, Any] = {column.removeprefix("Image_"): texts[column] for column in columns}
+    return pa.table(found)
 
 
 def shown_names(columns: Sequence[str]) -> tuple[str, ...]:

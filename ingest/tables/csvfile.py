@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from ...errors import InvalidDataError
 from ...wording import listed
 from .look import FoundFile
 from .raw import NO_NUMBER
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _BLOCK = 8 << 20
 _LARGEST_BLOCK = 256 << 20
@@ -76,7 +78,6 @@ class CsvTable:
         while True:
             try:
                 yield from self._read(numbers, texts, block)
-                return
             except _TooLong:
                 block *= 4
                 if block > _LARGEST_BLOCK:
@@ -85,6 +86,8 @@ class CsvTable:
                         "closed, or it is no table",
                         hint="Correct the file, or leave it out.",
                     ) from None
+            else:
+                return
 
     def _read(self, numbers: Sequence[str], texts: Sequence[str], block: int) -> Iterator[pa.Table]:
         from pyarrow import csv as arrow_csv
@@ -112,7 +115,8 @@ class CsvTable:
         self._seen = 0
         with self._file.path.open("rb") as raw:
             try:
-                stream: Any = pa.PythonFile(_Unpacked(raw, self._file.packed), "r") if self._file.packed else raw
+                unpacked: Any = _Unpacked(raw, self._file.packed) if self._file.packed else None
+                stream: Any = raw if unpacked is None else pa.PythonFile(unpacked, "r")
                 with arrow_csv.open_csv(
                     stream, read_options=read, parse_options=parse, convert_options=convert
                 ) as reader:
@@ -201,7 +205,7 @@ class _TooLong(Exception):  # noqa: N818 - caught in this module
 class _Unpacked:
     """A packed file as pyarrow reads it, while ``raw`` tells how far it is."""
 
-    def __init__(self, raw: Any, packed: str) -> None:
+    def __init__(self, raw: Any, packed: Any) -> None:
         self._file: Any
         if packed == "gzip":
             import gzip
@@ -214,7 +218,7 @@ class _Unpacked:
         elif packed == "xz":
             import lzma
 
-            self._file = lzma.LZMAFile(raw)
+            self._file = lzma.LZMAFile(raw)  # noqa: SIM115 - its file is closed by who opened it
         else:
             self._file = pa.CompressedInputStream(raw, packed)
         self.closed = False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from ...errors import InvalidDataError
 from ...wording import listed
@@ -15,6 +15,8 @@ from ..vendors.pattern_names import Place, place
 from ..vendors.pattern_presets import PRESETS
 from .columns import identity_columns, identity_table, renamed, shown_names, take, well_metadata
 from .raw import RawTable
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _SHOWN = 10
 _FILE_NAME = re.compile(r"(?:Image_)?FileName_.+")
@@ -103,7 +105,7 @@ class ImageIndex:
     def _from_file_names(self, texts: pa.Table, image: str, files: Sequence[str], names: dict[str, str]) -> pa.Table:
         """Read wells and fields from the names of the images' files, where these are named as microscopes name them."""
         for column in files:
-            files_of_rows = texts[column].to_pylist()
+            files_of_rows: list[Any] = texts[column].to_pylist()
             if not files_of_rows or any(name is None for name in files_of_rows):
                 continue
             places, preset = _places(files_of_rows)
@@ -120,9 +122,10 @@ class ImageIndex:
             }
             if all(one.plate for one in places):
                 said["plate"] = pa.array([one.plate for one in places])
-            moments = sorted({one.time for one in places if one.time is not None})
-            if len(moments) > 1 and all(one.time is not None for one in places):
-                said["timepoint"] = pa.array([moments.index(one.time) for one in places], pa.int64())
+            times = [one.time for one in places if one.time is not None]
+            moments = sorted(set(times))
+            if len(moments) > 1 and len(times) == len(places):
+                said["timepoint"] = pa.array([moments.index(time) for time in times], pa.int64())
             told = identity_table(texts, names, self.name) if names else pa.table({})
             return pa.table(said | dict(zip(told.column_names, told.columns, strict=True)))
         raise InvalidDataError(

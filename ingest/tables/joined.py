@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 
 from ...errors import InvalidDataError
 from ...schemas.feature_names import split_object_set
@@ -30,6 +31,8 @@ from .csvfile import CsvTable
 from .look import FoundFile
 from .parquetfile import ParquetTable
 from .raw import RawTable, as_text
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _NUMBERS = re.compile(r"(?:Image_)?(?:Metadata_)?(?:ImageNumber|TableNumber)", re.IGNORECASE)
 _WORDS_OF_OBJECTS = ("objectnumber", "number_object_number", "location_center_x", "location_center_y")
@@ -300,8 +303,6 @@ def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str],
         raise InvalidDataError(f"{raw.name} has neither wells nor a column that names treatments (Metadata_…)")
 
     def batches() -> Iterator[Batch]:
-        import pyarrow.compute as pc
-
         for rows in raw.read(features, list(metadata)):
             filled = [pc.fill_null(rows[column], "") for column in keys]
             identity: dict[str, Any] = {"treatment": pc.binary_join_element_wise(*filled, " | ")}

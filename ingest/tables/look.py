@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 
@@ -152,21 +152,25 @@ class FoundFile:
 
 def open_unpacked(path: Path, packed: str | None) -> IO[bytes]:
     """Open a file that may be compressed."""
+    file: Any
     if packed == "gzip":
         import gzip
 
-        return gzip.open(path, "rb")
-    if packed == "bz2":
+        file = gzip.open(path, "rb")  # noqa: SIM115 - the caller closes it
+    elif packed == "bz2":
         import bz2
 
-        return bz2.open(path, "rb")
-    if packed == "xz":
+        file = bz2.open(path, "rb")  # noqa: SIM115
+    elif packed == "xz":
         import lzma
 
-        return lzma.open(path, "rb")
-    if packed == "zstd":
-        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[return-value]
-    return path.open("rb")
+        file = lzma.open(path, "rb")  # noqa: SIM115
+    elif packed == "zstd":
+        file = pa.CompressedInputStream(pa.OSFile(str(path), "r"), "zstd")
+    else:
+        file = path.open("rb")
+    opened: IO[bytes] = file
+    return opened
 
 
 def text_head(head: bytes) -> TextHead | None:

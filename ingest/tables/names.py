@@ -219,15 +219,21 @@ def _roles(
             hint=f"Give the others names of their own, such as {twice[0]}2.",
         )
     known = {role.casefold(): role for role in enum_values("ChannelRole")}
-    for guess in (
-        lambda channel: known.get(channel.casefold()),
-        lambda channel: known.get(_DONE_TO_IT.sub("", channel).casefold()),
-        lambda channel: guess_role(_DONE_TO_IT.sub("", channel).replace("_", " "), None, None, None),
-    ):
-        claims = {channel: role for channel in channels if channel not in roles and (role := guess(channel))}
+
+    def exactly(channel: str) -> str | None:
+        return known.get(channel.casefold())
+
+    def without_ends(channel: str) -> str | None:
+        return known.get(_DONE_TO_IT.sub("", channel).casefold())
+
+    def by_stain(channel: str) -> str | None:
+        return guess_role(_DONE_TO_IT.sub("", channel).replace("_", " "), None, None, None)
+
+    for guess in (exactly, without_ends, by_stain):
+        claims = {channel: found for channel in channels if channel not in roles and (found := guess(channel))}
         times = Counter(claims.values())
         taken = set(roles.values())
-        roles |= {channel: role for channel, role in claims.items() if times[role] == 1 and role not in taken}
+        roles |= {channel: found for channel, found in claims.items() if times[found] == 1 and found not in taken}
     inferred = [f"{channel} = {role}" for channel, role in roles.items() if channel != role and channel not in given]
     if inferred:
         warnings.append(f"channels by their names: {listed(inferred, _SHOWN)} (--role overrules)")

@@ -43,7 +43,7 @@ class PlateFiles:
             return
         for writer in self._open.values():
             writer.discard()
-        for (table, _), files in self._done.items():
+        for (table, _plate), files in self._done.items():
             delete_data_files(self._storage, table, files)
 
     def add(self, table: str, plate_id: str | None, rows: pa.Table) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from ...errors import InvalidDataError
 from ...schemas.identifiers import format_well, parse_well, slug
 from ...wording import listed
 from .contract import IDENTITY, Batch, Level, SourceTable
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _SHOWN = 10
 _FIELD_KEY = ("plate_id", "acquisition_id", "well_id", "field_id", "timepoint")
@@ -213,7 +215,8 @@ class Keys:
             joined = joined.combine_chunks()
         coded = joined.dictionary_encode()
         numbers = [self._codes.setdefault(text, len(self._codes)) for text in coded.dictionary.to_pylist()]
-        return np.asarray(numbers, dtype=np.int64)[coded.indices.to_numpy()]
+        codes: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(numbers, dtype=np.int64)[coded.indices.to_numpy()]
+        return codes
 
     def _numbered(self, codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Count the objects of each field in the order of the file, from 1."""

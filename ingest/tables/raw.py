@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 #: Spellings of "no number" beside those that pyarrow knows anyway.
 NO_NUMBER = (
@@ -54,7 +56,7 @@ class RawTable(Protocol):
         """Return how many bytes were read by now."""
 
 
-def as_text(column: Any) -> pa.ChunkedArray[Any]:
+def as_text(column: Any) -> Any:
     """Return any column as text, blanks around it removed, empty text as NULL, and whole floats without ``.0``."""
     kind = column.type
     if pa.types.is_dictionary(kind):

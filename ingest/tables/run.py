@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute
 
 from ...errors import InvalidDataError, SourceFileError, UsageError
 from ...schemas.identifiers import check_id
@@ -29,6 +30,8 @@ from .write import write
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 Progress = Callable[[int, int], None]
 Existing = Literal["error", "skip", "replace"]
@@ -171,10 +174,10 @@ def import_tables(
             return report | {"run_id": None, "status": status}
         _check_unchanged(found, stamps)
         for path in dict.fromkeys(path for table in tables for path in table.files):
-            run.add_input("file", str(_name(found, path)), sha256=file_sha256(path))
-        for kind, path in (("mapping", mapping), ("pipeline", pipeline)):
-            if path is not None:
-                run.add_input("file", path.name, sha256=file_sha256(path), detail=kind)
+            run.add_input("file", _name(found, path), sha256=file_sha256(path))
+        for kind, beside in (("mapping", mapping), ("pipeline", pipeline)):
+            if beside is not None:
+                run.add_input("file", beside.name, sha256=file_sha256(beside), detail=kind)
         warnings = write(
             root, run, sets=sets, names=names, links=links, facts=work.facts, plate_names=work.places.plate_names,
             files=work.finish(), schemas=work.schemas,
@@ -237,10 +240,12 @@ class _Import:
         if table.level == "object" and "object_id" not in rows.column_names:
             self.uncounted[table.name] = None
         rows = keys.check(table, rows)
-        plates = rows["plate_id"].unique().to_pylist()
+        plates: list[Any] = rows["plate_id"].unique().to_pylist()
+        masks = {plate_id: pc.equal(rows["plate_id"], plate_id) for plate_id in plates} if len(plates) > 1 else {}
         for plate_id in plates:
-            mine = rows if len(plates) == 1 else rows.filter(pa.compute.equal(rows["plate_id"], plate_id))
-            self._links.see(plate_id, mine["well_id"].unique().to_pylist(), table.name)
+            mine = rows.filter(masks[plate_id]) if masks else rows
+            wells: list[Any] = mine["well_id"].unique().to_pylist()
+            self._links.see(plate_id, wells, table.name)
         if batch.metadata.num_columns:
             self.facts.add(rows, batch.metadata)
         target = self._sets.table_of(table)
@@ -250,8 +255,7 @@ class _Import:
         values = stored(batch.features, self._names.of(table), self._sets.value_type(table), self.counts)
         whole = self._sets.complete(table, rows, values)
         for plate_id in wanted:
-            part = whole if len(plates) == 1 else whole.filter(pa.compute.equal(rows["plate_id"], plate_id))
-            self._add(target, plate_id, part)
+            self._add(target, plate_id, whole.filter(masks[plate_id]) if masks else whole)
 
     def _treatments(self, table: SourceTable, batch: Any) -> None:
         target = self._sets.table_of(table)

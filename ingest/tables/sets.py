@@ -66,7 +66,7 @@ class Sets:
         if objects:
             # 64-bit features are another table: a column has one type.
             how = imported if precision == "float32" else imported | {"precision": precision}
-            definition = {"imported": how, "objects": {one: {} for one in objects}}
+            definition: dict[str, Any] = {"imported": how, "objects": {one: {} for one in objects}}
             self.features = register(root, name, definition, recipe_text=None, run_id=run_id)
         if levels:
             definition = {"imported": imported, "levels": levels}

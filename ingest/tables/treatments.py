@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from ...errors import InvalidDataError
 from ...schemas.ontology import enum_values
 from .contract import IDENTITY, Batch, SourceTable
+
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _COLUMNS = ("treatment", "perturbation", "compound", "concentration_um", "gene", "control_type", "n_wells", "n_plates")
 

@@ -76,7 +76,7 @@ def number(value: Any) -> float:
 
 
 def read(path: Path, **options: Any) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=object, keep_default_na=False, **options)
+    return pd.read_csv(path, dtype=object, keep_default_na=False, **options).copy()
 
 
 def test_example_human(profiles: Path, bring: Bring, tmp_path: Path) -> None:
