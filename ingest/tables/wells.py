@@ -155,7 +155,11 @@ class Links:
         return [plate_id for plate_id, link in self.plates.items() if link.row is None]
 
     def plate_rows(self, names: Mapping[str, str], run_id: str) -> pa.Table:
-        """Return rows of ``plates`` for the plates that the import makes."""
+        """Return rows of ``plates`` for the plates that the import makes: all of one format, as a screen has them."""
+        if not self.created:
+            return table_of("plates", [])
+        wells = {well for plate_id in self.created for well in self.plates[plate_id].wells}
+        n_rows, n_columns = self._format or smallest_format(wells)
         return table_of(
             "plates",
             [
@@ -163,13 +167,12 @@ class Links:
                     "study_id": self._study_id,
                     "plate_id": plate_id,
                     "name": names.get(plate_id),
-                    "n_rows": size[0],
-                    "n_columns": size[1],
+                    "n_rows": n_rows,
+                    "n_columns": n_columns,
                     "status": "no_images",
                     "run_id": run_id,
                 }
                 for plate_id in self.created
-                for size in [self._format or smallest_format(self.plates[plate_id].wells)]
             ],
         )
 
@@ -231,15 +234,15 @@ def _fresh(wells: Iterable[str], identity: Mapping[str, str], facts: WellFacts) 
 
 
 def smallest_format(wells: Iterable[str]) -> tuple[int, int]:
-    """Return rows and columns of the smallest plate with six wells or more that holds all wells."""
+    """Return rows and columns of the smallest plate with 96 wells or more that holds all wells."""
     places = [parse_well(well) for well in wells]
     last = max(row for row, _ in places), max(column for _, column in places)
     usual = [size for size in PLATE_FORMATS if size[0] * size[1] >= _SMALLEST_PLATE]
     return next(size for size in usual if size[0] >= last[0] and size[1] >= last[1])
 
 
-#: Wells of the smallest plate that is taken for granted: slides must be named.
-_SMALLEST_PLATE = 6
+#: Wells of the smallest plate that is taken for granted: smaller ones must be named.
+_SMALLEST_PLATE = 96
 
 
 def _fits(well: str, size: tuple[int, int]) -> bool:

@@ -40,7 +40,7 @@ def test_profiles_of_plates_that_the_lake_does_not_know(bring: Bring, wells: Pat
         ("P1", "A01", 1.5), ("P1", "A02", 2.5), ("P2", "A01", 3.5), ("P2", "H12", 4.5),
     ]  # fmt: skip
     assert {p["plate_id"]: (p["n_rows"], p["n_columns"]) for p in bring.table("plates")} == {
-        "P1": (2, 3),
+        "P1": (8, 12),
         "P2": (8, 12),
     }
     assert validate(bring.root)["errors"] == []
