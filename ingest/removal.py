@@ -7,20 +7,23 @@ of the rows or none (see :mod:`cytolake.store.commit`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError
 from ..store.commit import Commit
 from ..store.lineage import Run
 from ..store.plates import locked, one_plate, plates_of
+from ..store.registry import profile_sets
 
 if TYPE_CHECKING:
     from ..store.root import LakeRoot
 
 #: Tables of the study as a whole: they go with it, never with one plate.
 _OF_STUDY = ("studies", "biosamples", "perturbations")
-#: Tables that remember what was done and how features are defined: they stay.
-_RECORDS = frozenset({"runs", "feature_sets", "feature_dictionary"})
+#: Tables that remember what was done, how features are defined, and what was learned, by which rows of other plates may
+#: have been made: they stay.
+_RECORDS = frozenset({"runs", "feature_sets", "feature_dictionary", "profile_fits"})
 
 
 def remove(
@@ -43,7 +46,8 @@ def remove(
     -------
     dict
         ``run_id`` (None where nothing was written), ``status``, ``rows`` (of all tables together), ``tables`` (rows
-        of each), ``plates``, ``kept`` (paths of the images, which stay) and ``warnings``.
+        of each), ``plates``, ``kept`` (paths of the images, which stay) and ``warnings``: of treatments that
+        the plate has a share in, among others.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def remove(
     """
     plates, paths, tables = _what(root, study_id, plate_id)
     if dry_run:
-        return _report(None, plates, paths, tables)
+        return _report(None, plates, paths, tables, _stale(root, study_id, plate_id, tables))
     with locked(root, study_id, plates):
         now, paths, tables = _what(root, study_id, plate_id)
         if now != plates:
@@ -68,6 +72,8 @@ def remove(
             plate_ids=plates,
             parameters={"plate": plate_id, "reason": reason},
         )
+        for text in _stale(root, study_id, plate_id, tables):
+            run.warn(text)
         for name, rows in tables.items():
             run.add_output("table", name, rows=rows, detail="removed")
         # The same name as an ingest's: the two exclude each other where there are no locks.
@@ -80,7 +86,7 @@ def remove(
                 commit.delete(name, key if plate_id is None else key | {"plate_id": plate_id})
             commit.append("runs", run.record("ok"))
             commit.commit()
-    return _report(run.run_id, plates, paths, tables)
+    return _report(run.run_id, plates, paths, tables, run.warnings)
 
 
 def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str], list[str | None], dict[str, int]]:
@@ -102,6 +108,30 @@ def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str
     return plates, [paths[plate] for plate in plates], counts
 
 
+def _stale(root: LakeRoot, study_id: str, plate_id: str | None, tables: Mapping[str, int]) -> list[str]:
+    """Say which profile sets have treatments or curves of the study that were made with the plate too, and stay."""
+    if plate_id is None:
+        return []
+    labels = [
+        one.label
+        for one in profile_sets(root)
+        if one.table("well") in tables
+        and any(
+            root.tables.exists(name) and root.tables.read(name, columns=["study_id"], where=where).num_rows
+            for name, where in (
+                (one.table("treatment"), {"study_id": study_id}),
+                ("dose_responses", {"study_id": study_id, "profile_set_hash": one.hash}),
+            )
+        )
+    ]
+    if not labels:
+        return []
+    return [
+        f"treatments and curves of study {study_id} were made with wells of {plate_id}, and stay as they are: of "
+        f"{', '.join(labels)}. Make them anew with `cytolake profile --study {study_id}`."
+    ]
+
+
 def _all_plates(root: LakeRoot, study_id: str) -> list[str]:
     """Return the plates of a study, none for one whose plates were removed one by one."""
     known = root.tables.read("studies", columns=["study_id"], where={"study_id": study_id}).num_rows
@@ -109,7 +139,13 @@ def _all_plates(root: LakeRoot, study_id: str) -> list[str]:
     return [] if known and not there else plates_of(root, study_id)
 
 
-def _report(run_id: str | None, plates: list[str], paths: list[str | None], tables: dict[str, int]) -> dict[str, Any]:
+def _report(
+    run_id: str | None,
+    plates: list[str],
+    paths: list[str | None],
+    tables: dict[str, int],
+    warnings: list[str],
+) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "status": "ok",
@@ -117,5 +153,5 @@ def _report(run_id: str | None, plates: list[str], paths: list[str | None], tabl
         "tables": tables,
         "plates": plates,
         "kept": [path for path in paths if path is not None],
-        "warnings": [],
+        "warnings": warnings,
     }

@@ -24,13 +24,23 @@ from . import dose_response
 from ._recipe_parsing import parse_quality, recipe_of_definition
 from .after import judged, number_of_checks
 from .controls import PlateControls, check_columns, judge
-from .engine import Progress, choose_plates, counter, found_controls, mask_of, no_rows, wells_with_values
-from .fits import ALL, Fit, Place, choose_version, read_fits, stored_versions, unit_of
+from .engine import (
+    Progress,
+    choose_plates,
+    counter,
+    found_controls,
+    mask_of,
+    no_rows,
+    rows_with_values,
+    wells_with_values,
+)
+from .fits import Fit, Place, choose_version, newest_version, read_fits, stored_versions, unit_of
 from .gather import gather
+from .known_features import with_features_of
 from .matrix import ProfileMatrix
 from .outcome import Outcome, check_treatments, commit_outcome
 from .source import Source, source_of
-from .steps import PlateName, needed_features, plates_of_rows, run_steps, sliced, stacked
+from .steps import PlateName, run_steps
 from .wells import annotated_wells
 
 if TYPE_CHECKING:
@@ -137,12 +147,13 @@ def apply_profiles(
     matrix = gather(root, found, recipe.aggregate, plates, wells, warnings=said, advance=advance)
     if not len(matrix):
         raise no_rows(found, plates)
-    matrix = _with_features_of(matrix, chains, profile_set, said)
+    matrix = with_features_of(matrix, chains, profile_set, said)
     controls = _controls(recipe, earlier, wells, known, matrix, said)
     for text in said:
         run.warn(text)
     is_control = mask_of(recipe, matrix) if controls else np.zeros(len(matrix), dtype=bool)
-    done = run_steps(recipe.steps, matrix, is_control, earlier=earlier, advance=advance)
+    measured = rows_with_values(matrix, recipe)
+    done = run_steps(recipe.steps, matrix, is_control, measured=measured, earlier=earlier, advance=advance)
     with root.storage.lock(f"profile-{profile_set.hash[:16]}"):
         version, new = _version(root, profile_set, earlier, done.fits)
         _note_parameters(run, profile_set, earlier, done.used)
@@ -235,15 +246,14 @@ def _earlier(
     like: str | None,
     studies: Sequence[str],
 ) -> Earlier:
-    """Read the parameters that are meant; without a number the newest that these studies have."""
+    """Read the parameters that are meant; without a number the newest that rows of these studies were made with."""
     versions = stored_versions(root, profile_set)
     if not recipe.steps:
         return Earlier(label=profile_set.label, version=None, stored={}, like=None, own=False, recipe=recipe)
     version = asked
     if version is None:
-        wanted = {*studies, ALL} | ({like.partition("/")[0]} if like else set())
-        own = [v for v, places in versions.items() if any(unit.partition("/")[0] in wanted for _, unit in places)]
-        version = max(own or versions, default=1)
+        of_like = [like.partition("/")[0]] if like and "/" in like else []
+        version = newest_version(root, profile_set, versions, of_like, studies)
     stored = read_fits(root, profile_set, version)
     plates = list(dict.fromkeys(_plates_in(stored)))
     meant = None if like in {None, _OWN} else _plate_named(str(like), plates, studies, f"{profile_set.label}#{version}")
@@ -275,73 +285,15 @@ def _plate_named(like: str, plates: Sequence[PlateName], studies: Sequence[str],
     if len(meant) == 1:
         return meant[0]
     every = ["/".join(name) for name in plates]
-    problem = "was fitted on no plate" if not meant else "was fitted on several plates called"
+    if meant:
+        raise NotFoundError(
+            f"{label} was fitted on several plates called {like!r}",
+            hint=f"say of which study: {listed(['/'.join(name) for name in meant], _SHOWN)}",
+        )
     raise NotFoundError(
-        f"{label} {problem} {like!r}{did_you_mean(like, [*every, *(name for _, name in plates)])}",
+        f"{label} was fitted on no plate {like!r}{did_you_mean(like, [*every, *(name for _, name in plates)])}",
         hint=f"it was fitted on {listed(every, _SHOWN)}; or let the plate be fitted on itself with --like own",
     )
-
-
-def _with_features_of(
-    matrix: ProfileMatrix,
-    chains: Mapping[PlateName, Sequence[Fit]],
-    profile_set: ProfileSet,
-    warnings: list[str],
-) -> ProfileMatrix:
-    """Give each plate just the features that its parameters were fitted on.
-
-    Raises
-    ------
-    InvalidDataError
-        A plate has no value of a feature without which nothing comes out.
-    """
-    parts = []
-    more: set[str] = set()
-    for plate in plates_of_rows(matrix):
-        part = sliced(matrix, plate.start, plate.stop)
-        chain = chains[plate.name]
-        if chain:
-            wanted = chain[0].fitted.features
-            more |= set(part.features) - set(wanted)
-            there = {
-                name
-                for name, one in zip(part.features, np.asarray(~np.isnan(part.values).all(axis=0)), strict=True)
-                if one
-            }
-            missing = [name for name in _needed(chain) if name not in there]
-            if missing and not any(well.startswith(f"{plate.plate_id}/") for well in chain[0].learned_from):
-                raise InvalidDataError(
-                    f"plate {plate.plate_id} of study {plate.study_id} has no value of {len(missing)} feature(s) that "
-                    f"the parameters of {profile_set.label} need: {listed(missing, _SHOWN)}",
-                    hint="measure it as the plates that they were fitted on, or make profiles of all plates anew",
-                )
-            part = _columns(part, wanted)
-        parts.append(part)
-    if more:
-        warnings.append(
-            f"{len(more)} feature(s) that the parameters do not know are left out: {listed(sorted(more), _SHOWN)}"
-        )
-    return stacked(parts)
-
-
-def _needed(chain: Sequence[Fit]) -> list[str]:
-    """Return the features without which something is missing in the end; not those that nothing was known of."""
-    first = chain[0].fitted
-    unknown = np.zeros(len(first.features), dtype=bool)
-    for array in first.arrays.values():
-        if array.shape == unknown.shape:
-            unknown |= np.isnan(array)
-    empty = {name for name, one in zip(first.features, unknown, strict=True) if one}
-    return [name for name in needed_features(chain) if name not in empty]
-
-
-def _columns(part: ProfileMatrix, wanted: Sequence[str]) -> ProfileMatrix:
-    at = {name: number for number, name in enumerate(part.features)}
-    values = np.full((len(part), len(wanted)), np.nan)
-    for number, name in enumerate(wanted):
-        if name in at:
-            values[:, number] = part.values[:, at[name]]
-    return part.with_values(values, wanted)
 
 
 def _controls(

@@ -152,7 +152,8 @@ def profile(
         run.warn(text)
     matrix = _without(matrix, left_out)
     is_control = mask_of(loaded, matrix)
-    done = run_steps(loaded.steps, matrix, is_control, advance=advance)
+    measured = rows_with_values(matrix, loaded)
+    done = run_steps(loaded.steps, matrix, is_control, measured=measured, advance=advance)
     with root.storage.lock(f"profile-{registration.set.hash[:16]}"):
         version, new = choose_version(root, registration.set, done.fits) if done.fits else (None, [])
         outcome = Outcome(
@@ -244,12 +245,18 @@ def no_rows(source: Source, plates: Sequence[PlateName]) -> InvalidDataError:
     )
 
 
+def rows_with_values(matrix: ProfileMatrix, recipe: ProfileRecipe) -> NDArray[np.bool_]:
+    """Return which rows, of shape (rows,), have a value of any feature beside the numbers of objects."""
+    measured = np.array([not (recipe.aggregate.counts and is_count(name)) for name in matrix.features], dtype=bool)
+    values = matrix.values[:, measured] if measured.any() else matrix.values
+    filled: NDArray[np.bool_] = ~np.isnan(values).all(axis=1)
+    return filled
+
+
 def wells_with_values(matrix: ProfileMatrix, recipe: ProfileRecipe) -> dict[PlateName, list[str]]:
     """Return plate → its wells that have a value of any feature beside the numbers of objects."""
     found: dict[PlateName, list[str]] = {}
-    measured = np.array([not (recipe.aggregate.counts and is_count(name)) for name in matrix.features], dtype=bool)
-    values = matrix.values[:, measured] if measured.any() else matrix.values
-    filled = np.asarray(~np.isnan(values).all(axis=1))
+    filled = rows_with_values(matrix, recipe)
     columns = (matrix.column(name) for name in ("study_id", "plate_id", "well_id"))
     for study, plate, well, one in zip(*columns, filled, strict=True):
         own = found.setdefault((study, plate), [])

@@ -96,6 +96,30 @@ def stored_versions(root: LakeRoot, profile_set: ProfileSet) -> dict[int, set[Pl
     return found
 
 
+def newest_version(
+    root: LakeRoot, profile_set: ProfileSet, versions: Mapping[int, set[Place]], *studies: Sequence[str]
+) -> int:
+    """Return the newest version that the rows of some studies were made with, or else that was fitted on them.
+
+    What was fitted on all plates of a run says nothing of whose plates they were; the rows do.
+
+    Parameters
+    ----------
+    versions
+        What :func:`stored_versions` returns.
+    studies
+        Groups of studies, the first of which that has a version decides; the newest of all where none has.
+    """
+    for group in studies:
+        where = {"study_id": list(group)}
+        rows = root.tables.read(profile_set.table("well"), columns=["fit_version"], where=where) if group else None
+        named = set() if rows is None else set(rows["fit_version"].to_pylist()) & versions.keys()
+        units = {v for v, places in versions.items() if any(unit.partition("/")[0] in group for _, unit in places)}
+        if named or units:
+            return max(named or units)
+    return max(versions, default=1)
+
+
 def read_fits(root: LakeRoot, profile_set: ProfileSet, version: int) -> dict[Place, Fit]:
     """Return the parameters of one version.
 

@@ -100,6 +100,7 @@ def run_steps(
     matrix: ProfileMatrix,
     is_control: NDArray[np.bool_],
     *,
+    measured: NDArray[np.bool_] | None = None,
     earlier: Earlier | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Processed:
@@ -111,12 +112,17 @@ def run_steps(
         Rows of wells, those of a plate and of a study together.
     is_control
         Of shape (rows,): which are controls.
+    measured
+        Of shape (rows,): which have features, and so something to learn from; all where None. Wells without objects
+        are not among them, although their number of objects is known. Where a unit has no other rows, they are all
+        that there is.
     earlier
         Where parameters come from that are not fitted now; all are fitted now where None.
     advance
         Called after each step.
     """
     plates = plates_of_rows(matrix)
+    every = np.ones(len(matrix), dtype=bool) if measured is None else measured
     fits: dict[Place, Fit] = {}
     used: dict[PlateName, list[Fit]] = {plate.name: [] for plate in plates}
     warnings: list[str] = []
@@ -128,7 +134,10 @@ def run_steps(
             if fit is None:
                 place = number, unit_of(step.fit, *plate.name)
                 if place not in fits:
-                    fits[place] = _fitted(number, step, before, is_control, plates, plate)
+                    try:
+                        fits[place] = _fitted(number, step, before, is_control, every, plates, plate)
+                    except InvalidDataError as error:
+                        raise InvalidDataError(error.message + _emptied(used), hint=error.hint) from error
                 fit = fits[place]
             used[plate.name].append(fit)
             parts.append(_applied(number, step, fit, sliced(before, plate.start, plate.stop)))
@@ -168,6 +177,7 @@ def _fitted(
     step: Step,
     matrix: ProfileMatrix,
     is_control: NDArray[np.bool_],
+    measured: NDArray[np.bool_],
     plates: Sequence[PlateRows],
     plate: PlateRows,
 ) -> Fit:
@@ -177,6 +187,8 @@ def _fitted(
     start, stop = own[0].start, own[-1].stop
     part = sliced(matrix, start, stop)
     learn = is_control[start:stop] if step.on == "controls" else np.ones(stop - start, dtype=bool)
+    if (learn & measured[start:stop]).any():
+        learn = learn & measured[start:stop]
     try:
         fitted = step.operator.fit(part, learn)
     except CytolakeError as error:
@@ -208,6 +220,17 @@ def _applied(number: int, step: Step, fit: Fit, part: ProfileMatrix) -> ProfileM
         raise type(error)(f"step {number + 1} ({step.name}) on {plate}: {error.message}", hint=error.hint) from error
     assert len(done) == len(part), f"{step.name} must not change the rows"
     return done
+
+
+def _emptied(used: Mapping[PlateName, Sequence[Fit]]) -> str:
+    """Say which steps before left features empty or dropped them, and why; for the end of a message."""
+    found: dict[tuple[int, str, str], set[str]] = {}
+    for fits in used.values():
+        for fit in fits:
+            for flag in fit.fitted.flags:
+                found.setdefault((fit.step, fit.operator, flag.reason), set()).add(flag.feature)
+    each = [f"step {step + 1} ({name}) {len(features)} {why}" for (step, name, why), features in sorted(found.items())]
+    return f"; features that were left empty or dropped before: {', '.join(each)}" if each else ""
 
 
 def _said(unit: str) -> str:

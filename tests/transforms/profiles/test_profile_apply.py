@@ -1,4 +1,4 @@
-"""Parameters that were fitted earlier, applied to other plates: nothing is fitted again, the run says whose they are."""
+"""Parameters that were fitted earlier, applied to other plates: nothing is fitted again; a run says whose they are."""
 
 from __future__ import annotations
 
@@ -243,3 +243,68 @@ def test_plates_of_wells_are_annotated_before_they_are_compared(lake: ProfileLak
     lake.plate("pilot", "P3", seed=3, wells=known)
     lake.lake.profile(study="pilot", apply="spherized", like="P1")
     assert "D06" not in rows(lake, "spherized@1", "P3")["well_id"].to_pylist()
+
+
+def test_without_a_number_a_study_goes_on_with_the_parameters_that_its_rows_have(lake: ProfileLake) -> None:
+    lake.plate("other", "X1", seed=11, features=FEATURES[:4])
+    assert lake.lake.profile(study="other", recipe="spherized")["fit_version"] == 2, "it selects on all of its plates"
+    lake.plate("pilot", "P3", seed=3)
+    result = lake.lake.profile(study="pilot", apply="spherized", like="own")
+    assert result["fit_version"] == 1
+    first, new = (rows(lake, "spherized@1", plate) for plate in ("P1", "P3"))
+    assert [new[name].null_count for name in new.column_names] == [first[name].null_count for name in new.column_names]
+    lake.plate("third", "Y1", seed=4)
+    assert lake.lake.profile(study="third", apply="spherized", like="pilot/P1")["fit_version"] == 1
+    lake.plate("fourth", "Z1", seed=4, features=FEATURES[:4])
+    assert lake.lake.profile(study="fourth", apply="spherized", like="other/X1")["fit_version"] == 2
+
+
+def test_a_plate_of_another_study_with_the_name_of_a_fitted_one_needs_all_features(lake: ProfileLake) -> None:
+    lake.lake.profile(study="pilot", recipe="robust-z")
+    lake.plate("other", "P1", seed=5, features=FEATURES[:3])
+    with pytest.raises(InvalidDataError, match="plate P1 of study other has no value of 2 feature"):
+        lake.lake.profile(study="other", apply="robust-z@1", like="pilot/P1")
+
+
+def test_a_plate_whose_name_two_studies_have_is_asked_for_with_its_study(lake: ProfileLake) -> None:
+    for study, plate, seed in (("other", "P1", 5), ("third", "T1", 6)):
+        lake.plate(study, plate, seed=seed)
+    lake.lake.profile(study=["pilot", "other"], recipe="robust-z")
+    with pytest.raises(NotFoundError, match="several plates called 'P1'") as caught:
+        lake.lake.profile(study="third", apply="robust-z@1", like="P1")
+    assert caught.value.hint == "say of which study: other/P1, pilot/P1"
+
+
+def test_features_of_other_studies_do_not_come_in_as_zeros(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    made.plate("pilot", "P1", seed=1, features=FEATURES[:3])
+    made.plate("other", "X1", seed=2, features=("Nuclei_Texture_One", "Nuclei_Texture_Two"))
+    for study in ("pilot", "other"):
+        made.lake.profile(study=study, recipe="pycytominer")
+    made.plate("pilot", "P2", seed=3, features=FEATURES[:3])
+    made.lake.profile(study="pilot", apply="pycytominer@1", like="own")
+    table = rows(made, "pycytominer@1", level="treatment").filter(pc.field("study_id") == "pilot")
+    others = [name for name in table.column_names if name.startswith("Nuclei_Texture_")]
+    assert others
+    assert all(table[name].null_count == table.num_rows for name in others)
+
+
+def test_parameters_outlive_their_plate_and_what_it_has_a_share_in_is_told(lake: ProfileLake) -> None:
+    lake.plate("other", "Q1", seed=9)
+    lake.lake.profile(study="other", apply="spherized@1", like="pilot/P1")
+    fits = stored_fits(lake)
+    for dry_run in (True, False):
+        result = lake.lake.remove(study="pilot", plate="P1", reason="wrong cell line", dry_run=dry_run)
+        assert "profile_fits" not in result["tables"]
+        assert ["pilot were made with wells of P1" in text for text in result["warnings"]] == [True]
+        assert "spherized@1" in result["warnings"][0]
+    assert stored_fits(lake) == fits, "rows of Q1 were made by them"
+    assert set(rows(lake, "spherized@1")["plate_id"].to_pylist()) == {"P2", "Q1"}
+    before = rows(lake, "spherized@1", "Q1")
+    lake.lake.profile(study="other", plates=["Q1"], apply="spherized@1", like="pilot/P1")
+    assert rows(lake, "spherized@1", "Q1").equals(before)
+    lake.lake.profile(study="pilot", recipe="spherized")
+    table = rows(lake, "spherized@1", level="treatment").filter(pc.field("study_id") == "pilot")
+    assert set(table["n_plates"].to_pylist()) == {1}
+    assert lake.lake.remove(study="other", plate="Q1", reason="x")["warnings"], "also where it was the last"
+    assert lake.lake.remove(study="other", reason="x")["warnings"] == []

@@ -393,3 +393,36 @@ def test_the_lake_is_as_sound_as_before(lake: ProfileLake) -> None:
     before = lake.lake.validate(deep=True)["errors"]  # these objects have no images
     lake.lake.profile(study="pilot", recipe="spherized")
     assert lake.lake.validate(deep=True)["errors"] == before
+
+
+def test_no_step_learns_from_wells_without_objects(lake: ProfileLake) -> None:
+    known = plate_map()
+    lake.annotate("alone", "P1", known)
+    values = objects_of(known, seed=3, n_features=len(FEATURES))
+    random = np.random.default_rng(0)
+    values = {well: one[: random.integers(8, 20)] for well, one in values.items()}
+    gone = ["A01", "B05", "B06", "C01"]  # a sixth of the plate, and a control
+    for well in gone:
+        values.pop(well)
+    lake.objects("alone", "P1", values, empty=gone)
+    result = lake.lake.profile(study="alone", recipe="robust-z")
+    assert result["plates"][0]["control_wells"] == list(PLATE_WELLS[1:6])
+    fits = lake.lake.sql("SELECT controls FROM profile_fits WHERE profile_set = 'robust-z@1'").to_arrow().to_pylist()
+    assert fits == [{"controls": [f"P1/{well}" for well in PLATE_WELLS[1:6]]}], "what is told is what was done"
+    counts = np.array([len(values.get(well, ())) for well in PLATE_WELLS], dtype=np.float64)
+    found = np.array(rows(lake, "robust-z@1")["Nuclei_Count"].to_pylist())
+    np.testing.assert_allclose(found, mad_z(counts[:, None], counts[1:6, None])[:, 0], rtol=1e-12)
+    for name in ("standard", "spherized", "whole-plate"):
+        result = lake.lake.profile(study="alone", recipe=name)
+        assert result["features"]["kept"] >= 4, "features are not given up because some wells are empty"
+        assert "na" not in result["flags"]
+
+
+def test_where_nothing_is_left_it_is_said_which_step_left_features_empty(lake: ProfileLake) -> None:
+    known = plate_map()
+    lake.annotate("alike", "P1", known)
+    values = objects_of(known, seed=3, n_features=len(FEATURES))
+    values |= {well: np.ones_like(values[well]) for well in PLATE_WELLS[:6]}
+    lake.objects("alike", "P1", values)
+    with pytest.raises(InvalidDataError, match=r"none of the 6 features is left .* step 1 \(robust_z\) 6 zero_mad"):
+        lake.lake.profile(study="alike", recipe="standard")
