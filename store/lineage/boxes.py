@@ -56,6 +56,7 @@ _MANY: Mapping[str, str | None] = {
 #: What runs read that the picture tells in another way: tables, plates and recipes by what was made
 #: from them.
 _NOT_SHOWN = {"table", "run"}
+_PLACES = {"study", "plate", "well", "field"}
 _READ_AND_NOT_SHOWN = {"table", "run", "plate", "recipe"}
 
 
@@ -136,6 +137,9 @@ def _fold_runs(
         if nodes[edge["to"]]["kind"] in _READ_AND_NOT_SHOWN:
             continue
         own = made.get(edge["from"], [])
+        if nodes[edge["to"]]["kind"] != "export":
+            # An export has the plate in it; a table of features names one, which is made on the way.
+            own = [one for one in own if nodes[one]["kind"] not in _PLACES] or own
         firsts = [one for one in own if not _reaches(before, one, set(own) - {one})]
         # What was read for one of them is known to belong to it, as the file of an image does.
         if any(edge["to"] in before.get(one, ()) for one in own):
@@ -308,7 +312,7 @@ def _needed(links: Mapping[tuple[str, str], bool]) -> list[tuple[str, str]]:
     kept = []
     for source, target in links:
         waiting = [one for one in after[source] if one != target]
-        seen = set(waiting)
+        seen = {source, *waiting}  # a way in a circle is no longer way
         while waiting:
             for one in after.get(waiting.pop(), ()):
                 if one not in seen:

@@ -262,7 +262,7 @@ class Made:
         filters = part.filters(self.columns["images"]) or []
         rows = scan(self.root, "images", filters).read(["path", "well_id", "field_id"]).to_pylist()
         return [
-            row["path"] or f"{part.name}: field {row['field_id']} without pixels"
+            row["path"] or f"{part.study_id}/{part.plate_id}/{row['well_id']}/{row['field_id']}: no pixels"
             for row in rows
             if part.fields is None or (row["well_id"], row["field_id"]) in part.fields
         ]

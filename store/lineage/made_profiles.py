@@ -165,10 +165,12 @@ class Profiles:
                 of_version = [row for row in hit if row["fit_version"] == version]
                 nodes = self._fit_nodes(one, of_version)
                 for node in nodes:
-                    for source in here.nodes or here.sources:
+                    for source in here.sources or here.nodes:
                         self.made.graph.edge(node, source, "was_derived_from")
                 self._report_fits(one, version, len(of_version), nodes)
                 for part in self._covered(one, version, {row["unit"] for row in of_version}):
+                    if any(part.lies_in(whole) for whole in here.direct):
+                        continue  # made from it anyway
                     self.add_rows(one, part, nodes, relation=_INFLUENCED, fit_version=version)
                     if part not in parts:
                         here.influenced.append(part)

@@ -64,6 +64,11 @@ class Part:
         """Whether a well is in it, or has a field in it."""
         return self.plate_id in (None, plate_id) and (self.well_ids is None or well_id in self.well_ids)
 
+    def lies_in(self, other: Part) -> bool:
+        """Whether another part, whole studies and plates only, holds all of it."""
+        whole = other.well_ids is None and other.fields is None
+        return whole and self.study_id == other.study_id and other.plate_id in (None, self.plate_id)
+
     def filters(self, columns: Collection[str]) -> list[Filter] | None:
         """Return what a row must satisfy; None for a table whose rows are not about such a part, but a larger one."""
         found = [Filter("study_id", "=", self.study_id)]

@@ -64,7 +64,7 @@ def add_images(root: LakeRoot, graph: Graph, wells: Wells, parents: Mapping[str,
     dict
         Well → the nodes of its images; where there are too many to show, None → the one node that stands for all.
     """
-    columns = ["path", "well_id", "acquisition_id", "n_missing_planes", "run_id"]
+    columns = ["path", "well_id", "field_id", "acquisition_id", "n_missing_planes", "run_id"]
     rows = root.tables.read("images", columns=columns, where=wells.where)
     if rows.num_rows > MOST_IMAGES:
         return {None: [_all_images(graph, wells, rows, parents)]}
@@ -72,7 +72,7 @@ def add_images(root: LakeRoot, graph: Graph, wells: Wells, parents: Mapping[str,
     found: dict[str | None, list[str]] = {}
     sources: list[Any] = files["source_files"].to_pylist()
     for row, of_row in zip(rows.to_pylist(), sources, strict=True):
-        name = row["path"] or f"{wells.one(row['well_id']).name()}: no plane could be read"
+        name = row["path"] or f"{wells.study_id}/{wells.plate_id}/{row['well_id']}/{row['field_id']}: no pixels"
         image = graph.node(
             "image", name, acquisition_id=row["acquisition_id"], n_missing_planes=row["n_missing_planes"]
         )
@@ -135,7 +135,7 @@ def add_objects(
         if not part.num_rows:
             continue
         here = wells if well is None else wells.one(well)
-        facts: dict[str, Any] = {"rows": part.num_rows, "original": "imported" if one.imported else None}
+        facts: dict[str, Any] = {"rows": part.num_rows, "origin": "imported" if one.imported else None}
         if object_id is not None:
             facts["parent_id"] = part["parent_id"][0].as_py()
         kind = "objects" if object_id is None else "object"

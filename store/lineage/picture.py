@@ -202,7 +202,7 @@ def _lines(text: str, size: int) -> list[str]:
 def _pieces(text: str) -> list[str]:
     pieces, start = [], 0
     for at, sign in enumerate(text, 1):
-        if sign in "/_-. @,:":
+        if sign in "/_-. ,:":
             pieces.append(text[start:at])
             start = at
     return [*pieces, text[start:]]

@@ -193,7 +193,10 @@ class _Profiles:
         """Return the units whose parameters made rows of a plate: its own, those that its run took, in doubt all."""
         taken: set[str] = set()
         for row in self.root.tables.read("runs", columns=["parameters"], where={"run_id": sorted(run_ids)}).to_pylist():
-            taken |= set(json.loads(row["parameters"] or "{}").get("parameters_of", ()))
+            parameters = json.loads(row["parameters"] or "{}")
+            taken |= set(parameters.get("parameters_of", ()))
+            if parameters.get("refitted"):  # its steps by plate were fitted on the plate itself, by this very run
+                taken.add(f"{wells.study_id}/{wells.plate_id}")
         own = {f"{wells.study_id}/{wells.plate_id}", wells.study_id, ALL_UNITS}
         steps = {row["step"] for row in fits}
         missing = steps - {row["step"] for row in fits if row["unit"] in (own & taken or own)}
