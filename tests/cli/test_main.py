@@ -15,9 +15,21 @@ from cytolake.cli.main import _VERBS, cli
 
 CYTOLAKE = str(Path(sys.executable).with_name("cytolake"))
 
+#: Verbs that have verbs.
+GROUPS = {
+    "catalog": {"tables", "columns", "features", "recipes", "roles", "readers"},
+    "features": {"list", "show", "diff", "use", "check"},
+    "release": {"create", "list", "show", "diff", "withdraw"},
+}
 #: Options of each verb that cli.md promises, beside --help.
 OPTIONS = {
     "init": {"--name", "--json"},
+    "import": {
+        "--study", "--plate", "--dialect", "--name", "--mapping", "--pipeline", "--role", "--existing", "--precision",
+        "--plate-format", "--dry-run", "--json",
+    },
+    "profile": {"--study", "--plate", "--recipe", "--source", "--apply", "--like", "--picture", "--json"},
+    "maintain": {"--dry-run", "--json"},
     "inspect": {
         "--reader", "--pattern", "--pixel-size", "--plate-format", "--picture", "--well", "--acquisition", "--json",
     },
@@ -56,13 +68,14 @@ def commands() -> dict[str, click.Command]:
 
 
 def test_every_verb_is_there_with_its_options() -> None:
-    assert set(commands()) == {*OPTIONS, "catalog"} == set(_VERBS)
+    assert set(commands()) == {*OPTIONS, *GROUPS} == set(_VERBS)
     for name, promised in OPTIONS.items():
         options = {option for parameter in commands()[name].params for option in parameter.opts}
         assert promised <= options, name
-    catalog = commands()["catalog"]
-    assert isinstance(catalog, click.Group)
-    assert set(catalog.commands) == {"tables", "columns", "features", "recipes", "roles", "readers"}
+    for name, verbs in GROUPS.items():
+        group = commands()[name]
+        assert isinstance(group, click.Group)
+        assert set(group.commands) == verbs
 
 
 def test_every_option_and_verb_has_help(run: Any) -> None:
