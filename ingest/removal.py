@@ -1,5 +1,8 @@
 """A plate or a whole study out of the lake: its rows leave every table in one commit.
 
+Treatments and curves of dose and response go with the last plate that they were made from. Fitted parameters stay,
+since plates of other studies may have taken them.
+
 History keeps them: older versions of the tables, and ``runs``, stay. So do the images of a removed plate, which those
 versions name, until somebody deletes their folder; nothing that is asked now sees them. A kill leaves the lake with all
 of the rows or none (see :mod:`cytolake.store.commit`).
@@ -7,7 +10,7 @@ of the rows or none (see :mod:`cytolake.store.commit`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError
@@ -17,8 +20,10 @@ from ..store.plates import locked, one_plate, plates_of
 from ..store.registry import profile_sets
 
 if TYPE_CHECKING:
+    from ..store.registry import ProfileSet
     from ..store.root import LakeRoot
 
+_CURVES = "dose_responses"
 #: Tables of the study as a whole: they go with it, never with one plate.
 _OF_STUDY = ("studies", "biosamples", "perturbations")
 #: Tables that remember what was done, how features are defined, and what was learned, by which rows of other plates may
@@ -58,7 +63,7 @@ def remove(
     """
     plates, paths, tables = _what(root, study_id, plate_id)
     if dry_run:
-        return _report(None, plates, paths, tables, _stale(root, study_id, plate_id, tables))
+        return _report(None, plates, paths, tables, _stale(root, study_id, plate_id))
     with locked(root, study_id, plates):
         now, paths, tables = _what(root, study_id, plate_id)
         if now != plates:
@@ -72,18 +77,21 @@ def remove(
             plate_ids=plates,
             parameters={"plate": plate_id, "reason": reason},
         )
-        for text in _stale(root, study_id, plate_id, tables):
+        for text in _stale(root, study_id, plate_id):
             run.warn(text)
         for name, rows in tables.items():
             run.add_output("table", name, rows=rows, detail="removed")
         # The same name as an ingest's: the two exclude each other where there are no locks.
         about = f"ingest/{study_id}/{plate_id}" if plate_id is not None else f"remove/{study_id}"
+        left = [] if plate_id is None else _made_of_alone(root, study_id, plate_id)
         with Commit(root, run_id=run.run_id, app_id=about) as commit:
             for plate, path in zip(plates, paths, strict=True):
                 commit.expect("plates", {"study_id": study_id, "plate_id": plate}, {"path": path})
-            for name in tables:
+            for name in tables.keys() - {name for name, _ in left}:
                 key = {"study_id": study_id}
                 commit.delete(name, key if plate_id is None else key | {"plate_id": plate_id})
+            for name, key in left:
+                commit.delete(name, key)
             commit.append("runs", run.record("ok"))
             commit.commit()
     return _report(run.run_id, plates, paths, tables, run.warnings)
@@ -105,25 +113,41 @@ def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str
         rows = root.tables.read(name, columns=["study_id"], where=where).num_rows
         if rows:
             counts[name] = rows
+    for name, of_plate in [] if plate_id is None else _made_of_alone(root, study_id, plate_id):
+        counts[name] = counts.get(name, 0) + root.tables.read(name, columns=["study_id"], where=of_plate).num_rows
     return plates, [paths[plate] for plate in plates], counts
 
 
-def _stale(root: LakeRoot, study_id: str, plate_id: str | None, tables: Mapping[str, int]) -> list[str]:
-    """Say which profile sets have treatments or curves of the study that were made with the plate too, and stay."""
-    if plate_id is None:
-        return []
-    labels = [
-        one.label
-        for one in profile_sets(root)
-        if one.table("well") in tables
-        and any(
-            root.tables.exists(name) and root.tables.read(name, columns=["study_id"], where=where).num_rows
+def _made_of(root: LakeRoot, study_id: str, plate_id: str) -> Iterator[tuple[ProfileSet, bool, str, dict[str, str]]]:
+    """Give what was made from the wells of a plate, and is of no plate: treatments and curves of profile sets.
+
+    Yields
+    ------
+    tuple
+        Profile set; whether the study has wells of no other plate in it; table; column → value of the rows.
+    """
+    study = {"study_id": study_id}
+    for one in profile_sets(root):
+        wells = root.tables.read(one.table("well"), columns=["plate_id"], where=study)
+        there = set(wells["plate_id"].to_pylist())
+        if plate_id in there:
             for name, where in (
-                (one.table("treatment"), {"study_id": study_id}),
-                ("dose_responses", {"study_id": study_id, "profile_set_hash": one.hash}),
-            )
-        )
-    ]
+                (one.table("treatment"), study),
+                (_CURVES, study | {"profile_set_hash": one.hash}),
+            ):
+                if root.tables.exists(name) and root.tables.read(name, columns=["study_id"], where=where).num_rows:
+                    yield one, there == {plate_id}, name, where
+
+
+def _made_of_alone(root: LakeRoot, study_id: str, plate_id: str) -> list[tuple[str, dict[str, str]]]:
+    """Return treatments and curves that were made from the wells of this plate alone: they go with it."""
+    return [(name, where) for _, alone, name, where in _made_of(root, study_id, plate_id) if alone]
+
+
+def _stale(root: LakeRoot, study_id: str, plate_id: str | None) -> list[str]:
+    """Say which profile sets have treatments or curves of the study that were made with other plates too, and stay."""
+    made = [] if plate_id is None else _made_of(root, study_id, plate_id)
+    labels = list(dict.fromkeys(one.label for one, alone, _, _ in made if not alone))
     if not labels:
         return []
     return [

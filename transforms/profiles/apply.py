@@ -18,6 +18,7 @@ import pyarrow as pa
 from ...errors import InvalidDataError, NotFoundError, UsageError
 from ...schemas.tables import arrow_schema
 from ...store.lineage import Run
+from ...store.plates import plates_of
 from ...store.registry import ProfileSet, Registration, resolve_any, resolve_profiles
 from ...wording import did_you_mean, listed
 from . import dose_response
@@ -39,7 +40,7 @@ from .gather import gather
 from .known_features import with_features_of
 from .matrix import ProfileMatrix
 from .outcome import Outcome, check_treatments, commit_outcome
-from .source import Source, source_of
+from .source import Source, plates_with_rows, source_of
 from .steps import PlateName, run_steps
 from .wells import annotated_wells
 
@@ -130,7 +131,7 @@ def apply_profiles(
     plates = _plates(root, found, profile_set, studies, plate_ids)
     earlier = _earlier(root, profile_set, recipe, asked, like, studies)
     if not plates:
-        return _nothing(profile_set, found, studies)
+        return _nothing(root, profile_set, found, studies)
     wells = {study: annotated_wells(root, study) for study in studies}
     known = pa.concat_tables(list(wells.values()), promote_options="default")
     check_treatments(recipe.consensus, known, recipe.source)
@@ -218,7 +219,18 @@ def _plates(
     return [plate for plate in plates if plate not in done]
 
 
-def _nothing(profile_set: ProfileSet, source: Source, studies: Sequence[str]) -> dict[str, Any]:
+def _nothing(root: LakeRoot, profile_set: ProfileSet, source: Source, studies: Sequence[str]) -> dict[str, Any]:
+    warnings = [
+        f"every plate of {', '.join(studies)} that has rows of {source.set.label} has profiles of {profile_set.label} "
+        "already; name plates to apply the parameters to them again"
+    ]
+    for study in studies:
+        lacking = sorted(set(plates_of(root, study)) - set(plates_with_rows(root, source, study)))
+        if lacking:
+            warnings.append(
+                f"{len(lacking)} plate(s) of study {study} have no rows of {source.set.called} {source.set.label}, "
+                f"from which {profile_set.label} was made: {listed(lacking, _SHOWN)}"
+            )
     return {
         "run_id": None,
         "status": "skipped",
@@ -231,10 +243,7 @@ def _nothing(profile_set: ProfileSet, source: Source, studies: Sequence[str]) ->
         "flags": {},
         "dose_responses": None,
         "quality": None,
-        "warnings": [
-            f"every plate of {', '.join(studies)} has profiles of {profile_set.label} already; name plates to apply "
-            "the parameters to them again"
-        ],
+        "warnings": warnings,
     }
 
 

@@ -29,7 +29,7 @@ from .recipe import ProfileRecipe, load_profile_recipe
 from .source import Source, find_source, plates_with_rows
 from .steps import PlateName, run_steps
 from .verdicts import check_thresholds
-from .wells import annotated_wells
+from .wells import annotated_wells, excluded_wells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,8 @@ def profile(
     if plate_ids:
         _check_no_other_plates(root, registration.set, plates)
         run.warn(f"fitted on the named plate(s) alone: {listed([plate for _, plate in plates], _SHOWN)}")
-    _judged(loaded, wells, plates, with_rows=None)  # before the work that it may be in vain
+    in_use = [name for name in plates if not _all_excluded(wells, name)]
+    _judged(loaded, wells, in_use, with_rows=None)  # before the work that it may be in vain
     advance = counter(progress, len(plates) + len(loaded.steps) + 1 + number_of_checks(loaded, studies))
     said: list[str] = []
     matrix = gather(root, found, loaded.aggregate, plates, wells, warnings=said, advance=advance)
@@ -296,6 +297,13 @@ def _judged(
         return found, frozenset(), ()
     judgement = judge(recipe.controls, found, recipe.source)
     return found, judgement.left_out, judgement.warnings
+
+
+def _all_excluded(wells: Mapping[str, pa.Table], plate: PlateName) -> bool:
+    """Whether a plate has wells, and somebody has excluded all of them: it is passed over, and lacks no controls."""
+    study_id, plate_id = plate
+    there = set(wells[study_id].filter(pa.compute.equal(wells[study_id]["plate_id"], plate_id))["well_id"].to_pylist())
+    return bool(there) and there <= excluded_wells(wells[study_id], plate_id)
 
 
 def _without(matrix: ProfileMatrix, left_out: frozenset[PlateName]) -> ProfileMatrix:

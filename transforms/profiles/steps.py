@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import CytolakeError, InvalidDataError
+from ...wording import listed
 from .fits import Fit, Place, unit_of
 from .matrix import ProfileMatrix
 from .recipe import Step
@@ -142,6 +143,7 @@ def run_steps(
             used[plate.name].append(fit)
             parts.append(_applied(number, step, fit, sliced(before, plate.start, plate.stop)))
         matrix = stacked(parts)
+        warnings += _without_values(number, step, before, matrix)
         if len({part.features for part in parts}) > 1:
             warnings.append(
                 f"step {number + 1} ({step.name}) kept other features on each {step.fit}: "
@@ -220,6 +222,18 @@ def _applied(number: int, step: Step, fit: Fit, part: ProfileMatrix) -> ProfileM
         raise type(error)(f"step {number + 1} ({step.name}) on {plate}: {error.message}", hint=error.hint) from error
     assert len(done) == len(part), f"{step.name} must not change the rows"
     return done
+
+
+def _without_values(number: int, step: Step, before: ProfileMatrix, after: ProfileMatrix) -> list[str]:
+    """Tell of rows that had values and have none after a step, as where one that mixes features lacks one of them."""
+    lost = ~np.isnan(before.values).all(axis=1) & np.isnan(after.values).all(axis=1)
+    if not lost.any() or lost.all():
+        return []
+    columns = zip(after.column("plate_id"), after.column("well_id"), lost, strict=True)
+    named = [f"{plate}/{well}" for plate, well, one in columns if one]
+    return [
+        f"step {number + 1} ({step.name}) leaves {len(named)} row(s) of wells without any value: {listed(named, 5)}"
+    ]
 
 
 def _emptied(used: Mapping[PlateName, Sequence[Fit]]) -> str:

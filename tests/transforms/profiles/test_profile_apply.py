@@ -13,7 +13,7 @@ import pytest
 from cytolake.errors import InvalidDataError, NotFoundError, UsageError
 from cytolake.store.registry import resolve_profiles
 from cytolake.transforms.profiles.fits import read_fits
-from profile_lakes import FEATURES, PLATE_WELLS, ProfileLake, plate_map, treated
+from profile_lakes import FEATURES, PLATE_WELLS, ProfileLake, objects_of, plate_map, treated
 
 STUDY_WIDE = '[[steps]]\noperator = "standardize"\nfit = "study"\non = "all"\n[consensus]\nby = ["perturbation"]\n'
 
@@ -112,6 +112,9 @@ def test_a_new_plate_may_be_fitted_on_itself_where_steps_are_by_plate(lake: Prof
     assert pc.equal(rows(lake, "spherized@1")["plate_id"], "P3").to_pylist().count(True) == 24
     assert rows(lake, "spherized@1").filter(pc.not_equal(rows(lake, "spherized@1")["plate_id"], "P3")).equals(before)
     own = rows(lake, "spherized@1", "P3")
+    nodes = lake.lake.lineage("pilot/P3/A01@spherized")["nodes"]
+    units = {f"spherized@1#1/{unit}" for unit in ("pilot/P3", "*", "pilot")}
+    assert {node["name"] for node in nodes if "unit" in node} == units, "its own are in the lineage, and no other's"
     lake.lake.profile(study="pilot", plates=["P3"], apply="spherized@1")
     assert rows(lake, "spherized@1", "P3").equals(own), "from now on it has parameters of its own"
 
@@ -306,5 +309,16 @@ def test_parameters_outlive_their_plate_and_what_it_has_a_share_in_is_told(lake:
     lake.lake.profile(study="pilot", recipe="spherized")
     table = rows(lake, "spherized@1", level="treatment").filter(pc.field("study_id") == "pilot")
     assert set(table["n_plates"].to_pylist()) == {1}
-    assert lake.lake.remove(study="other", plate="Q1", reason="x")["warnings"], "also where it was the last"
-    assert lake.lake.remove(study="other", reason="x")["warnings"] == []
+    gone = lake.lake.remove(study="other", plate="Q1", reason="x")
+    assert gone["warnings"] == []
+    assert gone["tables"][resolve_profiles(lake.lake.root, "spherized@1").table("treatment")] == 10, "it was the last"
+    assert set(rows(lake, "spherized@1", level="treatment")["study_id"].to_pylist()) == {"pilot"}
+
+
+def test_plates_of_another_feature_set_are_named_where_nothing_is_applied(lake: ProfileLake) -> None:
+    lake.annotate("pilot", "P3", plate_map())
+    lake.objects("pilot", "P3", objects_of(plate_map(), seed=3, n_features=len(FEATURES)), name="another")
+    result = lake.lake.profile(study="pilot", apply="spherized@1", like="P1")
+    assert result["status"] == "skipped"
+    assert "1 plate(s) of study pilot have no rows of feature set nuclei@1" in result["warnings"][1]
+    assert result["warnings"][1].endswith(": P3")

@@ -426,3 +426,25 @@ def test_where_nothing_is_left_it_is_said_which_step_left_features_empty(lake: P
     lake.objects("alike", "P1", values)
     with pytest.raises(InvalidDataError, match=r"none of the 6 features is left .* step 1 \(robust_z\) 6 zero_mad"):
         lake.lake.profile(study="alike", recipe="standard")
+
+
+def test_wells_that_a_step_leaves_without_values_are_told(tmp_path: Path) -> None:
+    made = ProfileLake.make(tmp_path / "lake")
+    made.annotate("pilot", "P1", plate_map())
+    random = np.random.default_rng(1)
+    values: dict[str, list[float | None]] = {well: list(random.normal(size=3)) for well in PLATE_WELLS}
+    values["C03"][1] = None  # no control: nothing keeps the feature from being learned
+    made.wells("pilot", "P1", values, features=FEATURES[:3])
+    step = '[controls]\n[[steps]]\noperator = "spherize"\nfit = "plate"\non = "controls"\n'
+    result = made.lake.profile(study="pilot", recipe=recipe(tmp_path, step))
+    assert result["warnings"] == ["step 1 (spherize) leaves 1 row(s) of wells without any value: P1/C03"]
+    assert made.lake.profile(study="pilot", recipe="robust-z")["warnings"] == []
+
+
+def test_a_plate_whose_wells_are_all_excluded_is_passed_over(lake: ProfileLake) -> None:
+    lake.lake.profile(study="pilot", recipe="robust-z")
+    lake.lake.exclude(list(PLATE_WELLS), study="pilot", plate="P2", reason="contaminated")
+    result = lake.lake.profile(study="pilot", recipe="robust-z")
+    assert result["rows"]["well"] == 24
+    assert "plate P2 of study pilot has no profile: all of its wells are excluded" in result["warnings"]
+    assert set(rows(lake, "robust-z@1")["plate_id"].to_pylist()) == {"P1"}
