@@ -170,7 +170,8 @@ class Planner:
                 if len(values) <= _MOST_FILTER_VALUES:
                     filters.append(Filter(column, "in", values.to_pylist()))
         there = [] if self.delta is None else live_files(self.delta, filters)
-        return [*(file for file in there if file.path not in self.plan.removes), *self.plan.adds.values()]
+        added = [file for file in self.plan.adds.values() if _may_hold(file, change.key or {})]
+        return [*(file for file in there if file.path not in self.plan.removes), *added]
 
     def _take_out(self, file: DataFile, goes: Any | None) -> None:
         if file.path in self.plan.adds:
@@ -260,6 +261,19 @@ class Planner:
             ) from error
         except OSError as error:
             raise storage_error(f"reading {self.storage.uri(path)}", error) from error
+
+
+def _may_hold(file: DataFile, key: Mapping[str, str | int]) -> bool:
+    """Whether a file may hold rows of a key, by its partition and its bounds."""
+    for column, value in key.items():
+        if column in file.partition_values:
+            if file.partition_values[column] != str(value):
+                return False
+        elif column in file.stats:
+            low, high, _ = file.stats[column]
+            if low is None or not low <= value <= high:
+                return False
+    return True
 
 
 def _wholly(file: DataFile, key: Mapping[str, str | int]) -> bool:

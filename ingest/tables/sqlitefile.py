@@ -23,6 +23,13 @@ _ASKED = frozenset({"table_info", "table_xinfo"})
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a database for reading; no statement in it or from it can write, attach or call anything."""
+    for ending in ("-wal", "-journal"):
+        beside = Path(f"{path}{ending}")
+        if beside.is_file() and beside.stat().st_size:
+            raise SourceFileError(
+                f"{path} is not complete: {beside.name} beside it holds changes that are not in it yet",
+                hint="Close the program that writes it, or open and close it once with sqlite3.",
+            )
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False)

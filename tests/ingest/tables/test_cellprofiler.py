@@ -33,7 +33,7 @@ def test_objects_get_their_wells_from_the_image_table(bring: Bring, cellprofiler
     ]
     (plate,) = bring.table("plates")
     assert (plate["path"], plate["fingerprint"], plate["status"], plate["n_rows"], plate["n_columns"]) == (
-        None, None, "no_images", 2, 3,
+        None, None, "no_images", 8, 12,
     )  # fmt: skip
 
 
@@ -149,6 +149,17 @@ def test_what_a_database_would_run_is_not_run(bring: Bring, tmp_path: Path) -> N
     assert not any("nuclei" in table for table in report["tables"])
     assert file.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("x.")) == ["x.sqlite"]
+
+
+def test_a_database_that_is_being_written(bring: Bring, tmp_path: Path) -> None:
+    file = database(tmp_path / "x.sqlite", {"Per_Image": prefixed(IMAGES, "Image")})
+    writer = sqlite3.connect(file)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("DELETE FROM Per_Image")
+    writer.commit()
+    with pytest.raises(SourceFileError, match=r"x\.sqlite-wal beside it holds changes"):
+        bring(file)
+    writer.close()
 
 
 def test_a_damaged_database_is_told(bring: Bring, tmp_path: Path) -> None:
