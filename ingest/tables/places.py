@@ -33,6 +33,7 @@ class Places:
         self._plate = plate
         self._wells: dict[str, str] = {}
         self._plates: dict[str, str] = {}
+        self._named: set[str] = set()  # plates in the tables that ``plate`` goes over
         #: Plate → what the tables call it.
         self.plate_names: dict[str, str] = {}
 
@@ -67,6 +68,15 @@ class Places:
     def _plate_ids(self, table: SourceTable, given: Any, rows: int) -> Any:
         if self._plate is not None:
             self.plate_names.setdefault(self._plate, self._plate)
+            if given is not None:
+                self._named |= {text for text in given.unique().to_pylist() if text}
+            if len(self._named) > 1:  # --plate names the plate of all rows, and chooses none
+                raise InvalidDataError(
+                    f"{table.name}: its rows are of several plates, {listed(sorted(self._named), _SHOWN)}, "
+                    f"and --plate {self._plate} would make one of them; nothing was imported",
+                    hint="Leave --plate out: every row goes to the plate that it names. For one plate alone, "
+                    "write its rows to a file of their own.",
+                )
             return pa.repeat(pa.scalar(self._plate), rows)
         if given is None or given.null_count:
             which = "its rows name no plate" if given is None else f"{given.null_count:,} rows name no plate"

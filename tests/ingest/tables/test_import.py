@@ -32,6 +32,13 @@ def wells(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "wells.csv", profiles())
 
 
+def test_a_plate_by_option_does_not_join_plates(bring: Bring, wells: Path) -> None:
+    with pytest.raises(InvalidDataError, match="several plates, P1, P2, and --plate P1 would make one") as caught:
+        bring(wells, plate_id="P1")
+    assert "Leave --plate out" in str(caught.value.hint)
+    assert "plates" not in bring.root.tables.names()
+
+
 def test_profiles_of_plates_that_the_lake_does_not_know(bring: Bring, wells: Path) -> None:
     report = bring(wells, name="theirs")
     assert (report["feature_set"], report["profile_set"], report["level"]) == (None, "theirs@1", "well")
