@@ -10,20 +10,17 @@ of the rows or none (see :mod:`cytolake.store.commit`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictError
 from ..store.commit import Commit
+from ..store.derived import made_of_plate
 from ..store.lineage import Run
 from ..store.plates import locked, one_plate, plates_of
-from ..store.registry import profile_sets
 
 if TYPE_CHECKING:
-    from ..store.registry import ProfileSet
     from ..store.root import LakeRoot
 
-_CURVES = "dose_responses"
 #: Tables of the study as a whole: they go with it, never with one plate.
 _OF_STUDY = ("studies", "biosamples", "perturbations")
 #: Tables that remember what was done, how features are defined, and what was learned, by which rows of other plates may
@@ -118,36 +115,15 @@ def _what(root: LakeRoot, study_id: str, plate_id: str | None) -> tuple[list[str
     return plates, [paths[plate] for plate in plates], counts
 
 
-def _made_of(root: LakeRoot, study_id: str, plate_id: str) -> Iterator[tuple[ProfileSet, bool, str, dict[str, str]]]:
-    """Give what was made from the wells of a plate, and is of no plate: treatments and curves of profile sets.
-
-    Yields
-    ------
-    tuple
-        Profile set; whether the study has wells of no other plate in it; table; column → value of the rows.
-    """
-    study = {"study_id": study_id}
-    for one in profile_sets(root):
-        wells = root.tables.read(one.table("well"), columns=["plate_id"], where=study)
-        there = set(wells["plate_id"].to_pylist())
-        if plate_id in there:
-            for name, where in (
-                (one.table("treatment"), study),
-                (_CURVES, study | {"profile_set_hash": one.hash}),
-            ):
-                if root.tables.exists(name) and root.tables.read(name, columns=["study_id"], where=where).num_rows:
-                    yield one, there == {plate_id}, name, where
-
-
 def _made_of_alone(root: LakeRoot, study_id: str, plate_id: str) -> list[tuple[str, dict[str, str]]]:
     """Return treatments and curves that were made from the wells of this plate alone: they go with it."""
-    return [(name, where) for _, alone, name, where in _made_of(root, study_id, plate_id) if alone]
+    return [(one.table, dict(one.where)) for one in made_of_plate(root, study_id, plate_id) if one.alone]
 
 
 def _stale(root: LakeRoot, study_id: str, plate_id: str | None) -> list[str]:
     """Say which profile sets have treatments or curves of the study that were made with other plates too, and stay."""
-    made = [] if plate_id is None else _made_of(root, study_id, plate_id)
-    labels = list(dict.fromkeys(one.label for one, alone, _, _ in made if not alone))
+    made = [] if plate_id is None else made_of_plate(root, study_id, plate_id)
+    labels = list(dict.fromkeys(one.set.label for one in made if not one.alone))
     if not labels:
         return []
     return [

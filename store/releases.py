@@ -186,7 +186,7 @@ def create_release(
     refused = refusals(root, versions)
     if refused:
         texts = [str(one) for one in refused]
-        if accept_quality is None:
+        if accept_quality is None or not accept_quality.strip():
             raise InvalidDataError(
                 f"no release {name!r} is made: the views show features that their check refused: "
                 f"{listed(texts, _SHOWN, between='; ')}",

@@ -16,6 +16,7 @@ from ...errors import InvalidDataError, NotFoundError, UsageError
 from ...schemas.identifiers import format_well, parse_well
 from ...schemas.tables import arrow_schema
 from ...store.commit import Commit
+from ...store.derived import made_of_plate
 from ...store.lineage import Run
 from ...store.plates import locked, one_plate
 from ...wording import listed
@@ -101,11 +102,17 @@ def exclude_wells(
             if row["well_id"] in set(changed):
                 row |= {"excluded": not include, "exclusion_reason": text, "run_id": run.run_id}
         run.add_output("table", "wells", rows=len(changed))
+        labels = dict.fromkeys(one.set.label for one in made_of_plate(root, study_id, plate))
+        if labels:
+            run.warn(
+                f"treatments and curves of study {study_id} stay as they were made before, of {', '.join(labels)}. "
+                f"Make them anew with `cytolake profile --study {study_id}`."
+            )
         with Commit(root, run_id=run.run_id, app_id=f"annotate/{study_id}/{plate}") as commit:
             commit.replace("wells", key, pa.Table.from_pylist(rows, schema=arrow_schema("wells")))
             commit.append("runs", run.record("ok"))
             commit.commit()
-    return _report(run.run_id, "ok", changed)
+    return _report(run.run_id, "ok", changed, run.warnings)
 
 
 def _wells(texts: Sequence[str]) -> list[str]:
@@ -143,5 +150,5 @@ def _changed(
     return sorted(changed, key=parse_well), rows
 
 
-def _report(run_id: str | None, status: str, wells: Sequence[str]) -> dict[str, Any]:
-    return {"run_id": run_id, "status": status, "rows": len(wells), "wells": list(wells), "warnings": []}
+def _report(run_id: str | None, status: str, wells: Sequence[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
+    return {"run_id": run_id, "status": status, "rows": len(wells), "wells": list(wells), "warnings": list(warnings)}

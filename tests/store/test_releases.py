@@ -253,6 +253,8 @@ def test_refused_features_are_not_released(filled: LakeRoot, objects: Rows) -> N
         create_release(filled, "spring")
     assert "basic@1 pilot/P1 nuclei Nuclei_AreaShape_Area: NullFraction 0.31 (threshold 0.2)" in raised.value.message
     assert "--accept-quality" in str(raised.value.hint)
+    with pytest.raises(InvalidDataError, match="their check refused"):
+        create_release(filled, "spring", accept_quality=" ")
     assert releases(filled) == []
     made = create_release(filled, "spring", accept_quality="known dead plate")
     assert made["warnings"] == ["released although 1 measures of quality were refused (known dead plate)"]

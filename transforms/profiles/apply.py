@@ -148,7 +148,7 @@ def apply_profiles(
     matrix = gather(root, found, recipe.aggregate, plates, wells, warnings=said, advance=advance)
     if not len(matrix):
         raise no_rows(found, plates)
-    matrix = with_features_of(matrix, chains, profile_set, said)
+    matrix = with_features_of(root, matrix, chains, profile_set, said)
     controls = _controls(recipe, earlier, wells, known, matrix, said)
     for text in said:
         run.warn(text)

@@ -250,8 +250,7 @@ def rows_with_values(matrix: ProfileMatrix, recipe: ProfileRecipe) -> NDArray[np
     """Return which rows, of shape (rows,), have a value of any feature beside the numbers of objects."""
     measured = np.array([not (recipe.aggregate.counts and is_count(name)) for name in matrix.features], dtype=bool)
     values = matrix.values[:, measured] if measured.any() else matrix.values
-    filled: NDArray[np.bool_] = ~np.isnan(values).all(axis=1)
-    return filled
+    return np.asarray(~np.isnan(values).all(axis=1))
 
 
 def wells_with_values(matrix: ProfileMatrix, recipe: ProfileRecipe) -> dict[PlateName, list[str]]:
@@ -302,8 +301,8 @@ def _judged(
 def _all_excluded(wells: Mapping[str, pa.Table], plate: PlateName) -> bool:
     """Whether a plate has wells, and somebody has excluded all of them: it is passed over, and lacks no controls."""
     study_id, plate_id = plate
-    there = set(wells[study_id].filter(pa.compute.equal(wells[study_id]["plate_id"], plate_id))["well_id"].to_pylist())
-    return bool(there) and there <= excluded_wells(wells[study_id], plate_id)
+    plates: list[Any] = wells[study_id]["plate_id"].to_pylist()
+    return 0 < plates.count(plate_id) == len(excluded_wells(wells[study_id], plate_id))
 
 
 def _without(matrix: ProfileMatrix, left_out: frozenset[PlateName]) -> ProfileMatrix:

@@ -113,7 +113,8 @@ def newest_version(
     for group in studies:
         where = {"study_id": list(group)}
         rows = root.tables.read(profile_set.table("well"), columns=["fit_version"], where=where) if group else None
-        named = set() if rows is None else set(rows["fit_version"].to_pylist()) & versions.keys()
+        there: set[Any] = set() if rows is None else set(rows["fit_version"].to_pylist())
+        named = there & versions.keys()
         units = {v for v, places in versions.items() if any(unit.partition("/")[0] in group for _, unit in places)}
         if named or units:
             return max(named or units)

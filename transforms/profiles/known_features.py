@@ -15,11 +15,13 @@ from .steps import PlateName, needed_features, plates_of_rows, sliced, stacked
 
 if TYPE_CHECKING:
     from ...store.registry import ProfileSet
+    from ...store.root import LakeRoot
 
 _SHOWN = 10
 
 
 def with_features_of(
+    root: LakeRoot,
     matrix: ProfileMatrix,
     chains: Mapping[PlateName, Sequence[Fit]],
     profile_set: ProfileSet,
@@ -46,7 +48,7 @@ def with_features_of(
                 if one
             }
             missing = [name for name in _needed(chain) if name not in there]
-            if missing and not _was_there(chain[0], plate.name):
+            if missing and not _was_there(root, profile_set, chain[0], plate.name):
                 raise InvalidDataError(
                     f"plate {plate.plate_id} of study {plate.study_id} has no value of {len(missing)} feature(s) that "
                     f"the parameters of {profile_set.label} need: {listed(missing, _SHOWN)}",
@@ -61,11 +63,17 @@ def with_features_of(
     return stacked(parts)
 
 
-def _was_there(fit: Fit, plate: PlateName) -> bool:
-    """Whether parameters were fitted on a plate, which then has what it had; ``fit = "all"`` names no studies."""
-    if fit.study_id not in {None, plate[0]}:
+def _was_there(root: LakeRoot, profile_set: ProfileSet, fit: Fit, plate: PlateName) -> bool:
+    """Whether parameters were fitted on a plate, which then has what it had.
+
+    Those of ``fit = "all"`` do not say of which studies their plates were: one that was there has profiles of the set.
+    """
+    if fit.study_id not in {None, plate[0]} or not any(well.startswith(f"{plate[1]}/") for well in fit.learned_from):
         return False
-    return any(well.startswith(f"{plate[1]}/") for well in fit.learned_from)
+    where = {"study_id": plate[0], "plate_id": plate[1]}
+    return fit.study_id is not None or bool(
+        root.tables.read(profile_set.table("well"), columns=["well_id"], where=where).num_rows
+    )
 
 
 def _needed(chain: Sequence[Fit]) -> list[str]:

@@ -226,7 +226,7 @@ def _applied(number: int, step: Step, fit: Fit, part: ProfileMatrix) -> ProfileM
 
 def _without_values(number: int, step: Step, before: ProfileMatrix, after: ProfileMatrix) -> list[str]:
     """Tell of rows that had values and have none after a step, as where one that mixes features lacks one of them."""
-    lost = ~np.isnan(before.values).all(axis=1) & np.isnan(after.values).all(axis=1)
+    lost: NDArray[np.bool_] = np.asarray(~np.isnan(before.values).all(axis=1) & np.isnan(after.values).all(axis=1))
     if not lost.any() or lost.all():
         return []
     columns = zip(after.column("plate_id"), after.column("well_id"), lost, strict=True)

@@ -262,9 +262,17 @@ def test_without_a_number_a_study_goes_on_with_the_parameters_that_its_rows_have
     assert lake.lake.profile(study="fourth", apply="spherized", like="other/X1")["fit_version"] == 2
 
 
-def test_a_plate_of_another_study_with_the_name_of_a_fitted_one_needs_all_features(lake: ProfileLake) -> None:
+def test_a_plate_of_another_study_with_the_name_of_a_fitted_one_needs_all_features(
+    lake: ProfileLake, tmp_path: Path
+) -> None:
     lake.lake.profile(study="pilot", recipe="robust-z")
     lake.plate("other", "P1", seed=5, features=FEATURES[:3])
+    for fit in ("study", "all"):
+        path = tmp_path / f"{fit}.toml"
+        path.write_text(f'name = "{fit}"\n[[steps]]\noperator = "robust_z"\nfit = "{fit}"\non = "all"\n')
+        lake.lake.profile(study="pilot", recipe=str(path))
+        with pytest.raises(InvalidDataError, match="plate P1 of study other has no value of 2 feature"):
+            lake.lake.profile(study="other", apply=f"{fit}@1")
     with pytest.raises(InvalidDataError, match="plate P1 of study other has no value of 2 feature"):
         lake.lake.profile(study="other", apply="robust-z@1", like="pilot/P1")
 

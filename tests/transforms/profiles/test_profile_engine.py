@@ -117,7 +117,8 @@ def test_the_same_again_gives_the_same(lake: ProfileLake) -> None:
 
 def test_other_wells_to_learn_from_make_the_next_fit_version(lake: ProfileLake) -> None:
     lake.lake.profile(study="pilot")
-    lake.lake.exclude(study="pilot", plate="P1", wells=["A01"], reason="dust")
+    told = lake.lake.exclude(study="pilot", plate="P1", wells=["A01"], reason="dust")["warnings"]
+    assert ["treatments and curves of study pilot stay as they were" in text for text in told] == [True]
     result = lake.lake.profile(study="pilot")
     assert (result["profile_set"], result["fit_version"]) == ("standard@1", 2)
     assert [one["controls"] for one in result["plates"]] == [5, 6]
