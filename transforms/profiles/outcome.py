@@ -237,9 +237,8 @@ def _stay(
     table = table.filter(pa.array([n[0] not in replaced and n not in out for n in names], pa.bool_()))
     matrix = profile_rows(table, f"study {study}", [])
     # The table has the features of all studies; those of others are nothing that is missing here.
-    matrix = matrix.select_features(
-        [name for name, one in zip(matrix.features, ~np.isnan(matrix.values).all(axis=0), strict=True) if one]
-    )
+    filled = np.asarray(~np.isnan(matrix.values).all(axis=0))
+    matrix = matrix.select_features([name for name, one in zip(matrix.features, filled, strict=True) if one])
     versions: list[int | None] = table["fit_version"].to_pylist()
     return ProfileMatrix(rows=annotate(matrix.rows, wells), features=matrix.features, values=matrix.values), versions
 
