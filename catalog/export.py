@@ -298,6 +298,12 @@ def _warnings(selection: Selection, rows: int, kind: str, layout: Layout) -> lis
     found = []
     if not rows:
         found.append(f"{selection.name} has no rows: only the names of its columns were written")
+    empty = [name for name in selection.columns.features if name in selection.empty] if rows else []
+    if empty:
+        found.append(
+            f"{len(empty)} of {len(selection.columns.features)} features have no value in any of these rows: "
+            f"{listed(empty, _SHOWN)}; they belong to other plates of the set, or its steps dropped them here"
+        )
     others = sorted(set(compartments(selection.columns.features)) - _COMPARTMENTS)
     if others and layout == "pycytominer" and kind not in _ANNDATA:
         named = ", ".join(repr(name.lower()) for name in compartments(selection.columns.features))

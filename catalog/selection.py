@@ -54,6 +54,8 @@ class Selection:
         Its columns by what they are.
     result
         The question behind it; nothing has been computed.
+    empty
+        Features that no row so far had a value of; what :meth:`stream` has not passed yet does not count.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Selection:
             self.columns = Columns(
                 self.columns.identity, tuple(n for n in self.columns.names if n not in self.columns.identity), ()
             )
+        self.empty: set[str] = set(self.columns.features)
         self._wide = self.name in TABLES
 
     def stream(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -127,6 +130,7 @@ class Selection:
             query = f"SELECT {shown} FROM ({self._query}){where}{f' ORDER BY {order}' if order else ''}"
             for batch in self.result.again(query).to_arrow().combine_chunks().to_batches():
                 if batch.num_rows:
+                    self.empty -= {name for name in self.empty if batch.column(name).null_count < batch.num_rows}
                     yield batch
 
     def check_not_empty(self, rows: int) -> None:

@@ -288,6 +288,12 @@ def test_features_that_pycytominer_would_not_find_are_named(lake: Any, tmp_path:
     assert export(lake.root, "nuclei", tmp_path / "n.csv")["warnings"] == []
 
 
+def test_features_without_any_value_are_told(shared_lake: Any, tmp_path: Path) -> None:
+    for name in ("n.csv", "n.h5ad"):
+        (told,) = export(shared_lake.root, "nuclei", tmp_path / name, study="one")["warnings"]
+        assert told.startswith(f"1 of 3 features have no value in any of these rows: {MITO};")
+
+
 def test_an_empty_table_has_its_columns(empty_lake: Any, tmp_path: Path) -> None:
     said = export(empty_lake.root, "wells", tmp_path / "w.csv")
     assert said["rows"] == 0
