@@ -297,6 +297,11 @@ class _Import:
         for plate, wells in unlinked.items():
             shown = listed(wells, _SHOWN)
             warnings.append(f"plate {plate}: {len(wells)} wells are not in the lake or have no image: {shown}")
+        for study, plates in self._links.elsewhere().items():
+            warnings.append(
+                f"study {self._links.study_id} is new, and study {study} has plates of the same names: "
+                f"{listed(plates, _SHOWN)}; if they are meant, import into {study}"
+            )
         if skipped:
             warnings.append(f"left as they are: {listed(list(skipped), _SHOWN)}")
         levels = list(dict.fromkeys(table.level for table in tables))

@@ -97,7 +97,7 @@ class Links:
 
     def __init__(self, root: LakeRoot, study_id: str, plate_format: tuple[int, int] | None) -> None:
         self._root = root
-        self._study_id = study_id
+        self.study_id = study_id
         self._format = plate_format
         where = {"study_id": study_id}
         rows = root.tables.read("plates", where=where).to_pylist(maps_as_pydicts="strict")
@@ -135,7 +135,7 @@ class Links:
         row = self._rows.get(plate_id)
         if row is None:
             return PlateLink(plate_id, None)
-        where = {"study_id": self._study_id, "plate_id": plate_id}
+        where = {"study_id": self.study_id, "plate_id": plate_id}
         wells = self._root.tables.read("wells", where=where).to_pylist(maps_as_pydicts="strict")
         imaged: list[Any] = []
         if row["path"] is not None:
@@ -144,7 +144,7 @@ class Links:
 
     def again(self) -> Links:
         """Look all plates up anew, as they are in the lake by now."""
-        fresh = Links(self._root, self._study_id, self._format)
+        fresh = Links(self._root, self.study_id, self._format)
         for plate_id, link in self.plates.items():
             fresh.see(plate_id, link.wells, "the import")
         return fresh
@@ -153,6 +153,16 @@ class Links:
     def created(self) -> list[str]:
         """Plates that the import makes."""
         return [plate_id for plate_id, link in self.plates.items() if link.row is None]
+
+    def elsewhere(self) -> dict[str, list[str]]:
+        """Return other studies with plates that the import makes, where its own study has none yet: a slip, perhaps."""
+        if self._rows or not self.created:
+            return {}
+        known: dict[str, list[str]] = {}
+        rows = self._root.tables.read("plates", columns=["study_id", "plate_id"], where={"plate_id": self.created})
+        for row in sorted(rows.to_pylist(), key=lambda row: (row["study_id"], row["plate_id"])):
+            known.setdefault(row["study_id"], []).append(row["plate_id"])
+        return known
 
     def plate_rows(self, names: Mapping[str, str], run_id: str) -> pa.Table:
         """Return rows of ``plates`` for the plates that the import makes: all of one format, as a screen has them."""
@@ -164,7 +174,7 @@ class Links:
             "plates",
             [
                 {
-                    "study_id": self._study_id,
+                    "study_id": self.study_id,
                     "plate_id": plate_id,
                     "name": names.get(plate_id),
                     "n_rows": n_rows,
@@ -214,7 +224,7 @@ class Links:
         return changes, contradictions
 
     def _identity(self, plate_id: str, run_id: str) -> dict[str, str]:
-        return {"study_id": self._study_id, "plate_id": plate_id, "run_id": run_id}
+        return {"study_id": self.study_id, "plate_id": plate_id, "run_id": run_id}
 
 
 @dataclass(frozen=True, slots=True)

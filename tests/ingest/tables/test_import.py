@@ -39,6 +39,14 @@ def test_a_plate_by_option_does_not_join_plates(bring: Bring, wells: Path) -> No
     assert "plates" not in bring.root.tables.names()
 
 
+def test_a_new_study_with_the_plates_of_another_one_is_told(bring: Bring, wells: Path) -> None:
+    assert not any("is new" in words for words in bring(wells)["warnings"])
+    (told,) = (words for words in bring(wells, study="t", dry_run=True)["warnings"] if "is new" in words)
+    assert told == "study t is new, and study s has plates of the same names: P1, P2; if they are meant, import into s"
+    bring(wells, study="t")
+    assert not any("is new" in words for words in bring(wells, study="t", existing="replace")["warnings"])
+
+
 def test_profiles_of_plates_that_the_lake_does_not_know(bring: Bring, wells: Path) -> None:
     report = bring(wells, name="theirs")
     assert (report["feature_set"], report["profile_set"], report["level"]) == (None, "theirs@1", "well")
