@@ -30,6 +30,7 @@ from .sheet import Place, Sheet, SheetRow, without_wells
 #: Unknown plates of which a near one is looked for.
 _MOST_HINTS = 20
 _SHOWN = 5
+_KEPT_SHOWN = 20
 #: What a guide is aimed at.
 _TARGETS = ("gene", "ncbi_gene_id", "ensembl_id", "guide_sequence")
 
@@ -111,7 +112,9 @@ class Reading:
         roles = [(well, a.values.get("control_type"), a.treatments or ()) for well, a in found.items()]
         self.warnings += [f"{sheet.name}: {words}" for words in misfits(roles)]
         if reader.kept:
-            self.warnings.append(f"{sheet.name}: columns kept as attributes of the well: {', '.join(reader.kept)}")
+            self.warnings.append(
+                f"{sheet.name}: columns kept as attributes of the well: {listed(reader.kept, _KEPT_SHOWN)}"
+            )
         self.warnings += [f"{sheet.name}: {words}" for words in reader.notes]
         for words in reader.inferred:
             self.warnings.append(f"{sheet.name}: {words}; a column control_type that says it in full overrules")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SAY = "say which wells are controls, in the plate map (`cytolake annotate`) or in [controls] where"
 _SHOWN = 8
 _PLATES_SHOWN = 5
+#: Columns of wells that a hint lists: all of the lake, and some attributes.
+COLUMNS_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def check_columns(controls: Controls, wells: pa.Table, recipe: str) -> None:
         if column not in wells.column_names:
             raise RecipeError(
                 f"{recipe}: [controls] where: no well has {column!r}{did_you_mean(column, wells.column_names)}",
-                hint=f"columns of wells and attributes: {', '.join(sorted(wells.column_names))}",
+                hint=f"columns of wells and attributes: {listed(wells.column_names, COLUMNS_SHOWN)}",
             )
 
 

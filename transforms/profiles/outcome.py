@@ -16,7 +16,7 @@ from ...store.commit import Commit
 from ...wording import did_you_mean, listed
 from . import dose_response
 from .consensus import consensus
-from .controls import PlateControls
+from .controls import COLUMNS_SHOWN, PlateControls
 from .fits import KEY, TABLE, Fit, fit_rows
 from .gather import count_feature, profile_rows
 from .matrix import ProfileMatrix
@@ -85,7 +85,7 @@ def check_treatments(wanted: Consensus | None, wells: pa.Table, recipe: str) -> 
         if column not in wells.column_names:
             raise RecipeError(
                 f"{recipe}: [consensus] by: no well has {column!r}{did_you_mean(column, wells.column_names)}",
-                hint=f"columns of wells and attributes: {', '.join(sorted(wells.column_names))}",
+                hint=f"columns of wells and attributes: {listed(wells.column_names, COLUMNS_SHOWN)}",
             )
 
 
