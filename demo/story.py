@@ -185,6 +185,7 @@ def run_demo(directory: str | Path, *, progress: Callable[[str, int, int], None]
             f"export CYTOLAKE_LAKE='{root}'",
             "cytolake catalog tables",
             'cytolake sql "SELECT compound, count(*), avg(Cells_AreaShape_Area) FROM cells GROUP BY 1"',
+            f"cytolake profile {' '.join(f'--study {one.study_id}' for one in studies)}",
             f"cytolake lineage {studies[0].study_id}/{studies[0].plate_id}/A01",
         ),
     )
