@@ -38,6 +38,8 @@ def made_of_plate(root: LakeRoot, study_id: str, plate_id: str) -> Iterator[Deri
     """Give the treatments and curves of profile sets that were made from the wells of a plate, among others."""
     study = {"study_id": study_id}
     for one in profile_sets(root):
+        if not root.tables.exists(one.table("well")):
+            continue
         wells = root.tables.read(one.table("well"), columns=["plate_id"], where=study)
         there = set(wells["plate_id"].to_pylist())
         if plate_id not in there:

@@ -197,11 +197,10 @@ def _fitted(
         raise type(error)(
             f"step {number + 1} ({step.name}) on {_said(unit)}: {error.message}", hint=error.hint
         ) from error
-    learners = [
-        f"{plate_id}/{well_id}"
-        for plate_id, well_id, one in zip(part.column("plate_id"), part.column("well_id"), learn, strict=True)
-        if one
-    ]
+    # Plates of two studies may share a name: where studies are fitted together, theirs is said too.
+    named = ("study_id", "plate_id", "well_id") if step.fit == "all" else ("plate_id", "well_id")
+    places = zip(*(part.column(name) for name in named), strict=True)
+    learners = ["/".join(place) for place, one in zip(places, learn, strict=True) if one]
     return Fit(
         step=number,
         unit=unit,

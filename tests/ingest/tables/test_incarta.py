@@ -13,7 +13,8 @@ from cytolake.errors import InvalidDataError, UsageError
 COLUMNS = (
     "OBJECT ID", "Row", "Column", "FOV", "WELL LABEL", "Z", "T", "Class Name", "Class Color",
     "Ancestry Path", "Nuclei Max left border wv1", "Nuclei Area wv1", "Nuclei Form Factor wv1", "Nuclei Major Axis wv1",
-    "Nuclei cg X wv1", "Nuclei cg Y wv1", "Nuclei Intensity wv1", "Nuclei Total Intensity wv1", "Nuclei Intensity-Bckg wv1",
+    "Nuclei cg X wv1", "Nuclei cg Y wv1", "Nuclei Intensity wv1", "Nuclei Total Intensity wv1",
+    "Nuclei Intensity-Bckg wv1",
     "Nuclei Spacing (Gabriel) wv1", "Nuclei Intensity wv3", "Cells Area wv3", "Cells Intensity (Cell) wv3",
     "F Actin Total Area wv2", "F Actin Organelle/Cyto Intensity wv2", "F Actin Unheard Of wv2", "Slice Algorithm",
     "Slice Indicator", "Acquisition Time Stamp", "Plate ID",

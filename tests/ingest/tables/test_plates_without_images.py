@@ -94,3 +94,13 @@ def test_objects_of_images_that_the_lake_does_not_have_are_no_fault(
     bring(cellprofiler())
     assert bring.rows("cells")
     assert validate(bring.root, deep=True)["errors"] == []
+
+
+def test_plates_with_tables_of_fields_alone_can_be_corrected(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
+    bring(cellprofiler())
+    lake = open_lake(bring.root.url)
+    (plate,) = {row["plate_id"] for row in bring.table("plates")}
+    well = bring.table("wells")[0]["well_id"]
+    assert lake.exclude(well, study="s", plate=plate, reason="dust")["status"] == "ok"
+    lake.remove(study="s", plate=plate, reason="wrong")
+    assert bring.rows("field") == []
