@@ -114,7 +114,7 @@ def run_batches(
     from distributed.client import FutureCancelledError
 
     sent = client.scatter(job, broadcast=True)
-    waiting = itertools.chain(_batches(fields))
+    waiting: Iterator[_Batch] = iter(_batches(fields))
     limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
     under_way = as_completed(loop=client.loop)
     tasks: dict[str, _Batch] = {}
