@@ -134,7 +134,10 @@ def ancestors(one: DefinedSet, known: Iterable[DefinedSet]) -> list[DefinedSet]:
 
 
 def families_of(root: LakeRoot, one: DefinedSet, known: Iterable[DefinedSet]) -> dict[str, str]:
-    """Return column → family, as the dictionary of a set says it, or of the sets that it was made from."""
+    """Return column → family, as the dictionary of a set says it, or of the sets that it was made from.
+
+    A column that came in under a name of its own, of several words, has none.
+    """
     hashes = [one.hash, *(up.hash for up in ancestors(one, known))]
     rows = root.tables.read("feature_dictionary", columns=["column", "family"], where={"feature_set_hash": hashes})
-    return {row["column"]: row["family"] for row in rows.to_pylist()}
+    return {row["column"]: row["family"] for row in rows.to_pylist() if " " not in row["family"]}

@@ -87,6 +87,20 @@ def test_an_imported_set_says_from_what(lake: Any) -> None:
     assert (found["origin"], found["dialect"], found["source"]) == ("imported", "pycytominer", None)
 
 
+def test_a_column_of_several_words_has_no_family(lake: Any) -> None:
+    definition = {"imported": {"dialect": "idr", "name": "theirs"}, "levels": ["well"]}
+    profiles = {"P1": {"A01": {AREA: 1.0, "Neighbour_Fraction": 0.5}}}
+    lake.profile_set("theirs", profiles, definition=definition, recipe=None)
+    families = {AREA: "AreaShape", "Neighbour_Fraction": "Neighbour Fraction"}
+    found = next(one for one in list_sets(lake.root) if one["name"] == "theirs")
+    entries = [
+        {"feature_set_hash": found["hash"], "object_set": "well", "column": column, "family": family, "operator": "x"}
+        for column, family in families.items()
+    ]
+    lake.put("feature_dictionary", *entries)
+    assert show_set(lake.root, "theirs")["contents"]["well"]["families"] == {"AreaShape": 1, "other": 1}
+
+
 def test_a_set_in_full(three: Any) -> None:
     shown = show_set(three.root, "nuclei@1")
     nuclei = shown["contents"]["nuclei"]

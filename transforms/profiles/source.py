@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -185,7 +186,12 @@ def _rows_of_studies(root: LakeRoot) -> dict[str, dict[DefinedSet, list[str]]]:
 
 
 def _there_is(study: str, known: Mapping[str, Mapping[DefinedSet, Sequence[str]]]) -> str:
-    there = [f"{one.label} ({one.called}: {', '.join(parts)})" for one, parts in known.get(study, {}).items()]
+    labels = Counter(one.label for one in {one for sets in known.values() for one in sets})
+    there = []
+    for one, parts in known.get(study, {}).items():
+        # A label that two sets share means the feature set; the profile set is named by its hash.
+        name = one.label if labels[one.label] == 1 else f"{one.hash[:8]} = {one.label}"
+        there.append(f"{name} ({one.called}: {', '.join(parts)})")
     if there:
         return f"it has {listed(there, _SHOWN)}: name one with --source"
     return "measure its plates with `cytolake transform`, or bring tables in with `cytolake import`"

@@ -362,6 +362,16 @@ def test_what_cannot_be_done_is_told(lake: ProfileLake, asked: dict[str, Any], k
         lake.lake.profile(**asked)
 
 
+def test_a_label_that_two_sets_share_is_told_with_a_hash(lake: ProfileLake, tmp_path: Path) -> None:
+    path = tmp_path / "wells.csv"
+    path.write_text("Metadata_Plate,Metadata_Well,Cells_AreaShape_Area\nP1,A01,1.5\nP1,A02,2.5\n", encoding="utf-8")
+    lake.lake.import_tables(path, study="bare", name="nuclei")
+    with pytest.raises(NotFoundError, match="study 'bare' has no rows of feature set nuclei@1") as caught:
+        lake.lake.profile(study="bare", source="nuclei@1", recipe="well-medians")
+    hashed = str(caught.value.hint).removeprefix("it has ").partition(" = nuclei@1 (profile set: well)")[0]
+    assert lake.lake.profile(study="bare", source=hashed, recipe="well-medians")["rows"] == {"well": 2}
+
+
 def test_object_sets_that_are_not_there_are_told(lake: ProfileLake, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="feature set nuclei@1 has no object set 'nucleus'; did you mean 'nuclei'"):
         lake.lake.profile(study="pilot", recipe=recipe(tmp_path, '[aggregate]\nobjects = ["nucleus"]\n'))
