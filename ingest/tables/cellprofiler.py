@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 
+from ...errors import InvalidDataError
 from ...schemas.feature_names import split_object_set
 from ...wording import listed
 from .columns import identity_columns, identity_table, metadata_name, renamed, shown_names, well_metadata, whole_numbers
@@ -20,10 +23,12 @@ from .csvfile import CsvTable
 from .images import ImageIndex, column_named
 from .joined import object_set_name
 from .look import FoundFile
-from .raw import RawTable
+from .raw import NO_NUMBER, RawTable
 from .sqlitefile import SqliteTable, table_names
 
-_PER = re.compile(r"(?P<prefix>.*?)Per_(?P<objects>[A-Za-z0-9]+)", re.IGNORECASE)
+pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
+
+_PER = re.compile(r"(?P<prefix>.*?)Per_(?P<objects>[A-Za-z0-9_]+)", re.IGNORECASE)
 #: The number of an object, not of its neighbours.
 _NUMBER = re.compile(r"(?:^|_)(?:Number_Object_Number|ObjectNumber)$", re.IGNORECASE)
 #: Families of CellProfiler that describe the computing or the files, not what is in the picture.
@@ -72,7 +77,7 @@ class CellProfiler:
 
     def tables(self, files: Sequence[FoundFile], options: Options) -> list[SourceTable]:
         """Describe the tables of all files, each with the image table of its folder or database."""
-        found = [one for file in files for one in _tables_in(file)]
+        found = _by_experiment([one for file in files for one in _tables_in(file)])
         images = {one.group: one for one in found if one.objects is None}
         index = {group: ImageIndex(one.raw) for group, one in images.items()}
         prefixes = {group: _prefix(one.file.stem) for group, one in images.items() if one.file.kind == "text"}
@@ -149,6 +154,40 @@ def _tables_in(file: FoundFile) -> list[_Found]:
         return []
     objects = None if kind == "images" else "" if _has_many(file.columns) else file.stem
     return [_Found(CsvTable(file), file, group, objects)]
+
+
+def _by_experiment(found: Sequence[_Found]) -> list[_Found]:
+    """Return tables, those of a folder with several image tables each with the one that begins as its name does.
+
+    ``Batch1_Cells.csv`` goes with ``Batch1_Image.csv``: numbers of images begin anew in each run of CellProfiler.
+
+    Raises
+    ------
+    InvalidDataError
+        It cannot be told which image table a table goes with.
+    """
+    images: dict[str, list[_Found]] = {}
+    for one in found:
+        if one.objects is None:
+            images.setdefault(one.group, []).append(one)
+    grouped: list[_Found] = []
+    for one in found:
+        several = images.get(one.group, [])
+        if len(several) > 1:
+            stem = one.file.stem.casefold()
+            fitting = [_prefix(image.file.stem) for image in several]
+            fitting = [prefix for prefix in fitting if stem.startswith(prefix.casefold())]
+            longest = max(fitting, key=len, default=None)
+            if one.file.kind != "text" or longest is None or fitting.count(longest) > 1:
+                raise InvalidDataError(
+                    f"{one.raw.name}: there are several tables of images beside it, "
+                    f"{listed([image.raw.name for image in several], _SHOWN)}, and its name does not say to which one "
+                    "it belongs",
+                    hint="Import them one by one, or name them alike, such as Batch1_Image.csv and Batch1_Cells.csv.",
+                )
+            one = replace(one, group=f"{one.group}#{longest}")
+        grouped.append(one)
+    return grouped
 
 
 def _has_many(columns: Sequence[str]) -> bool:
@@ -261,6 +300,11 @@ def _objects(
     parent: str | None,
     index: ImageIndex | None,
 ) -> SourceTable:
+    """Describe a table of objects.
+
+    A row of several objects is filled up where a field has more of the others: it has no number and no value then, and
+    is left out.
+    """
     raw = one.raw
     features, others, texts = _sorted_out(raw, columns)
     image, table = column_named(raw.columns, "ImageNumber"), column_named(raw.columns, "TableNumber")
@@ -275,6 +319,8 @@ def _objects(
 
     def batches() -> Iterator[Batch]:
         for rows in raw.read(features, keys):
+            if not one.objects:
+                rows = rows.filter(_is_there(rows, [number, *features]))
             if index is not None:
                 identity, facts = index.look_up(rows[image], rows[table] if table else None, raw.name)
             else:
@@ -301,6 +347,21 @@ def _objects(
         size=raw.size,
         read=raw.done,
     )
+
+
+def _is_there(rows: pa.Table, columns: Sequence[str]) -> Any:
+    """Return which rows have a value in any of some columns."""
+    found: Any = pa.repeat(pa.scalar(False), rows.num_rows)
+    for column in columns:
+        values: Any = rows[column]
+        if pa.types.is_floating(values.type):
+            valued = pc.fill_null(pc.invert(pc.is_nan(values)), False)
+        else:
+            valued = pc.invert(pc.is_in(pc.fill_null(values, ""), value_set=pa.array(NO_NUMBER)))
+        found = pc.or_(found, valued)
+        if pc.all(found).as_py():
+            break
+    return found
 
 
 def _split(one: _Found, index: ImageIndex | None, known: set[str]) -> tuple[list[SourceTable], list[str]]:

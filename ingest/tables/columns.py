@@ -22,7 +22,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "timepoint": ("timepoint", "timepointid", "timeindex"),
     "n_objects": ("objectcount", "cellcount"),
 }
-_NUMBER = re.compile(r"(?:[A-Za-z_ .-]*?)0*(\d+)(?:\.0+)?")
+_NUMBER = re.compile(r"(?:[A-Za-z_][A-Za-z_ .-]*?|(?P<minus>-))?0*(?P<digits>\d+)(?:\.0+)?")
 
 
 def metadata_name(column: str) -> str | None:
@@ -67,7 +67,7 @@ def identity_table(texts: pa.Table, columns: Mapping[str, str], source: str) -> 
 
 
 def whole_numbers(values: Any, column: str, source: str) -> Any:
-    """Return texts as integers: ``3``, ``3.0``, ``s3``, ``site 03``; NULL stays."""
+    """Return texts as integers: ``3``, ``3.0``, ``-3``, ``s3``, ``site 03``, ``site-03``; NULL stays."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     coded = values.dictionary_encode()
@@ -76,7 +76,7 @@ def whole_numbers(values: Any, column: str, source: str) -> Any:
         match = _NUMBER.fullmatch(text)
         if match is None and text.casefold() not in ("nan", "none"):
             raise InvalidDataError(f"{source}: column {column} numbers things, and holds {text[:40]!r}")
-        numbers.append(int(match[1]) if match else None)
+        numbers.append((-1 if match["minus"] else 1) * int(match["digits"]) if match else None)
     return pa.array(numbers, pa.int64()).take(coded.indices)
 
 

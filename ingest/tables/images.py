@@ -12,7 +12,7 @@ import pyarrow.compute
 from ...errors import InvalidDataError
 from ...wording import listed
 from ..vendors.pattern_names import Place, place
-from ..vendors.pattern_presets import PRESETS
+from ..vendors.pattern_presets import OUTER_FOLDERS, PRESETS
 from .columns import identity_columns, identity_table, renamed, shown_names, take, well_metadata
 from .raw import RawTable
 
@@ -50,7 +50,9 @@ class ImageIndex:
         self.identity_names = identity_columns(columns)
         kept = well_metadata(columns, self.identity_names.values())
         files = [column for column in columns if _FILE_NAME.fullmatch(column)]
-        wanted = list(dict.fromkeys([image, *([table] if table else []), *self.identity_names.values(), *kept, *files]))
+        folders = [folder for one in files if (folder := _beside(one)) in columns]
+        named = [*self.identity_names.values(), *kept, *files, *folders]
+        wanted = list(dict.fromkeys([image, *([table] if table else []), *named]))
         batches = list(raw.read([], wanted))
         texts = pa.concat_tables(batches) if batches else pa.table({name: pa.array([], pa.string()) for name in wanted})
         self.has_tables = table is not None
@@ -58,7 +60,7 @@ class ImageIndex:
         self.metadata = shown_names(kept)
         self._metadata = renamed(texts, kept)
         keys = _keys(texts[image], texts[table] if table else None)
-        self._rows = {key: row for row, key in enumerate(keys.to_pylist())}
+        self._rows = {_plain(key): row for row, key in enumerate(keys.to_pylist())}
         if len(self._rows) < len(keys):
             raise InvalidDataError(f"{self.name}: an ImageNumber comes more than once")
 
@@ -79,7 +81,7 @@ class ImageIndex:
         if isinstance(keys, pa.ChunkedArray):
             keys = keys.combine_chunks()
         coded = keys.dictionary_encode()
-        words = coded.dictionary.to_pylist()
+        words = [_plain(word) for word in coded.dictionary.to_pylist()]
         missing = [word for word in words if word not in self._rows]
         if missing or coded.null_count:
             named = listed([str(word).partition("\t")[0] for word in missing], _SHOWN) or "empty"
@@ -108,7 +110,7 @@ class ImageIndex:
             files_of_rows: list[Any] = texts[column].to_pylist()
             if not files_of_rows or any(name is None for name in files_of_rows):
                 continue
-            places, preset = _places(files_of_rows)
+            places, preset = _places(files_of_rows, _folders(texts, column))
             if not places:
                 continue
             self.warnings.append(
@@ -135,11 +137,25 @@ class ImageIndex:
         )
 
 
-def _places(names: Sequence[str]) -> tuple[list[Place], str]:
+def _folders(texts: pa.Table, column: str) -> list[str | None]:
+    """Return the folders of the images that a column names, as ``PathName_…`` beside it says."""
+    beside = _beside(column)
+    if beside not in texts.column_names:
+        return [None] * texts.num_rows
+    folders: list[str | None] = texts[beside].to_pylist()
+    return folders
+
+
+def _beside(column: str) -> str:
+    return column.replace("FileName_", "PathName_", 1)
+
+
+def _places(names: Sequence[str], folders: Sequence[str | None]) -> tuple[list[Place], str]:
     """Return where files belong by the first preset that explains all of their names; none where none does."""
+    paths = [_path(name, folder) for name, folder in zip(names, folders, strict=True)]
     for preset in PRESETS.values():
-        for pattern in () if preset.with_folders else preset.patterns:
-            said = [one for one in pattern.match(names) if one is not None]
+        for pattern in preset.patterns:
+            said = [one for one in pattern.match(paths if preset.with_folders else names) if one is not None]
             if len(said) < len(names):
                 continue
             places = [place(one, name) for one, name in zip(said, names, strict=True)]
@@ -148,6 +164,21 @@ def _places(names: Sequence[str]) -> tuple[list[Place], str]:
     return [], ""
 
 
+def _path(name: str, folder: str | None) -> str:
+    """Return a name with the innermost of its folders, which say the time point or the depth where it does not."""
+    parts = re.split(r"[/\\\\]+", folder.rstrip("/\\")) if folder else []
+    return "/".join([*parts[-OUTER_FOLDERS:], name])
+
+
 def _keys(images: Any, tables: Any) -> Any:
     """Return one text per row that names its image."""
     return images if tables is None else pc.binary_join_element_wise(images, tables, "\t")
+
+
+def _plain(key: str | None) -> str | None:
+    """Return the name of an image as :func:`_keys` gives it, with ``1`` for ``1.0``: other programs write both."""
+    if key is None:
+        return None
+    image, tab, table = key.partition("\t")
+    whole, point, zeros = image.partition(".")
+    return f"{whole if point and not zeros.strip('0') else image}{tab}{table}"

@@ -58,9 +58,10 @@ class Places:
             if "object_id" in given:
                 columns["object_id"] = _number(table, "object number", given["object_id"], rows, needed=True)
             if "parent_id" in given:
-                parents = _number(table, "parent", given["parent_id"], rows)
-                none = pc.fill_null(pc.less(parents, 1), True)  # CellProfiler writes 0 for none
-                columns["parent_id"] = pc.if_else(none, pa.scalar(None, pa.int32()), parents)
+                parents = given["parent_id"]
+                none = pc.fill_null(pc.less(parents, 1), True)  # CellProfiler writes 0 for none, others -1
+                parents = pc.if_else(none, pa.scalar(None, parents.type), parents)
+                columns["parent_id"] = _number(table, "parent", parents, rows)
         elif "n_objects" in given:
             columns["n_objects"] = given["n_objects"]
         return pa.table(columns)

@@ -1,0 +1,95 @@
+"""Tables that are a little otherwise than usual: read as they are meant, or refused, and never read wrongly."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cytolake.errors import InvalidDataError
+from table_examples import IMAGES, Bring, objects, write_csv
+
+
+def database(path: Path, **tables: list[dict[str, Any]]) -> Path:
+    """Write a SQLite file whose columns have no declared types."""
+    with sqlite3.connect(path) as connection:
+        for table, rows in tables.items():
+            names = ", ".join(f'"{name}"' for name in rows[0])
+            connection.execute(f'CREATE TABLE "{table}" ({names})')
+            marks = ", ".join("?" * len(rows[0]))
+            connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', [tuple(row.values()) for row in rows])
+    connection.close()
+    return path
+
+
+def test_two_runs_of_cellprofiler_in_one_folder(bring: Bring, tmp_path: Path) -> None:
+    for batch, plate, area in (("Batch1_", "P1", 111), ("Batch2_", "P2", 222)):
+        image = {"ImageNumber": 1, "Metadata_Plate": plate, "Metadata_Well": "A1", "Metadata_Site": 1, "FileName_X": 1}
+        write_csv(tmp_path / "x" / f"{batch}Image.csv", [image])
+        write_csv(tmp_path / "x" / f"{batch}Cells.csv", [{"ImageNumber": 1, "ObjectNumber": 1, "AreaShape_Area": area}])
+    bring(tmp_path / "x")
+    assert {r["plate_id"]: r["Cells_AreaShape_Area"] for r in bring.rows("cells")} == {"P1": 111, "P2": 222}
+    write_csv(tmp_path / "x" / "Nuclei.csv", [{"ImageNumber": 1, "ObjectNumber": 1, "AreaShape_Area": 3}])
+    with pytest.raises(InvalidDataError, match=r"Nuclei\.csv: there are several tables of images beside it"):
+        bring(tmp_path / "x", existing="replace")
+
+
+@pytest.mark.parametrize("number", [-1, "-2.0"])
+def test_a_negative_number_of_an_object_is_no_number(
+    bring: Bring, cellprofiler: Callable[..., Path], number: Any
+) -> None:
+    rows = objects()
+    rows[0]["ObjectNumber"] = number
+    with pytest.raises(InvalidDataError, match="object number is -"):
+        bring(cellprofiler(Cells=rows))
+
+
+def test_a_parent_below_one_is_none(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
+    rows = objects()
+    rows[0]["Parent_Nuclei"], rows[1]["Parent_Nuclei"] = -1, 0
+    bring(cellprofiler(Cells=rows))
+    assert [r["parent_id"] for r in bring.rows("cells")][:3] == [None, None, 1]
+
+
+def test_numbers_of_images_with_a_fraction_of_nothing(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
+    bring(cellprofiler(Cells=[row | {"ImageNumber": f"{row['ImageNumber']}.0"} for row in objects()]))
+    assert len(bring.rows("cells")) == 8
+
+
+def test_rows_that_are_filled_up_for_other_objects_are_no_objects(bring: Bring, tmp_path: Path) -> None:
+    rows = [
+        {"ImageNumber": r["ImageNumber"], "ObjectNumber": r["ObjectNumber"],
+         "Nuclei_Number_Object_Number": r["ObjectNumber"], "Nuclei_AreaShape_Area": 1.5,
+         "Cells_Number_Object_Number": 1 if r["ObjectNumber"] == 1 else None,
+         "Cells_AreaShape_Area": 9.5 if r["ObjectNumber"] == 1 else None} for r in objects()
+    ]  # fmt: skip
+    bring(database(tmp_path / "x.db", Per_Image=IMAGES, Per_Object=rows))
+    assert len(bring.rows("nuclei")) == 8
+    assert [(r["object_id"], r["Cells_AreaShape_Area"]) for r in bring.rows("cells")] == [(1, 9.5)] * 4
+    rows[1]["Cells_AreaShape_Area"] = 2.5  # a value of no object
+    with pytest.raises(InvalidDataError, match="1 rows have no object number"):
+        bring(database(tmp_path / "y.db", Per_Image=IMAGES, Per_Object=rows), existing="replace")
+
+
+def test_objects_with_an_underscore(bring: Bring, tmp_path: Path) -> None:
+    rows = [
+        {"ImageNumber": r["ImageNumber"], "Big_Nuclei_Number_Object_Number": r["ObjectNumber"],
+         "Big_Nuclei_AreaShape_Area": r["AreaShape_Area"]} for r in objects()
+    ]  # fmt: skip
+    bring(database(tmp_path / "x.db", My_Per_Image=IMAGES, My_Per_Big_Nuclei=rows))
+    assert bring.rows("Big_Nuclei")[0]["Big_Nuclei_AreaShape_Area"] == 11
+
+
+def test_wells_in_the_names_of_an_imagexpress(bring: Bring, tmp_path: Path) -> None:
+    images = [
+        {"ImageNumber": n, "FileName_DNA": f"Week1_B0{n}_s2_w1.tif", "PathName_DNA": rf"D:\x\TimePoint_{n}",
+         "Count_Cells": 2} for n in (1, 2)
+    ]  # fmt: skip
+    write_csv(tmp_path / "x" / "Image.csv", images)
+    write_csv(tmp_path / "x" / "Cells.csv", objects()[:4])
+    bring(tmp_path / "x")
+    assert [(r["plate_id"], r["well_id"], r["field_id"], r["timepoint"]) for r in bring.rows("field")] == [
+        ("Week1", "B01", 2, 0), ("Week1", "B02", 2, 1),
+    ]  # fmt: skip
