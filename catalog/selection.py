@@ -192,11 +192,12 @@ def check_condition(where: str) -> None:
         It is none.
     """
     hint = "write it as behind WHERE, such as compound = 'DMSO' AND plate_id IN ('P1', 'P2')"
-    query = f"SELECT 1 FROM t WHERE (\n{where}\n)"
+    # It is asked between parentheses, and must be whole without them, too: `a) OR (b` would go around what is beside.
     with duckdb.connect(":memory:") as connection:
-        found = json.loads(connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
-    if found["error"]:
-        raise QueryError(f"{where!r} is no condition: {found['error_message']}", hint=hint)
+        for query in (f"SELECT 1 FROM t WHERE\n{where}\n", f"SELECT 1 FROM t WHERE (\n{where}\n)"):
+            found = json.loads(connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
+            if found["error"] and where.strip():
+                raise QueryError(f"{where!r} is no condition: {found['error_message']}", hint=hint)
     statements = found["statements"]
     node = statements[0]["node"] if len(statements) == 1 else {}
     alone = node.get("type") == "SELECT_NODE" and not any(

@@ -12,6 +12,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -65,7 +66,8 @@ def write_file(path: Path, format: str, schema: pa.Schema, batches: Batches) -> 
             f"{path}: cannot be written ({os.strerror(error.errno) if error.errno else error})"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a name that is too long, which was told above
+            temporary.unlink(missing_ok=True)
     return rows
 
 

@@ -144,6 +144,7 @@ def test_some_rows_alone(shared_lake: Any, tmp_path: Path, asked: dict[str, Any]
         "true) GROUP BY (study_id",
         "true; DELETE FROM wells",
         "true) LIMIT (1",
+        "false) OR (true",
         "",
         "-- nothing",
         "study_id = 'one",
@@ -243,6 +244,11 @@ def test_what_cannot_be_written_leaves_nothing(
     with pytest.raises(error, match=said):
         export(shared_lake.root, table, tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_told(shared_lake: Any, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"):
+        export(shared_lake.root, "nuclei", tmp_path / f"{'x' * 240}.csv")
 
 
 def test_a_file_that_is_there_stays_unless_it_may_be_replaced(shared_lake: Any, tmp_path: Path) -> None:
@@ -359,7 +365,7 @@ def test_rows_of_a_table(shared_lake: Any) -> None:
     assert lake.table("wells").to_arrow().num_rows == 6
     assert lake.table("nuclei", "study_id = 'two'").to_pandas()[AREA].tolist() == [210.0, 220.0]
     assert lake.table("nuclei", where="study_id = 'two'").to_anndata().n_obs == 2
-    with pytest.raises(QueryError, match="more than a condition"):
+    with pytest.raises(QueryError, match="no condition"):
         lake.table("wells", where="true) LIMIT (1")
 
 
