@@ -99,6 +99,7 @@ def _imported(result: Mapping[str, Any]) -> str:
             {
                 "dialect": result["dialect"],
                 "plates": _some(result["plates"]),
+                "in the same sets": _shared(result["other_studies"]),
                 "made from the table": _some(result["plates_created"]),
                 "channels": ", ".join(f"{channel} = {role}" for channel, role in result["roles"].items()),
                 "columns": f"{result['columns_mapped']:,} mapped, {result['columns_unmapped']:,} under their own names",
@@ -114,3 +115,8 @@ def _imported(result: Mapping[str, Any]) -> str:
 def _some(names: list[str]) -> str:
     left = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+def _shared(studies: list[str]) -> str | None:
+    """Say which studies are taken to be made alike, and how to tell them apart."""
+    return f"{_some(studies)}; made otherwise? --name or --pipeline tells them apart" if studies else None

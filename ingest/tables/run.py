@@ -16,6 +16,7 @@ from ...schemas.identifiers import check_id
 from ...store.lineage import Run
 from ...wording import listed
 from ..readers import reader_options
+from .clashes import check_known
 from .contract import Evidence, Level, Options, SourceTable
 from .dialects import choose
 from .look import FoundFile, find_files
@@ -98,8 +99,9 @@ def import_tables(
         ``run_id`` (None where nothing was written), ``status`` (``ok``, ``skipped``), ``dialect``, ``feature_set`` and
         ``profile_set`` (labels), ``level``, ``rows``, ``tables`` (rows of each), ``columns_mapped`` and
         ``columns_unmapped`` (numbers), ``unmapped`` (their names), ``not_features`` (columns that were left out),
-        ``roles``, ``plates``, ``plates_created``, ``plates_skipped``, ``unlinked`` (plate → wells), ``nan``, ``inf``,
-        ``metadata_columns``, ``metadata_varying``, ``files_not_read``, ``warnings``.
+        ``roles``, ``plates``, ``other_studies`` (with rows in the same sets), ``plates_created``, ``plates_skipped``,
+        ``unlinked`` (plate → wells), ``nan``, ``inf``, ``metadata_columns``, ``metadata_varying``, ``files_not_read``,
+        ``warnings``.
 
     Raises
     ------
@@ -162,6 +164,7 @@ def import_tables(
     links = Links(
         root, study_id, None if plate_format is None else reader_options(plate_format=plate_format).plate_format
     )
+    check_known(root, tables, sets.hash_of)
     work = _Import(root, sets, names, links, Places(plate_id), dry_run=dry_run)
     with work:
         work.read(tables, progress)
@@ -205,6 +208,7 @@ class _Import:
         self.counts = Counts()
         self.rows: dict[str, int] = {}
         self.schemas: dict[str, pa.Schema] = {}
+        self._treated: set[str] = set()
         self.uncounted: dict[str, None] = {}
 
     def __enter__(self) -> _Import:
@@ -262,7 +266,7 @@ class _Import:
         if self._sets.leaves_out(target, None):
             return
         values = stored(batch.features, self._names.of(table), self._sets.value_type(table), self.counts)
-        self._add(target, None, self._sets.complete(table, treatment_rows(table, batch), values))
+        self._add(target, None, self._sets.complete(table, treatment_rows(table, batch, self._treated), values))
 
     def _add(self, target: str, plate_id: str | None, rows: pa.Table) -> None:
         self.rows[target] = self.rows.get(target, 0) + rows.num_rows
@@ -320,6 +324,7 @@ class _Import:
             "not_features": list(dict.fromkeys(one for table in tables for one in (*table.texts, *table.others))),
             "roles": self._names.roles,
             "plates": list(self._links.plates),
+            "other_studies": self._sets.other_studies(),
             "plates_created": self._links.created,
             "plates_skipped": list(skipped),
             "unlinked": unlinked,

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...errors import AlreadyExistsError
 from ...schemas.identifiers import check_id
 from ...schemas.tables import class_schema
+from ...store.current import newest_runs
 from ...store.registry import FeatureSet, ProfileSet, Registration, register, register_profiles
 from ...store.scan import live_files
 from ...store.tables import bare
@@ -81,6 +82,15 @@ class Sets:
     def profile_label(self) -> str | None:
         """Label of the profile set, where fields, wells or treatments are imported."""
         return self.profiles.set.label if self.profiles else None
+
+    def other_studies(self) -> list[str]:
+        """Return the other studies whose rows are in the same sets: made alike, as far as anybody has said."""
+        found: set[str] = set()
+        for registration in (self.features, self.profiles):
+            if registration is not None and not registration.is_new:
+                for part in registration.set.parts:
+                    found |= set(newest_runs(self._root, registration.set.table(part)))
+        return sorted(found - {self._study_id})
 
     @property
     def skipped(self) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ...errors import ConflictError
-from ...schemas.tables import arrow_schema
 from ...store.commit import Commit
 from ...store.lineage import PreviousRows, Run
 from ...store.plates import locked
@@ -107,8 +106,10 @@ def write(
             for registration in (sets.features, sets.profiles):
                 if registration is not None:
                     registration.add_to(commit)
-            rows = _dictionary(names, dictionary, run.run_id)
-            commit.insert("feature_dictionary", rows, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
+            fresh, renamed = _against(root, _dictionary(names, dictionary, run.run_id))
+            new, changed = (table_of("feature_dictionary", rows) for rows in (fresh, renamed))
+            commit.insert("feature_dictionary", new, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
+            commit.upsert("feature_dictionary", changed, on=_DICTIONARY_KEY)
             for (target, plate), found in files.items():
                 key = {"study_id": study_id} if plate is None else {"study_id": study_id, "plate_id": plate}
                 new = sets.existing != "replace"
@@ -118,7 +119,30 @@ def write(
     return warnings
 
 
-def _dictionary(names: NamePlan, hashes: Mapping[str, str], run_id: str) -> pa.Table:
+def _against(root: LakeRoot, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Part descriptions into those of columns that are new to their set, and known ones that have another name here.
+
+    Another table may call a column otherwise, ``…_Hoechst`` for ``…_DAPI``; the first description stays, and every name
+    is one that it can be found by.
+    """
+    hashes = sorted({row["feature_set_hash"] for row in rows})
+    there = root.tables.read("feature_dictionary", where={"feature_set_hash": hashes}).to_pylist() if hashes else []
+    known = {tuple(row[name] for name in _DICTIONARY_KEY): row for row in there}
+    fresh, renamed = [], []
+    for row in rows:
+        before = known.get(tuple(row[name] for name in _DICTIONARY_KEY))
+        if before is None:
+            fresh.append(row)
+            continue
+        own = {row["column"], before["original"]}
+        names = dict.fromkeys([*(before["aliases"] or ()), *row["aliases"], row["original"]])
+        aliases = [name for name in names if name is not None and name not in own]
+        if aliases != list(before["aliases"] or ()):
+            renamed.append(before | {"aliases": aliases})
+    return fresh, renamed
+
+
+def _dictionary(names: NamePlan, hashes: Mapping[str, str], run_id: str) -> list[dict[str, Any]]:
     """Describe every column once per set."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for (level, object_set), group in names.groups.items():
@@ -144,4 +168,4 @@ def _dictionary(names: NamePlan, hashes: Mapping[str, str], run_id: str) -> pa.T
                     "run_id": run_id,
                 },
             )
-    return pa.Table.from_pylist(list(rows.values()), schema=arrow_schema("feature_dictionary"))
+    return list(rows.values())

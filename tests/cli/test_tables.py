@@ -9,7 +9,8 @@ IMPORTED = {
     "run_id": "r1", "status": "ok", "dialect": "cellprofiler", "feature_set": "theirs@1", "profile_set": "theirs@1",
     "tables": {"features/theirs/0123abcd/cells": 12}, "columns_mapped": 1200, "columns_unmapped": 3,
     "nan": {"values": 5, "columns": 2}, "roles": {"CorrDNA": "DNA"}, "plates": [f"P{n}" for n in range(10)],
-    "plates_created": ["P1"], "metadata_columns": [], "warnings": ["mind this"],
+    "other_studies": [],
+        "plates_created": ["P1"], "metadata_columns": [], "warnings": ["mind this"],
 }  # fmt: skip
 
 

@@ -357,3 +357,16 @@ def test_roles(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
         bring(cellprofiler(Cells=rows), roles={"gfpp": "RNA"}, name="x")
     with pytest.raises(UsageError, match="is given to two channels"):
         bring(cellprofiler(Cells=rows), roles={"GFP": "RNA", "CorrER": "RNA"}, name="x")
+
+
+def test_a_column_is_found_under_the_names_that_all_imports_gave_it(bring: Bring, tmp_path: Path) -> None:
+    for study, channel in (("one", "DAPI"), ("two", "Hoechst"), ("one-more", "DAPI")):
+        column = f"Nuclei_Intensity_MeanIntensity_{channel}"
+        rows = [{"Metadata_Plate": f"P-{study}", "Metadata_Well": "A01", column: 0.5}]
+        report = bring(write_csv(tmp_path / f"{study}.csv", rows), study=study, name="theirs")
+    assert report["other_studies"] == ["one", "two"]
+    (described,) = bring.table("feature_dictionary")
+    assert described["column"] == "Nuclei_Intensity_MeanIntensity_DNA"
+    assert described["original"] == "Nuclei_Intensity_MeanIntensity_DAPI"
+    assert described["aliases"].count("Nuclei_Intensity_MeanIntensity_Hoechst") == 1
+    assert validate(bring.root)["errors"] == []
