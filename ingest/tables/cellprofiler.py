@@ -23,7 +23,7 @@ from .csvfile import CsvTable
 from .images import ImageIndex, column_named
 from .joined import object_set_name
 from .look import FoundFile
-from .raw import NO_NUMBER, RawTable
+from .raw import NO_NUMBER, RawTable, check_numbers
 from .sqlitefile import SqliteTable, table_names
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
@@ -264,6 +264,7 @@ def _sorted_out(raw: RawTable, columns: Sequence[str]) -> tuple[list[str], list[
             features.append(column)
         else:
             texts.append(column)
+    check_numbers(raw, texts)
     return features, others, texts
 
 

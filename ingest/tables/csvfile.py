@@ -21,7 +21,7 @@ import pyarrow.compute
 from ...errors import InvalidDataError
 from ...wording import listed
 from .look import FoundFile
-from .raw import NO_NUMBER
+from .raw import NO_NUMBER, first_word
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
@@ -64,7 +64,12 @@ class CsvTable:
         self._comma = file.text.delimiter != "," and _has_decimal_comma(body)
         kinds = [_kind([row[index] for row in body], comma=self._comma) for index in range(len(self.columns))]
         self.numbers = frozenset(n for n, kind in zip(self.columns, kinds, strict=True) if kind != "text")
-        self._unsure = frozenset(n for n, kind in zip(self.columns, kinds, strict=True) if kind == "empty")
+        self._unsure = frozenset(n for n, kind in zip(self.columns, kinds, strict=True) if kind in ("empty", "padded"))
+        self.mixed = {
+            name: word
+            for index, (name, kind) in enumerate(zip(self.columns, kinds, strict=True))
+            if kind == "text" and (word := first_word([row[index] for row in body], comma=self._comma)) is not None
+        }
         self._handle: Any = None
         self._seen = 0
 
@@ -153,7 +158,7 @@ class CsvTable:
         except pa.ArrowInvalid:
             bad = next(v for v in column.to_pylist() if v is not None and not _NUMBER.fullmatch(v))
             raise InvalidDataError(
-                f"{self.path}: column {name} is empty in the beginning and holds {bad[:80]!r} after row {before:,}",
+                f"{self.path}: column {name} has no words in the beginning and {bad[:80]!r} after row {before:,}",
                 hint="Correct the column, or remove it from the file: it is read as numbers.",
             ) from None
 
@@ -253,9 +258,16 @@ def _unique(names: Sequence[str], file: str) -> tuple[str, ...]:
 
 
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
-    return any(_DECIMAL_COMMA.fullmatch(cell) for row in rows for cell in row) and not any(
-        "." in cell and _NUMBER.fullmatch(cell) for row in rows for cell in row
-    )
+    """Say whether more columns have numbers with a comma than with a point: a dose may be text with either."""
+    commas: set[int] = set()
+    points: set[int] = set()
+    for row in rows:
+        for index, cell in enumerate(row):
+            if "," in cell and _DECIMAL_COMMA.fullmatch(cell):
+                commas.add(index)
+            elif "." in cell and _NUMBER.fullmatch(cell):
+                points.add(index)
+    return len(commas) > len(points)
 
 
 def _kind(cells: Sequence[str], *, comma: bool) -> str:
@@ -270,7 +282,8 @@ def _kind(cells: Sequence[str], *, comma: bool) -> str:
             float(cell)
     except ValueError:
         return "text"
-    return "number"
+    # Arrow knows an empty cell only without blanks around it.
+    return "padded" if any(cell not in _EMPTY and cell.strip() in _EMPTY for cell in cells) else "number"
 
 
 def _text(column: Any) -> Any:

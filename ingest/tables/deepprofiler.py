@@ -78,13 +78,13 @@ class DeepProfiler:
 
 
 def _is_npz(file: FoundFile) -> bool:
-    if file.path.suffix.lower() != ".npz" or file.kind != "other":
+    if file.path.suffix.lower() != ".npz" or file.kind != "other" or not file.head.startswith(b"PK"):
         return False
     try:
         with zipfile.ZipFile(file.path) as archive:
             return "features.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SourceFileError(f"{file.path} is damaged: {error}", hint="Copy the file anew.") from error
 
 
 def _is_table(file: FoundFile) -> bool:

@@ -25,7 +25,7 @@ from .contract import Batch, Level, Options, SourceTable
 from .csvfile import CsvTable
 from .look import FoundFile
 from .parquetfile import ParquetTable
-from .raw import RawTable
+from .raw import RawTable, check_numbers
 
 #: Changes the identity of a batch, such as the first number of time points.
 Change = Callable[[pa.Table], pa.Table]
@@ -186,6 +186,7 @@ def not_numbers(dialect: str, raw: RawTable, layout: Layout, object_set: str | N
     """Say which columns have the name of a feature and hold text, so that they are not imported."""
     lost = [column for column in (*layout.texts, *layout.metadata) if translate(dialect, column, object_set).name]
     lost = [column for column in lost if column not in raw.numbers]
+    check_numbers(raw, lost)
     if not lost:
         return []
     return [f"{raw.name}: {len(lost)} features hold text in the first rows and are left out: {listed(lost, 5)}"]

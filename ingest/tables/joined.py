@@ -30,7 +30,7 @@ from .contract import Batch, Evidence, Level, Options, SourceTable
 from .csvfile import CsvTable
 from .look import FoundFile
 from .parquetfile import ParquetTable
-from .raw import RawTable, as_text
+from .raw import NO_NUMBER, RawTable, as_text, check_numbers
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
@@ -130,6 +130,7 @@ def tables_of(raw: RawTable, options: Options) -> list[SourceTable]:
     metadata = [c for c in well_metadata(raw.columns, identity.values()) if c not in numbers and "Location" not in c]
     features = [c for c in raw.columns if c in raw.numbers and metadata_name(c) is None and c not in numbers]
     texts = tuple(c for c in raw.columns if c not in raw.numbers and metadata_name(c) is None and c not in numbers)
+    check_numbers(raw, texts)
     if level == "treatment":
         return [_treatments(raw, features, metadata, texts)]
     if level != "object":
@@ -305,14 +306,18 @@ def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str],
     def batches() -> Iterator[Batch]:
         for rows in raw.read(features, list(metadata)):
             filled = [pc.fill_null(rows[column], "") for column in keys]
-            identity: dict[str, Any] = {"treatment": pc.binary_join_element_wise(*filled, " | ")}
+            named = pc.binary_join_element_wise(*filled, "") if len(filled) > 1 else filled[0]
+            treatment = pc.binary_join_element_wise(*filled, " | ")
+            identity: dict[str, Any] = {
+                "treatment": pc.if_else(pc.equal(named, ""), pa.scalar(None, pa.string()), treatment)
+            }
             for one, column in found.items():
                 if column is not None:
                     values: Any = rows[column]
                     if one in ("n_wells", "n_plates"):
                         values = whole_numbers(values, column, raw.name)
                     elif one == "concentration_um":
-                        values = values.cast(pa.float64())
+                        values = _doses(values, column, raw.name)
                     identity[one] = values
             yield Batch(pa.table(identity), rows.select(features), rows.select([]))
 
@@ -327,6 +332,27 @@ def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str],
         size=raw.size,
         read=raw.done,
     )
+
+
+def _doses(values: Any, column: str, source: str) -> Any:
+    """Return concentrations as numbers."""
+    valued = pc.invert(pc.is_in(pc.fill_null(values, ""), value_set=pa.array(NO_NUMBER)))
+    try:
+        return pc.if_else(valued, values, pa.scalar(None, pa.string())).cast(pa.float64())
+    except pa.ArrowInvalid:
+        words = [text for text in values.filter(valued).to_pylist() if not _is_number_text(text)]
+        raise InvalidDataError(
+            f"{source}: column {column} holds concentrations in µM, and {words[0][:40]!r}",
+            hint="Write numbers there, or call the column otherwise.",
+        ) from None
+
+
+def _is_number_text(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 DIALECTS = (

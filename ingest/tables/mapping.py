@@ -120,6 +120,8 @@ def read_mapping(path: Path) -> TableMapping:
     level = said.get("level", "object" if "object" in _table(path, said, "columns") else "well")
     if level not in _LEVELS:
         raise InvalidDataError(f"{path}: level {level!r} is none", hint=f"Levels are {', '.join(_LEVELS)}.")
+    if not isinstance(said.get("only", False), bool):
+        raise InvalidDataError(f"{path}: only is true or false, not {said['only']!r}")
     object_set = said.get("object_set")
     if level == "object":
         if not isinstance(object_set, str):
@@ -140,7 +142,7 @@ def read_mapping(path: Path) -> TableMapping:
         metadata=_texts(path, said, "metadata"),
         missing=_texts(path, said, "missing"),
         first_timepoint=_number(path, said.get("timepoints_from", 0)),
-        only=said.get("only", False) is True,
+        only=said.get("only", False),
         path=path,
     )
 
@@ -195,7 +197,8 @@ def _texts(path: Path, said: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = said.get(key, [])
     if not isinstance(value, list):
         raise InvalidDataError(f'{path}: {key} is a list, such as {key} = ["…"]')
-    return tuple(str(one) if isinstance(one, int | float) else _text(path, key, one) for one in value)
+    numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in value]
+    return tuple(str(one) if number else _text(path, key, one) for one, number in zip(value, numbers, strict=True))
 
 
 def _number(path: Path, value: Any) -> int:
@@ -240,6 +243,7 @@ def _features(path: Path, said: Mapping[str, Any], object_set: str | None) -> di
                 f"{path}: {name!r} cannot be the name of a feature",
                 hint="Letters, digits, _, . and - are allowed, a letter first: Cells_AreaShape_Area.",
             )
+        told = {key: _text(path, f"{key} of {column!r}", text) for key, text in given.items()}
         known = translate("cellprofiler", name, None)
         found[column] = FeatureName(
             name=name,
@@ -248,9 +252,9 @@ def _features(path: Path, said: Mapping[str, Any], object_set: str | None) -> di
             channel_role=known.channel_role,
             second_channel_role=known.second_channel_role,
             scale=known.scale,
-            unit=given.get("unit", known.unit),
-            definition=given.get("definition"),
-            source=given.get("source"),
+            unit=told.get("unit", known.unit),
+            definition=told.get("definition"),
+            source=told.get("source"),
             aliases=(f"wide:{column}",),
         )
     names = [one.name for one in found.values()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute
+
+from ...errors import InvalidDataError
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
@@ -33,6 +35,8 @@ class RawTable(Protocol):
         Its columns in their order, each name once.
     numbers
         Those that hold numbers, as far as the beginning or the declared types tell; a column without any value is one.
+    mixed
+        Columns that hold mostly numbers in the beginning and words as well → the first word.
     size
         Bytes that reading it visits.
     """
@@ -41,6 +45,7 @@ class RawTable(Protocol):
     path: Path
     columns: tuple[str, ...]
     numbers: frozenset[str]
+    mixed: Mapping[str, str]
     size: int
 
     def read(self, numbers: Sequence[str], texts: Sequence[str]) -> Iterator[pa.Table]:
@@ -54,6 +59,38 @@ class RawTable(Protocol):
 
     def done(self) -> int:
         """Return how many bytes were read by now."""
+
+
+def first_word(cells: Sequence[Any], *, comma: bool = False) -> str | None:
+    """Return the first cell that is no number where most of those with a value are; None otherwise."""
+    words: list[str] = []
+    numbers = 0
+    for cell in cells:
+        text = "" if cell is None else str(cell).strip()
+        if text in NO_NUMBER:
+            continue
+        try:
+            float(text.replace(",", ".") if comma else text)
+            numbers += 1
+        except ValueError:
+            words.append(text)
+    return words[0] if words and numbers > len(words) else None
+
+
+def check_numbers(raw: RawTable, columns: Iterable[str]) -> None:
+    """Make sure that columns which are features by their names hold no words among their numbers.
+
+    Raises
+    ------
+    InvalidDataError
+        One does; as text it would be left out.
+    """
+    for column in columns:
+        if column in raw.mixed:
+            raise InvalidDataError(
+                f"{raw.name}: column {column} holds numbers, and {raw.mixed[column][:80]!r} among the first rows",
+                hint="Correct that cell; a column is either numbers or text.",
+            )
 
 
 def as_text(column: Any) -> Any:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ...errors import InvalidDataError, SourceFileError
 from .look import FoundFile
-from .raw import BATCH_BYTES, NO_NUMBER
+from .raw import BATCH_BYTES, NO_NUMBER, first_word
 
 _SAMPLE = 1000
 _EMPTY = frozenset(NO_NUMBER)
@@ -101,6 +101,11 @@ class SqliteTable:
                 raise _damaged(file.path, error, table) from error
         cells = list(zip(*sample, strict=True)) or [()] * len(self.columns)
         self.numbers = frozenset(name for name, column in zip(self.columns, cells, strict=True) if _numeric(column))
+        self.mixed = {
+            name: word
+            for name, column in zip(self.columns, cells, strict=True)
+            if name not in self.numbers and (word := first_word(column)) is not None
+        }
 
     def done(self) -> int:
         """Return how many bytes were read by now, by the share of its rows."""

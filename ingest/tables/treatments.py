@@ -16,13 +16,18 @@ pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its
 _COLUMNS = ("treatment", "perturbation", "compound", "concentration_um", "gene", "control_type", "n_wells", "n_plates")
 
 
-def treatment_rows(table: SourceTable, batch: Batch) -> pa.Table:
+def treatment_rows(table: SourceTable, batch: Batch, seen: set[str]) -> pa.Table:
     """Return the identity of rows of treatments, as ``TreatmentRow`` has it.
+
+    Parameters
+    ----------
+    seen
+        Treatments that came before; is added to.
 
     Raises
     ------
     InvalidDataError
-        A row does not say which treatment it is.
+        A row does not say which treatment it is, or one comes twice.
     """
     given = batch.identity
     if "treatment" not in given.column_names or given["treatment"].null_count:
@@ -30,6 +35,13 @@ def treatment_rows(table: SourceTable, batch: Batch) -> pa.Table:
             f"{table.name}: rows do not say which treatment they are",
             hint="A table of treatments needs a column that names them, such as Metadata_broad_sample.",
         )
+    for name in given["treatment"].to_pylist():
+        if name in seen:
+            raise InvalidDataError(
+                f"{table.name}: treatment {name!r} comes more than once; nothing was imported",
+                hint="Rows must differ in what names the treatment, such as compound and concentration.",
+            )
+        seen.add(name)
     columns: dict[str, Any] = {
         name: given[name].cast(IDENTITY[name]) for name in _COLUMNS if name in given.column_names
     }

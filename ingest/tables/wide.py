@@ -91,6 +91,7 @@ def _names(features: Sequence[str], mapping: TableMapping) -> dict[str, FeatureN
 
 def _check(raw: RawTable, mapping: TableMapping) -> None:
     named = {**dict.fromkeys(mapping.wanted(), "columns"), **dict.fromkeys(mapping.features, "features")}
+    named |= dict.fromkeys(mapping.units, "units")
     lost = [column for column in named if column not in raw.columns]
     if lost:
         raise InvalidDataError(
@@ -112,6 +113,7 @@ class _Marked:
         self.name, self.path, self.columns, self.size = raw.name, raw.path, raw.columns, raw.size
         self._words = frozenset(self._turned(candidates))
         self.numbers = raw.numbers | self._words
+        self.mixed = raw.mixed
 
     def done(self) -> int:
         """Return how many bytes were read by now."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from cytolake.errors import InvalidDataError
+from cytolake.errors import InvalidDataError, SourceFileError
 from table_examples import IMAGES, Bring, objects, write_csv
 
 
@@ -93,3 +94,92 @@ def test_wells_in_the_names_of_an_imagexpress(bring: Bring, tmp_path: Path) -> N
     assert [(r["plate_id"], r["well_id"], r["field_id"], r["timepoint"]) for r in bring.rows("field")] == [
         ("Week1", "B01", 2, 0), ("Week1", "B02", 2, 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["csv", "sqlite"])
+def test_a_word_among_the_first_numbers(
+    bring: Bring, cellprofiler: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    rows = objects()
+    rows[2]["AreaShape_Area"] = "oops"
+    file = cellprofiler(Cells=rows) if kind == "csv" else database(tmp_path / "x.db", Image=IMAGES, Cells=rows)
+    with pytest.raises(InvalidDataError, match="AreaShape_Area holds numbers, and 'oops' among the first rows"):
+        bring(file)
+
+
+def test_text_where_the_set_has_numbers(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
+    bring(cellprofiler())
+    images = [image | {"Metadata_Plate": "P2"} for image in IMAGES]
+    second = cellprofiler("second", images=images, Cells=objects(AreaShape_Area="large"))
+    with pytest.raises(
+        InvalidDataError, match=r"plates that were imported before: AreaShape_Area of Cells\.csv"
+    ):
+        bring(second)
+    assert [p["plate_id"] for p in bring.table("plates")] == ["P1"]
+    assert bring(second, name="other")["not_features"].count("AreaShape_Area") == 1
+
+
+def consensus(path: Path, **more: Any) -> Path:
+    """Write a table of two treatments."""
+    rows = [
+        {"Metadata_broad_sample": name, "Metadata_dose_um": dose, "Cells_AreaShape_Area": 1.5, **more}
+        for name, dose in (("B1", "10"), ("B2", "nan"))
+    ]
+    return write_csv(path, rows)
+
+
+def test_treatments_come_once_and_have_a_name(bring: Bring, tmp_path: Path) -> None:
+    file = consensus(tmp_path / "c.csv")
+    bring(file)
+    assert [r["concentration_um"] for r in bring.rows("treatment")] == [10, None]
+    with pytest.raises(InvalidDataError, match=r"treatment 'B1 \| 10' comes more than once"):
+        bring(file, consensus(tmp_path / "again.csv"), name="twice")
+    with pytest.raises(InvalidDataError, match="do not say which treatment they are"):
+        bring(consensus(tmp_path / "d.csv", Metadata_broad_sample="", Metadata_dose_um=""), name="none")
+    with pytest.raises(InvalidDataError, match="column Metadata_dose_um holds concentrations in µM, and '10 uM'"):
+        bring(consensus(tmp_path / "e.csv", Metadata_dose_um="10 uM"), name="units")
+
+
+def test_cells_with_blanks_only_are_empty(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
+    rows = objects()
+    rows[1]["AreaShape_Area"], rows[2]["AreaShape_Area"], rows[3]["AreaShape_Area"] = " ", "NA ", " 7.5"
+    bring(cellprofiler(Cells=rows))
+    assert [r["Cells_AreaShape_Area"] for r in bring.rows("cells")][:4] == [11, None, None, 7.5]
+
+
+MAPPING = 'level = "well"\n[columns]\nplate = "Barcode"\nwell = "Well"\n'
+
+
+def test_decimal_commas_beside_a_dose_with_a_point(bring: Bring, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("Barcode;Well;dose;x;y\nP;A1;1.5;2,5;3\nP;A2;;-1,25e3;4\nP;A3;n,a;7;0,5\n")
+    (tmp_path / "m.toml").write_text('metadata = ["dose"]\n' + MAPPING)
+    bring(file, mapping=tmp_path / "m.toml")
+    assert [(r["x"], r["y"]) for r in bring.rows("well")] == [(2.5, 3), (-1250, 4), (7, 0.5)]
+    assert bring.table("wells")[0]["attributes"] == {"dose": "1.5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MAPPING + '[features]\nx = { name = "Cells_AreaShape_Area", unit = 3 }', "unit of 'x' is a text, not 3"),
+        (MAPPING + '[features]\nx = { name = "Cells_AreaShape_Area", source = ["a"] }', "source of 'x' is a text"),
+        (MAPPING + '[units]\nz = "um"', r"\[units\] names 'z'"),
+        ('only = "yes"\n' + MAPPING, "only is true or false"),
+        ("missing = [true]\n" + MAPPING, "missing is a text, not True"),
+    ],
+)
+def test_mistakes_in_mapping_files(bring: Bring, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.csv").write_text("Barcode,Well,x\nP,A1,1.5\n")
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(InvalidDataError, match=message):
+        bring(tmp_path / "x.csv", mapping=tmp_path / "m.toml")
+
+
+def test_a_damaged_npz_is_not_passed_over(bring: Bring, tmp_path: Path) -> None:
+    folder = tmp_path / "P1" / "A01"
+    folder.mkdir(parents=True)
+    np.savez(folder / "1.npz", features=np.ones((3, 4)))
+    (folder / "2.npz").write_bytes((folder / "1.npz").read_bytes()[:200])
+    with pytest.raises(SourceFileError, match=r"2\.npz is damaged"):
+        bring(tmp_path / "P1")

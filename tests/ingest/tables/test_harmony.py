@@ -201,6 +201,10 @@ def test_damage_is_told_with_its_line(lake: Lake, tmp_path: Path) -> None:
 def test_a_feature_that_holds_text_is_told(lake: Lake, tmp_path: Path) -> None:
     rows = [list(row) for row in object_rows()]
     rows[1][10] = "many"
+    with pytest.raises(InvalidDataError, match="holds numbers, and 'many' among the first rows"):
+        lake.import_tables(write(tmp_path, text(rows)), study="s")
+    for row in rows:
+        row[10] = "many"
     report = lake.import_tables(write(tmp_path, text(rows)), study="s")
     assert any("1 features hold text" in warning and "Nucleus Area" in warning for warning in report["warnings"])
     assert "Nuclei - Nucleus Area [µm²]" in report["not_features"]
