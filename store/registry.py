@@ -283,7 +283,7 @@ def _meant(root: LakeRoot, reference: str, known: Sequence[Defined], called: str
     if len(hashed) == 1:
         return hashed[0]
     close = get_close_matches(reference, [name for one in known for name in (one.label, one.name)], n=1)
-    listed = ", ".join(one.label for one in known) or "none is registered yet"
+    listed = ", ".join(dict.fromkeys(one.label for one in known)) or "none is registered yet"
     raise NotFoundError(
         f"there is no {called} {reference!r} in {root.url}",
         hint=f"did you mean {close[0]!r}?" if close else f"there are: {listed}",

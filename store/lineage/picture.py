@@ -114,8 +114,10 @@ def draw(graph: Mapping[str, Any], *, format: Literal["png", "svg"] = "png", tit
     Raises
     ------
     UsageError
-        There are too many different things to draw.
+        There are too many different things to draw, or the format is none.
     """
+    if format not in ("png", "svg"):
+        raise UsageError(f"pictures are png or svg, not {format!r}")
     boxes, links = summarise(graph)
     if len(boxes) > _MOST_BOXES:
         raise UsageError(

@@ -65,9 +65,12 @@ def parse_row(text: str) -> dict[str, Any]:
     for name in ("field_id", "object_id"):
         if name in known:
             try:
-                known[name] = int(known[name])
+                number = int(known[name])
             except ValueError as error:
                 raise UsageError(f"{text!r}: {known[name]!r} is no {name.removesuffix('_id')} number") from error
+            if abs(number) >= 2**31:
+                raise UsageError(f"{text!r}: {known[name]!r} is larger than any {name.removesuffix('_id')} number")
+            known[name] = number
     return {**known, "set_reference": reference} if sign else known
 
 
@@ -83,6 +86,8 @@ def parse_start(text: str) -> Start:
     kind, colon, name = text.partition(":")
     if colon and kind in STARTS and name:
         return Start(kind, name, {})
+    if colon and kind in STARTS:
+        raise UsageError(f"{text!r} names no {kind}", hint=f"Write {kind}: and then {STARTS[kind]}.")
     if colon and kind not in _ROWS:
         kinds = "; ".join(f"{known}: {what}" for known, what in STARTS.items())
         raise UsageError(

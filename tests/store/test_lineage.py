@@ -29,6 +29,7 @@ PLATE = {"study_id": "pilot", "plate_id": "P1"}
         ("s/p/A01/1/nuclei/7/8", UsageError, "names no row"),
         ("s/p/A01/one", UsageError, "'one' is no field number"),
         ("s/p/A01/1/nuclei/x", UsageError, "'x' is no object number"),
+        (f"s/p/A01/1/nuclei/{10**20}", UsageError, "is larger than any object number"),
         ("s/p/99", InvalidDataError, "99"),
     ],
 )

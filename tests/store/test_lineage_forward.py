@@ -265,6 +265,7 @@ def test_a_whole_study(rows: Callable[..., Counted]) -> None:
         ("fit:plates", UsageError, "names no fit"),
         ("table:wells@new", UsageError, "no version of a table"),
         ("fiel:x.tiff", UsageError, "did you mean 'file'"),
+        ("run:", UsageError, "names no run"),
         (f"{STUDY}/P1/A01/x", UsageError, "is no field number"),
     ],
 )

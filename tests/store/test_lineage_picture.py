@@ -70,6 +70,11 @@ def test_a_treatment_as_people_see_it(story: Story) -> None:
     assert way == [{"file"}, {"image"}, {"objects"}, {"profile"}, {"treatment"}]
 
 
+def test_a_picture_has_a_format_that_is_drawn() -> None:
+    with pytest.raises(UsageError, match="not 'gif'"):
+        draw(graph_of(["run:a"], []), format="gif")  # type: ignore[arg-type]
+
+
 def test_boxes_lie_in_the_picture_and_apart(story: Story) -> None:
     lake = Lake(story.root)
     for graph in (lake.lineage(f"{STUDY}@whole", treatment="DMSO"), lake.lineage(f"{STUDY}/P1/A01", forward=True)):
