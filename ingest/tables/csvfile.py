@@ -13,12 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute
 
-from ...errors import InvalidDataError
+from ...errors import InvalidDataError, SourceFileError
 from ...wording import listed
 from .look import FoundFile
 from .raw import NO_NUMBER, first_word
@@ -118,7 +118,7 @@ class CsvTable:
         parse = arrow_csv.ParseOptions(delimiter=self._file.text.delimiter, newlines_in_values=True)
         before = 0
         self._seen = 0
-        with self._file.path.open("rb") as raw:
+        with self._opened() as raw:
             try:
                 unpacked: Any = _Unpacked(raw, self._file.packed) if self._file.packed else None
                 stream: Any = raw if unpacked is None else pa.PythonFile(unpacked, "r")
@@ -135,6 +135,12 @@ class CsvTable:
                     raise _TooLong from error
                 raise self._wrong(error, before) from error
         self._seen = self.size
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise SourceFileError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def _converted(self, rows: pa.Table, numbers: Sequence[str], texts: Sequence[str], before: int) -> pa.Table:
         columns: dict[str, Any] = {}

@@ -356,7 +356,10 @@ def _stamps(found: Sequence[FoundFile]) -> dict[Path, tuple[int, int]]:
 
 
 def _check_unchanged(found: Sequence[FoundFile], before: Mapping[Path, tuple[int, int]]) -> None:
-    changed = [str(path) for path, stamp in _stamps(found).items() if stamp != before[path]]
+    try:
+        changed = [str(path) for path, stamp in _stamps(found).items() if stamp != before[path]]
+    except FileNotFoundError as error:
+        changed = [str(error.filename)]
     if changed:
         raise SourceFileError(
             f"{listed(changed, _SHOWN)} changed while it was read; nothing was imported",

@@ -111,9 +111,7 @@ def test_text_where_the_set_has_numbers(bring: Bring, cellprofiler: Callable[...
     bring(cellprofiler())
     images = [image | {"Metadata_Plate": "P2"} for image in IMAGES]
     second = cellprofiler("second", images=images, Cells=objects(AreaShape_Area="large"))
-    with pytest.raises(
-        InvalidDataError, match=r"plates that were imported before: AreaShape_Area of Cells\.csv"
-    ):
+    with pytest.raises(InvalidDataError, match=r"plates that were imported before: AreaShape_Area of Cells\.csv"):
         bring(second)
     assert [p["plate_id"] for p in bring.table("plates")] == ["P1"]
     assert bring(second, name="other")["not_features"].count("AreaShape_Area") == 1
@@ -183,3 +181,20 @@ def test_a_damaged_npz_is_not_passed_over(bring: Bring, tmp_path: Path) -> None:
     (folder / "2.npz").write_bytes((folder / "1.npz").read_bytes()[:200])
     with pytest.raises(SourceFileError, match=r"2\.npz is damaged"):
         bring(tmp_path / "P1")
+
+
+@pytest.mark.parametrize(
+    ("when", "message"), [("early", r"Image\.csv cannot be read"), ("late", r"Image\.csv changed while it was read")]
+)
+def test_a_file_that_is_removed_meanwhile(
+    bring: Bring, cellprofiler: Callable[..., Path], when: str, message: str
+) -> None:
+    folder = cellprofiler()
+
+    def remove(read: int, total: int) -> None:
+        if when == "early" or read == total:
+            (folder / "Image.csv").unlink(missing_ok=True)
+
+    with pytest.raises(SourceFileError, match=message):
+        bring(folder, progress=remove)
+    assert bring.table("plates") == []
