@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,7 +65,7 @@ class CsvTable:
         kinds = [_kind([row[index] for row in body], comma=self._comma) for index in range(len(self.columns))]
         self.numbers = frozenset(n for n, kind in zip(self.columns, kinds, strict=True) if kind != "text")
         self._unsure = frozenset(n for n, kind in zip(self.columns, kinds, strict=True) if kind in ("empty", "padded"))
-        self.mixed = {
+        self.mixed: Mapping[str, str] = {
             name: word
             for index, (name, kind) in enumerate(zip(self.columns, kinds, strict=True))
             if kind == "text" and (word := first_word([row[index] for row in body], comma=self._comma)) is not None
@@ -297,6 +297,13 @@ def _text(column: Any) -> Any:
     try:
         text = column.cast(pa.string())
     except pa.ArrowInvalid:
-        text = pa.chunked_array([[v if v is None else v.decode("latin-1") for v in column.to_pylist()]], pa.string())
+        text = pa.chunked_array([[v if v is None else _decoded(v) for v in column.to_pylist()]], pa.string())
     text = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _decoded(cell: bytes) -> str:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell.decode("latin-1")

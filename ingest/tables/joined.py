@@ -35,6 +35,8 @@ from .raw import NO_NUMBER, RawTable, as_text, check_numbers
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
 _NUMBERS = re.compile(r"(?:Image_)?(?:Metadata_)?(?:ImageNumber|TableNumber)", re.IGNORECASE)
+#: A column without a name, such as the index that pandas writes.
+_UNNAMED = re.compile(r"column \d+|Unnamed: \d+")
 _WORDS_OF_OBJECTS = ("objectnumber", "number_object_number", "location_center_x", "location_center_y")
 _SHOWN = 6
 
@@ -126,11 +128,13 @@ def tables_of(raw: RawTable, options: Options) -> list[SourceTable]:
     if level == "object" and "field" not in identity and image is not None:
         identity["field"] = image
         warnings.append(f"{raw.name} has no column with the field (Metadata_Site): the number of the field is {image}")
-    numbers = {column for column in raw.columns if _is_number(column)}
+    unnamed = tuple(column for column in raw.columns if _UNNAMED.fullmatch(column))
+    numbers = {column for column in raw.columns if _is_number(column)} | set(unnamed)
     metadata = [c for c in well_metadata(raw.columns, identity.values()) if c not in numbers and "Location" not in c]
     features = [c for c in raw.columns if c in raw.numbers and metadata_name(c) is None and c not in numbers]
     texts = tuple(c for c in raw.columns if c not in raw.numbers and metadata_name(c) is None and c not in numbers)
     check_numbers(raw, texts)
+    texts += unnamed
     if level == "treatment":
         return [_treatments(raw, features, metadata, texts)]
     if level != "object":

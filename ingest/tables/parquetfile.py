@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ class ParquetTable:
         if len(set(self.columns)) < len(self.columns):
             raise InvalidDataError(f"{file.name} has two columns of one name", hint="Rename or remove one.")
         self.numbers = frozenset(one.name for one in plain if is_number(one.type))
-        self.mixed: dict[str, str] = {}  # a column has one type
+        self.mixed: Mapping[str, str] = {}  # a column has one type
 
     def done(self) -> int:
         """Return how many bytes were read by now."""

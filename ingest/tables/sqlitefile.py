@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class SqliteTable:
                 raise _damaged(file.path, error, table) from error
         cells = list(zip(*sample, strict=True)) or [()] * len(self.columns)
         self.numbers = frozenset(name for name, column in zip(self.columns, cells, strict=True) if _numeric(column))
-        self.mixed = {
+        self.mixed: Mapping[str, str] = {
             name: word
             for name, column in zip(self.columns, cells, strict=True)
             if name not in self.numbers and (word := first_word(column)) is not None

@@ -35,7 +35,8 @@ def treatment_rows(table: SourceTable, batch: Batch, seen: set[str]) -> pa.Table
             f"{table.name}: rows do not say which treatment they are",
             hint="A table of treatments needs a column that names them, such as Metadata_broad_sample.",
         )
-    for name in given["treatment"].to_pylist():
+    treatments: list[Any] = given["treatment"].to_pylist()
+    for name in treatments:
         if name in seen:
             raise InvalidDataError(
                 f"{table.name}: treatment {name!r} comes more than once; nothing was imported",

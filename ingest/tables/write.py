@@ -107,8 +107,8 @@ def write(
                 if registration is not None:
                     registration.add_to(commit)
             fresh, renamed = _against(root, _dictionary(names, dictionary, run.run_id))
-            new, changed = (table_of("feature_dictionary", rows) for rows in (fresh, renamed))
-            commit.insert("feature_dictionary", new, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
+            added, changed = (table_of("feature_dictionary", rows) for rows in (fresh, renamed))
+            commit.insert("feature_dictionary", added, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
             commit.upsert("feature_dictionary", changed, on=_DICTIONARY_KEY)
             for (target, plate), found in files.items():
                 key = {"study_id": study_id} if plate is None else {"study_id": study_id, "plate_id": plate}

@@ -198,3 +198,18 @@ def test_a_file_that_is_removed_meanwhile(
     with pytest.raises(SourceFileError, match=message):
         bring(folder, progress=remove)
     assert bring.table("plates") == []
+
+
+def test_one_cell_of_another_encoding_changes_no_other(bring: Bring, tmp_path: Path) -> None:
+    head = "Metadata_Plate,Metadata_Well,Metadata_unit,Cells_AreaShape_Area\nP,A1,µM,1\n".encode()
+    (tmp_path / "x.csv").write_bytes(head + b"P,A2,\xb5M,2\n")
+    bring(tmp_path / "x.csv")
+    assert [well["attributes"] for well in bring.table("wells")] == [{"Metadata_unit": "µM"}] * 2
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_the_index_of_a_data_frame_is_no_feature(bring: Bring, tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.csv").write_text(f"{name},Metadata_Plate,Metadata_Well,Cells_AreaShape_Area\n0,P,A1,5\n1,P,A2,6\n")
+    report = bring(tmp_path / "x.csv")
+    assert (report["columns_mapped"], report["unmapped"]) == (1, [])
+    assert report["not_features"] == [name or "column 1"]
