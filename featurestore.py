@@ -139,7 +139,7 @@ class FeatureStore:
         recipe: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Say how good features are, plate by plate; see :func:`cytolake.transforms.profiles.quality.check_features`."""
+        """Say how good features are; see :func:`cytolake.transforms.profiles.quality.check_features`."""
         from .transforms.profiles.quality import check_features
 
         return check_features(

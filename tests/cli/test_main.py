@@ -50,7 +50,8 @@ OPTIONS = {
     "tracks": {"--study", "--plate", "--well", "--field", "--picture", "--lake", "--json"},
     "sql": {"--format", "--output", "--as-of", "--lake", "--json"},
     "export": {
-        "--output", "--study", "--plate", "--where", "--as-of", "--format", "--layout", "--overwrite", "--lake", "--json",
+        "--output", "--study", "--plate", "--where", "--as-of", "--format", "--layout", "--overwrite", "--lake",
+        "--json",
     },
     "lineage": {"--forward", "--treatment", "--picture", "--openlineage", "--lake", "--json"},
     "exclude": {"--study", "--plate", "--well", "--reason", "--include", "--dry-run", "--lake", "--json"},
