@@ -13,6 +13,11 @@ Progress = Callable[[int, int], None]
 PathLike = str | Path
 
 
+def paths(given: PathLike | Sequence[PathLike]) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
+
+
 class FeatureStore:
     """What a lake can do with tables of features; :class:`.lake.Lake` is one."""
 
@@ -38,10 +43,9 @@ class FeatureStore:
         """Bring in tables of features made elsewhere; see :func:`cytolake.ingest.tables.run.import_tables`."""
         from .ingest.tables.run import import_tables
 
-        given = [files] if isinstance(files, str | Path) else list(files)
         return import_tables(
             self.root,
-            [Path(one) for one in given],
+            paths(files),
             study_id=study,
             plate_id=plate,
             dialect=dialect,

@@ -23,9 +23,10 @@ ALLOWED = {
     "transforms": {"schemas", "store"},
     "catalog": {"schemas", "store"},
     "featurestore": {"schemas", "store", "ingest", "transforms", "catalog"},
-    "lake": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore"},
-    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "lake"},
-    "cli": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "lake", "demo"},
+    "imaging": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore"},
+    "lake": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging"},
+    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "lake"},
+    "cli": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "lake", "demo"},
 }
 #: Beside the package, not in it: free to import anything, and imported by nothing of ours.
 BESIDE = {"tests", "benchmarks", "docs", "build", "dist"}
