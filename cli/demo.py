@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -56,4 +59,12 @@ def _told(made: DemoResult) -> str:
     lines.append(table(rows, ("study", "plate", "control nuclei", "treated nuclei", "effect", "put in")))
     seconds = sum(made.seconds.values())
     lines += ["", f"{seconds:.0f} s in all; everything is in {made.directory}", "", "Go on with"]
-    return "\n".join([*lines, *(f"    {step}" for step in made.next_steps)])
+    return "\n".join([*lines, *(f"    {step}" for step in (*_on_the_path(), *made.next_steps))])
+
+
+def _on_the_path() -> list[str]:
+    """Give what a shell must be told where it does not find the command: `make demo` runs it in an environment."""
+    commands = Path(sys.executable).parent
+    if shutil.which("cytolake") is None and (commands / "cytolake").exists():
+        return [f"export PATH={shlex.quote(str(commands))}:$PATH"]
+    return []

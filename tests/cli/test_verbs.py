@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -453,6 +454,11 @@ def test_demo(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert "one    P1                 10              20  1.41 ×  1.40 ×" in ran.out
     assert "How much?" in ran.out
     assert "    cytolake catalog tables" in ran.out
+    commands = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{commands}:/usr/bin")
+    assert "export PATH" not in run("demo", "--directory", "here").out
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert f"    export PATH={shlex.quote(str(commands))}:$PATH\n" in run("demo", "--directory", "here").out
     made = run("demo", "--directory", "here", "--json").json
     assert made["answer"][0]["truth"] == 1.4
     assert made["directory"] == "here"
