@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..store.contents import PlateRows, ancestors, families_of, feature_columns, held_rows
-from ..store.current import chosen, newest_runs, shown
+from ..store.current import chosen, shown_in
 from ..store.plates import plates_of
 from ..store.registry import DefinedSet, ProfileSet, feature_sets, profile_sets, resolve_any
 
@@ -42,9 +42,8 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
     """
     if study_id is not None:
         plates_of(root, study_id)
-    features, profiles = feature_sets(root), profile_sets(root)
-    known: list[DefinedSet] = [*features, *profiles]
-    current = _current(root, [features, profiles])
+    known: list[DefinedSet] = [*feature_sets(root), *profile_sets(root)]
+    current = {(one.hash, study) for (_, _, study), one in shown_in(root).items()}
     choices = {(digest, study) for (_, _, study), digest in chosen(root).items()}
     versions = _fit_versions(root)
     found = []
@@ -56,15 +55,15 @@ def list_sets(root: LakeRoot, study_id: str | None = None) -> list[dict[str, Any
         held = [row for rows in contents.values() for row in rows]
         if study_id is not None and not held:
             continue
-        shown_in = sorted({study for digest, _, study in current if digest == one.hash})
+        current_in = sorted(study for digest, study in current if digest == one.hash)
         found.append(
             {
                 **_who(one, known),
                 **_extent(held),
                 "rows_of": {part: _total(rows) for part, rows in contents.items()},
                 "columns": len({name for part in one.parts for name in feature_columns(root, one, part)}),
-                "current_in": shown_in,
-                "chosen_in": [study for study in shown_in if (one.hash, study) in choices],
+                "current_in": current_in,
+                "chosen_in": [study for study in current_in if (one.hash, study) in choices],
                 "fit_versions": versions.get(one.hash, []),
                 "created_at": one.created_at.isoformat(),
                 "run_id": one.run_id,
@@ -143,24 +142,6 @@ def _extent(held: Sequence[PlateRows]) -> dict[str, Any]:
 def _total(held: Sequence[PlateRows]) -> int | None:
     rows = [row.rows for row in held]
     return None if None in rows else sum(one or 0 for one in rows)
-
-
-def _current(root: LakeRoot, kinds: Iterable[Sequence[DefinedSet]]) -> set[tuple[str, str, str]]:
-    """Return (hash, part, study) of what views show."""
-    choices = chosen(root)
-    newest: dict[str, dict[str, str]] = {}
-
-    def of(table: str) -> Mapping[str, str]:
-        if table not in newest:
-            newest[table] = newest_runs(root, table)
-        return newest[table]
-
-    return {
-        (one.hash, part, study)
-        for sets in kinds
-        for part in {part for one in sets for part in one.parts}
-        for study, one in shown(sets, part, of, choices).items()
-    }
 
 
 def _counted(columns: Iterable[str], families: Mapping[str, str]) -> dict[str, int]:

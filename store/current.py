@@ -93,41 +93,40 @@ def current_of(root: LakeRoot, study_id: str, kind: str = "features") -> dict[st
 
     Parts of which the study has no rows are left out: a study without features has the empty dictionary.
     """
-    known = _known(root, kind)
-    choices = chosen(root)
-    newest: dict[str, dict[str, str]] = {}
-
-    def of(table: str) -> Mapping[str, str]:
-        if table not in newest:
-            newest[table] = newest_runs(root, table)
-        return newest[table]
-
-    parts = dict.fromkeys(part for one in known for part in one.parts)
-    current = {part: shown(known, part, of, choices).get(study_id) for part in parts}
-    return {part: one for part, one in current.items() if one is not None}
+    found = shown_in(root, kinds=(_kind(kind).kind,))
+    return {part: one for (_, part, study), one in found.items() if study == study_id}
 
 
-def shown_in(root: LakeRoot, versions: Mapping[str, int]) -> dict[tuple[str, str, str], DefinedSet]:
-    """Return what the views show in given versions of the tables: (kind, part, study) → the current set.
+def shown_in(
+    root: LakeRoot, versions: Mapping[str, int] | None = None, *, kinds: Iterable[str] = KINDS
+) -> dict[tuple[str, str, str], DefinedSet]:
+    """Return what the views show, now or in given versions of the tables: (kind, part, study) → the current set.
 
     Parameters
     ----------
     versions
-        Table → version, of all tables that there are, as a release names them.
+        Table → version, of all tables that there are, as a release names them; the newest where None.
     """
-    choices = chosen(root, versions[_TABLE]) if _TABLE in versions else {}
+
+    def there(table: str) -> bool:
+        return versions is None or table in versions
+
+    def version(table: str) -> int | None:
+        return None if versions is None else versions[table]
 
     def newest(table: str) -> Mapping[str, str]:
-        return newest_runs(root, table, version=versions[table]) if table in versions else {}
+        return newest_runs(root, table, version=version(table)) if there(table) else {}
 
+    choices = chosen(root, version(_TABLE)) if there(_TABLE) else {}
     found: dict[tuple[str, str, str], DefinedSet] = {}
-    for kind, sets in ((FeatureSet, feature_sets), (ProfileSet, profile_sets)):
-        if kind.registry not in versions:
+    for made in map(_kind, kinds):
+        if not there(made.registry):
             continue
-        known: list[DefinedSet] = list(sets(root, version=versions[kind.registry]))
+        read = feature_sets if made is FeatureSet else profile_sets
+        known: list[DefinedSet] = list(read(root, version=version(made.registry)))
         for part in dict.fromkeys(part for one in known for part in one.parts):
             for study, one in shown(known, part, newest, choices).items():
-                found[kind.kind, part, study] = one
+                found[made.kind, part, study] = one
     return found
 
 
@@ -232,10 +231,6 @@ def _write(root: LakeRoot, run: Run, rows: list[dict[str, Any]], gone: Iterable[
         commit.upsert(_TABLE, pa.Table.from_pylist(rows, schema=arrow_schema(_TABLE)), on=["study_id", "kind", "part"])
         commit.append("runs", run.record("ok"))
         commit.commit()
-
-
-def _known(root: LakeRoot, kind: str) -> list[DefinedSet]:
-    return list(feature_sets(root)) if _kind(kind) is FeatureSet else list(profile_sets(root))
 
 
 def _resolve(root: LakeRoot, reference: str, kind: str | None) -> DefinedSet:
