@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -34,13 +33,8 @@ _PIECE_BYTES = 48 * 2**20
 _FEWEST = 1000
 _SHOWN = 10
 
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Some rows: whole plates of a study from one to another, or wells of one plate from one to another."""
-
-    conditions: tuple[str, ...]
-    rows: int
+#: Conditions of some rows: whole plates of a study from one to another, or wells of one plate from one to another.
+_Piece = tuple[str, ...]
 
 
 class Selection:
@@ -126,7 +120,7 @@ class Selection:
         shown = ", ".join(quoted(name) for name in names)
         order = ", ".join(f"{quoted(name)} NULLS FIRST" for name in self._order())
         for piece in self._pieces():
-            where = f" WHERE {' AND '.join(piece.conditions)}" if piece.conditions else ""
+            where = f" WHERE {' AND '.join(piece)}" if piece else ""
             query = f"SELECT {shown} FROM ({self._query}){where}{f' ORDER BY {order}' if order else ''}"
             for batch in self.result.again(query).to_arrow().combine_chunks().to_batches():
                 if batch.num_rows:
@@ -159,7 +153,7 @@ class Selection:
         keys = [name for name in WELL_KEY if name in self.columns.identity]
         most = max(_FEWEST, _PIECE_BYTES // (8 * max(len(self.columns.names), 1)))
         if keys != list(WELL_KEY) or self._wide:
-            return [_Piece((), 0)]
+            return [()]
         columns = ", ".join(keys)
         counted = self.result.again(
             f"SELECT {columns}, count(*) AS n FROM ({self._query}) GROUP BY ALL ORDER BY {columns}"
@@ -173,14 +167,14 @@ class Selection:
         for (study, plate), wells in plates.items():
             rows = sum(count for _, count in wells)
             if waiting and (held + rows > most or waiting[0][0] != study):
-                pieces.append(_of_plates(waiting, held))
+                pieces.append(_of_plates(waiting))
                 waiting, held = [], 0
             if rows > most:
                 pieces += _of_wells(study, plate, wells, most)
             else:
                 waiting.append((study, plate))
                 held += rows
-        return [*pieces, _of_plates(waiting, held)] if waiting else pieces
+        return [*pieces, _of_plates(waiting)] if waiting else pieces
 
 
 def check_condition(where: str) -> None:
@@ -225,18 +219,19 @@ def _named(schema: pa.Schema, study: str | None, plates: Sequence[str], table: s
     return conditions
 
 
-def _of_plates(plates: Sequence[tuple[str, str]], rows: int) -> _Piece:
+def _of_plates(plates: Sequence[tuple[str, str]]) -> _Piece:
     first, last = plates[0], plates[-1]
-    return _Piece((f"study_id = {text(first[0])}", f"plate_id BETWEEN {text(first[1])} AND {text(last[1])}"), rows)
+    return f"study_id = {text(first[0])}", f"plate_id BETWEEN {text(first[1])} AND {text(last[1])}"
 
 
 def _of_wells(study: str, plate: str, wells: Sequence[tuple[str, int]], most: int) -> list[_Piece]:
-    pieces, first, rows = [], 0, 0
+    pieces: list[_Piece] = []
+    first = rows = 0
     of_plate = (f"study_id = {text(study)}", f"plate_id = {text(plate)}")
     for number, (_, count) in enumerate(wells):
         rows += count
         if rows >= most or number == len(wells) - 1:
             between = f"well_id BETWEEN {text(wells[first][0])} AND {text(wells[number][0])}"
-            pieces.append(_Piece((*of_plate, between), rows))
+            pieces.append((*of_plate, between))
             first, rows = number + 1, 0
     return pieces
