@@ -10,7 +10,7 @@ import click
 
 from ..schemas.identifiers import well_blocks
 from ..wording import listed
-from .options import PngFile, common, export_options, lake_option, role_option, the_lake
+from .options import PictureFile, common, export_options, lake_option, role_option, the_lake
 from .output import counted, exit_code, facts, progress_bar, report, say, say_error, size, table
 
 #: Blocks of wells that one line shows.
@@ -21,7 +21,7 @@ _MOST_FAULTS = 1000
 @click.command()
 @click.argument("export", type=click.Path())
 @export_options
-@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw the plate as PNG.")
+@click.option("--picture", metavar="FILE.png", type=PictureFile("png"), help="Draw the plate as PNG.")
 @click.option("--well", metavar="WELL", help="Whose fields to draw; else those of the well with the most.")
 @click.option("--acquisition", metavar="N", type=int, help="Which acquisition of that well; else that with the most.")
 @common

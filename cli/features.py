@@ -10,7 +10,7 @@ import click
 
 from ..transforms.outputs import check_outputs, write_output
 from ..wording import listed
-from .options import PngFile, common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import counted, facts, progress_bar, report, say, table
 
 #: Columns, plates and wells that are printed; --json has all of them.
@@ -176,7 +176,7 @@ def _shift(rows: Sequence[Mapping[str, Any]], one: str, other: str) -> str:
     lines = []
     if rows:
         paired = any("correlation" in row for row in rows)
-        names = ("column", "plate", "KS", "PSI", f"median {one}", f"median {other}", "empty", "")
+        names = ("column", "plate", "KS", "PSI", f"median {one}", f"median {other}", "empty")
         shown = [
             (
                 row["column"],
@@ -190,7 +190,7 @@ def _shift(rows: Sequence[Mapping[str, Any]], one: str, other: str) -> str:
             )
             for row in rows[:_SHOWN]
         ]
-        header = (*names[:-1], "correlation") if paired else names[:-1]
+        header = (*names, "correlation") if paired else names
         lines.append("largest shift first, each column on the plate where it is largest")
         lines.append(table(shown, header))
         if len(rows) > _SHOWN:
@@ -244,7 +244,7 @@ def _forgotten(found: Mapping[str, Any]) -> str:
 @click.option("--source", metavar="SET", help="The set to check; the current ones of the study if not given.")
 @click.option("--reference", metavar="RELEASE|PLATE", help="Compare distributions with a release, or with a plate.")
 @click.option("--recipe", metavar="NAME|FILE", help="Profile recipe with controls and thresholds ([quality]).")
-@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw plates by families of features.")
+@click.option("--picture", metavar="FILE.png", type=PictureFile("png"), help="Draw plates by families of features.")
 @lake_option
 @common
 @click.pass_context

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..transforms.outputs import check_outputs, write_output
-from .options import PngFile, common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import exit_code, progress_bar, report, say, table
 
 
@@ -34,7 +34,10 @@ from .output import exit_code, progress_bar, report, say, table
     help="What the camera reads in the dark.",
 )
 @click.option(
-    "--picture", metavar="FILE.png", type=PngFile(), help="Draw mean images before and after, with the profiles."
+    "--picture",
+    metavar="FILE.png",
+    type=PictureFile("png"),
+    help="Draw mean images before and after, with the profiles.",
 )
 @lake_option
 @common

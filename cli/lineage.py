@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from .options import common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import as_json, counted, report, say, table
 
-_FORMATS: Mapping[str, Literal["png", "svg"]] = {".png": "png", ".svg": "svg"}
 #: Letters of a fact that are shown.
 _LONGEST = 100
 #: Facts that name the node, or are told elsewhere.
 _NOT_FACTS = {"id", "kind", "name"}
-
-
-class _Picture(click.Path):
-    """A picture to write: its name must say what it is, before any work."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if Path(value).suffix.lower() not in _FORMATS:
-            self.fail(f"{value}: pictures are PNG or SVG; call it {Path(value).stem}.png", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 @click.command()
@@ -36,7 +22,7 @@ class _Picture(click.Path):
     "--forward", is_flag=True, help="Go to all that was made from ROW, a study, or kind:name such as file:NAME."
 )
 @click.option("--treatment", metavar="TEXT", help="With STUDY@SET: the treatment that is meant.")
-@click.option("--picture", metavar="FILE.png|.svg", type=_Picture(), help="Draw it.")
+@click.option("--picture", metavar="FILE.png|.svg", type=PictureFile("png", "svg"), help="Draw it.")
 @click.option(
     "--openlineage",
     metavar="FILE.json",
@@ -66,7 +52,7 @@ def lineage(
     options: dict[str, Any] = ({"forward": True} if forward else {}) | ({"treatment": treatment} if treatment else {})
     result = lake.lineage(row, **options)
     if picture is not None:
-        drawn = lake.lineage_picture(result, format=_FORMATS[Path(picture).suffix.lower()])
+        drawn = lake.lineage_picture(result, format="svg" if picture.lower().endswith(".svg") else "png")
         _write(picture, drawn)
         say(f"drawn: {picture}")
     if openlineage is not None:

@@ -22,17 +22,19 @@ def _keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         ctx.find_root().obj["lake"] = value
 
 
-class PngFile(click.Path):
-    """A picture to write: its name must say what it is, before any work."""
+class PictureFile(click.Path):
+    """A picture to write, in one of some formats: its name must say what it is, before any work."""
 
-    def __init__(self) -> None:
+    def __init__(self, *formats: str) -> None:
         super().__init__(dir_okay=False)
+        self.formats = formats
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse another ending, and say how to call it."""
         path = Path(value)
-        if path.suffix.lower() != ".png":
-            self.fail(f"{value}: pictures are PNG; call it {path.stem}.png", param, ctx)
+        if path.suffix.lower().removeprefix(".") not in self.formats:
+            known = " or ".join(one.upper() for one in self.formats)
+            self.fail(f"{value}: pictures are {known}; call it {path.stem}.{self.formats[0]}", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..transforms.outputs import check_outputs, write_output
-from .options import PngFile, common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import counted, exit_code, progress_bar, report, say, table
 
 _WELLS_SHOWN = 8
@@ -30,7 +30,7 @@ _WELLS_SHOWN = 8
     metavar="PLATE|own",
     help="With --apply: the plate whose parameters new plates take; own: steps by plate are fitted on the new plate.",
 )
-@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw the wells of the studies as points.")
+@click.option("--picture", metavar="FILE.png", type=PictureFile("png"), help="Draw the wells of the studies as points.")
 @click.option(
     "--picture-by",
     type=click.Choice(["umap", "pca"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import PngFile, common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import counted, progress_bar
 from .output import report as print_report
 
@@ -16,7 +16,7 @@ from .output import report as print_report
 @click.option("--study", required=True, metavar="STUDY", help="The study whose plates are reported.")
 @click.option("--plate", "plates", metavar="PLATE", multiple=True, help="Only this plate; may be repeated.")
 @click.option("--output", required=True, metavar="FILE.html", help="The page to write.")
-@click.option("--png", metavar="FILE.png", type=PngFile(), help="A picture too, one per plate.")
+@click.option("--png", metavar="FILE.png", type=PictureFile("png"), help="A picture too, one per plate.")
 @click.option("--feature-set", metavar="NAME", help="Whose quality rows; of each plate the newest if not given.")
 @lake_option
 @common

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..wording import listed
 from .options import common, lake_option, role_option, the_lake
 from .output import exit_code, facts, progress_bar, report, table
 
@@ -92,19 +93,19 @@ def import_(
 
 
 def _imported(result: Mapping[str, Any]) -> str:
-    sets = [f"{label}" for label in (result["feature_set"], result["profile_set"]) if label]
+    sets = [label for label in (result["feature_set"], result["profile_set"]) if label]
     lines = [table(list(result["tables"].items()), ("table", "rows")), ""] if result["tables"] else []
     lines.append(
         facts(
             {
                 "dialect": result["dialect"],
-                "plates": _some(result["plates"]),
+                "plates": listed(result["plates"], _SHOWN),
                 "in the same sets": _shared(result["other_studies"]),
-                "made from the table": _some(result["plates_created"]),
+                "made from the table": listed(result["plates_created"], _SHOWN),
                 "channels": ", ".join(f"{channel} = {role}" for channel, role in result["roles"].items()),
                 "columns": f"{result['columns_mapped']:,} mapped, {result['columns_unmapped']:,} under their own names",
                 "without a number": f"{result['nan']['values']:,} values in {result['nan']['columns']:,} columns",
-                "kept with the wells": _some(result["metadata_columns"]),
+                "kept with the wells": listed(result["metadata_columns"], _SHOWN),
             }
         )
     )
@@ -112,11 +113,6 @@ def _imported(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", f"{result['status']}  {' and '.join(dict.fromkeys(sets))}  {run}"])
 
 
-def _some(names: list[str]) -> str:
-    left = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
-
-
 def _shared(studies: list[str]) -> str | None:
     """Say which studies are taken to be made alike, and how to tell them apart."""
-    return f"{_some(studies)}; made otherwise? --name or --pipeline tells them apart" if studies else None
+    return f"{listed(studies, _SHOWN)}; made otherwise? --name or --pipeline tells them apart" if studies else None

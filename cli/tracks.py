@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import PngFile, common, lake_option, the_lake
+from .options import PictureFile, common, lake_option, the_lake
 from .output import report, table
 
 
@@ -18,8 +18,12 @@ from .output import report, table
 @click.option("--field", type=int, metavar="N", help="Only this field.")
 @click.option("--acquisition", type=int, metavar="N", help="Only this acquisition.")
 @click.option("--feature-set", metavar="NAME", help="Whose tracks; the last that were made if not given.")
-@click.option("--picture", metavar="FILE.png", type=PngFile(), help="Draw lineages of the field with most divisions.")
-@click.option("--overlay", metavar="FILE.png", type=PngFile(), help="Draw the ways of its objects over its last image.")
+@click.option(
+    "--picture", metavar="FILE.png", type=PictureFile("png"), help="Draw lineages of the field with most divisions."
+)
+@click.option(
+    "--overlay", metavar="FILE.png", type=PictureFile("png"), help="Draw the ways of its objects over its last image."
+)
 @lake_option
 @common
 @click.pass_context
