@@ -251,10 +251,10 @@ class _Maintenance:
             self._sweep(files, unit)
 
     def _sweep(self, files: Sequence[Stored], tree: str | None = None) -> None:
-        if not self.dry_run and tree is not None:
-            self.storage.delete_tree(tree)
+        if tree is None:
+            self._remove(files)
         elif not self.dry_run:
-            self.storage.delete_all(one.path for one in files)
+            self.storage.delete_tree(tree)
         self.leftovers["files_removed"] += len(files)
         self.leftovers["bytes_freed"] += sum(one.size for one in files)
 

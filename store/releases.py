@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -241,15 +241,7 @@ def withdraw_release(root: LakeRoot, name: str, reason: str) -> dict[str, Any]:
         return {"status": "skipped", **there.to_json()}
     run = Run.start("release withdraw", parameters={"name": name, "reason": reason})
     run.add_output("table", _TABLE, rows=1)
-    gone = Release(
-        name=there.name,
-        created_at=there.created_at,
-        note=there.note,
-        pins=there.pins,
-        tombstoned_at=run.started_at,
-        tombstone_reason=reason,
-        run_id=run.run_id,
-    )
+    gone = replace(there, tombstoned_at=run.started_at, tombstone_reason=reason, run_id=run.run_id)
     with Commit(root, run_id=run.run_id, app_id=f"release/{name}") as commit:
         commit.expect(_TABLE, {"name": name}, {"run_id": there.run_id})
         commit.upsert(_TABLE, _row(gone), on=["name"])
