@@ -72,7 +72,7 @@ def parse_profile_recipe(text: str, *, source: str, folder: Path | None = None) 
     )
 
 
-def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: str) -> ProfileRecipe:
+def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: str, text: str = "") -> ProfileRecipe:
     """Make a recipe anew from what a profile set is: what it was made by, whatever a recipe's text means today.
 
     Parameters
@@ -81,6 +81,8 @@ def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: st
         What :meth:`.recipe.ProfileRecipe.definition` returned, perhaps by way of JSON.
     source
         What messages call it.
+    text
+        The TOML that it was read from, of which the thresholds are taken: they are no part of the definition.
     """
     aggregate, controls, consensus = (definition[key] for key in ("aggregate", "controls", "consensus"))
     steps = []
@@ -102,16 +104,11 @@ def recipe_of_definition(definition: Mapping[str, Any], *, source: str, name: st
         controls=controls,
         steps=tuple(steps),
         consensus=consensus,
-        quality={},
+        quality=_quality(read_toml(text, source)),
         text="",
         source=source,
         dose_response=dose_response.from_json(definition["dose_response"]) if "dose_response" in definition else None,
     )
-
-
-def parse_quality(text: str, *, source: str) -> dict[str, Threshold]:
-    """Read the thresholds of a recipe alone; the rest of its text is not looked at."""
-    return _quality(read_toml(text, source))
 
 
 def _aggregate(top: RecipeTable) -> Aggregate:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from ...errors import InvalidDataError
 from ...schemas.identifiers import format_well, parse_well
 from ...schemas.tables import class_schema
+from ...store.contents import steady_reader
 from ...wording import listed
 from ..features.dictionary import capitalised
 from .groups import Groups
@@ -105,7 +106,7 @@ def aggregate_plate(
     columns = [np.empty((0, len(keys)))]
     for name, part in parts.items():
         if counts:
-            names.append(_count_of(name))
+            names.append(count_feature(name))
             columns.append(part.sizes.astype(np.float64)[None])
         names += features[name]
         columns.append(part.values)
@@ -191,14 +192,10 @@ class _Objects:
 
 def _reader(found: Scan) -> Reader:
     """Give what reads columns of a table, the rows in the same order each time."""
-    if not found.plain:
-        # The order that deltalake's engine gives them in may change from one reading to the next.
-        whole = found.read()
-        return lambda names: whole.select(list(names))
-    rows = found.read(_PLATE).num_rows
     # Where the files hold nothing else, it need not be looked for in every reading.
-    own = rows == sum(file.rows or 0 for file in found.files)
-    return replace(found, filters=()).read if own else found.read
+    if found.plain and found.read(_PLATE).num_rows == sum(file.rows or 0 for file in found.files):
+        return replace(found, filters=()).read
+    return steady_reader(found)
 
 
 def _keys(rows: pa.Table, by: Level, where: str) -> tuple[NDArray[np.intp], list[Key]]:
@@ -248,7 +245,7 @@ def _features(found: Scan) -> list[str]:
 
 def _check_distinct(features: Mapping[str, Sequence[str]], *, counts: bool) -> None:
     """Refuse object sets whose features could not be told apart."""
-    whose = {_count_of(name): f"the number of {name}" for name in features} if counts else {}
+    whose = {count_feature(name): f"the number of {name}" for name in features} if counts else {}
     for name, own in features.items():
         for feature in own:
             if feature in whose:
@@ -259,7 +256,8 @@ def _check_distinct(features: Mapping[str, Sequence[str]], *, counts: bool) -> N
             whose[feature] = name
 
 
-def _count_of(object_set: str) -> str:
+def count_feature(object_set: str) -> str:
+    """Return the name of the feature that holds the number of objects of a set."""
     return f"{capitalised(object_set)}_Count"
 
 

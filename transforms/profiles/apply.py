@@ -22,7 +22,7 @@ from ...store.plates import plates_of
 from ...store.registry import ProfileSet, Registration, resolve_any, resolve_profiles
 from ...wording import did_you_mean, listed
 from . import dose_response
-from ._recipe_parsing import parse_quality, recipe_of_definition
+from ._recipe_parsing import recipe_of_definition
 from .after import judged, number_of_checks
 from .controls import PlateControls, check_columns, judge
 from .engine import (
@@ -124,8 +124,9 @@ def apply_profiles(
 ) -> dict[str, Any]:
     """Apply the parameters of a profile set to plates; arguments and result are those of :func:`.engine.profile`."""
     profile_set, asked = _reference(root, apply)
-    recipe = recipe_of_definition(profile_set.definition, source=profile_set.label, name=profile_set.name)
-    recipe = replace(recipe, quality=parse_quality(profile_set.recipe or "", source=profile_set.label))
+    recipe = recipe_of_definition(
+        profile_set.definition, source=profile_set.label, name=profile_set.name, text=profile_set.recipe or ""
+    )
     found = source_of(root, profile_set.definition)
     _check_source(root, source, found, profile_set)
     plates = _plates(root, found, profile_set, studies, plate_ids)

@@ -203,8 +203,8 @@ def choose_plates(root: LakeRoot, source: Source, studies: Sequence[str], plate_
     there = {study: plates_with_rows(root, source, study) for study in studies}
     if not plate_ids:
         return [(study, plate) for study in studies for plate in there[study]]
+    every = {one for study in studies for one in plates_of(root, study)}
     for plate in plate_ids:
-        every = {one for study in studies for one in plates_of(root, study)}
         if plate not in every:
             raise NotFoundError(
                 f"{_named(studies)} no plate {plate!r}{did_you_mean(plate, every)}",

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from ...schemas.tables import class_schema
 from ...store.scan import Filter, scan
-from ..features.dictionary import capitalised
 from .aggregate import aggregate_plate, aggregate_rows
 from .matrix import ProfileMatrix
 from .steps import PlateName, stacked
@@ -130,11 +129,6 @@ def profile_rows(table: pa.Table, where: str, warnings: list[str]) -> ProfileMat
 def is_count(feature: str) -> bool:
     """Whether a feature is a number of objects, by its name."""
     return _COUNT.search(feature) is not None
-
-
-def count_feature(object_set: str) -> str:
-    """Return the name of the feature that holds the number of objects of a set."""
-    return f"{capitalised(object_set)}_Count"
 
 
 def _identity_schema() -> pa.Schema:

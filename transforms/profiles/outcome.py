@@ -15,10 +15,11 @@ from ...schemas.tables import arrow_schema, class_schema, profile_table_schema
 from ...store.commit import Commit
 from ...wording import did_you_mean, listed
 from . import dose_response
+from .aggregate import count_feature
 from .consensus import consensus
 from .controls import COLUMNS_SHOWN, PlateControls
 from .fits import KEY, TABLE, Fit, fit_rows
-from .gather import count_feature, profile_rows
+from .gather import profile_rows
 from .matrix import ProfileMatrix
 from .recipe import Consensus, ProfileRecipe
 from .source import Source
@@ -105,7 +106,8 @@ def commit_outcome(root: LakeRoot, run: Run, outcome: Outcome, wells: Mapping[st
     with Commit(root, run_id=run.run_id, app_id=f"profile/{outcome.set.hash[:16]}") as commit:
         outcome.registration.add_to(commit)
         if outcome.new_fits:
-            fits = fit_rows(outcome.new_fits, outcome.set, outcome.fit_version or 1, run.run_id)
+            assert outcome.fit_version is not None
+            fits = fit_rows(outcome.new_fits, outcome.set, outcome.fit_version, run.run_id)
             commit.insert(TABLE, fits, on=KEY)
         dictionary = _dictionary(root, outcome, run.run_id)
         commit.insert(_DICTIONARY, dictionary, on=_DICTIONARY_KEY, same=_DICTIONARY_KEY)
@@ -324,19 +326,19 @@ def _dictionary(root: LakeRoot, outcome: Outcome, run_id: str) -> pa.Table:
                 }
             )
         elif name not in known:
-            makers = [
+            maker = next(
                 step.name
                 for number, step in enumerate(outcome.recipe.steps)
                 if any(name in fits[number].fitted.outputs for fits in outcome.processed.used.values())
-            ]
+            )
             rows.append(
                 common
                 | {
                     "object_set": "well",
                     "column": name,
                     "family": "Profile",
-                    "operator": makers[0] if makers else "profile",
-                    "definition": f"Output of the step {makers[0] if makers else 'profile'} of the recipe.",
+                    "operator": maker,
+                    "definition": f"Output of the step {maker} of the recipe.",
                     "source": "cytolake",
                 }
             )

@@ -7,7 +7,7 @@ replicates look alike, and how far positive controls are from negative ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from ...store.registry import DefinedSet, FeatureSet, resolve_any
 from ...store.releases import find_release
 from ...wording import did_you_mean, listed
 from .controls import check_columns, control_mask
+from .engine import Progress, counter
 from .gather import gather
 from .quality_wells import measure_wells
 from .recipe import Controls, ProfileRecipe, load_profile_recipe
@@ -35,8 +36,6 @@ from .wells import annotated_wells
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
-
-Progress = Callable[[int, int], None]
 
 #: The recipe whose controls, aggregation and treatments count where none is named.
 _DEFAULT = "standard"
@@ -116,15 +115,7 @@ def check_features(
             },
         },
     )
-    total = sum(2 * len(target.parts) for target in targets)
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
+    advance = counter(progress, sum(2 * len(target.parts) for target in targets))
     written: list[tuple[DefinedSet, list[str], pa.Table]] = []
     replicates: list[dict[str, Any]] = []
     judged: dict[str, None] = {}
@@ -225,15 +216,12 @@ def _targets(
 
 def _own_recipe(one: DefinedSet) -> ProfileRecipe:
     """Return the recipe that a profile set was made by, with its thresholds; the default for anything else."""
-    from dataclasses import replace
-
-    from ._recipe_parsing import parse_quality, recipe_of_definition
+    from ._recipe_parsing import recipe_of_definition
 
     if isinstance(one, FeatureSet) or one.imported:
         return load_profile_recipe(_DEFAULT)
-    made = recipe_of_definition(one.definition, source=f"recipe of {one.label}", name=one.name)
-    quality = {} if one.recipe is None else parse_quality(one.recipe, source=made.source)
-    return replace(made, quality=quality)
+    source = f"recipe of {one.label}"
+    return recipe_of_definition(one.definition, source=source, name=one.name, text=one.recipe or "")
 
 
 def _controls(recipe: ProfileRecipe) -> Controls:
@@ -314,7 +302,9 @@ def _wells(
 ) -> tuple[list[Measures], dict[str, Any] | None]:
     """Measure what wells say, over all plates of the study; the measures of single plates are those of ``own``."""
     name = table.set.table(table.part)
-    source = Source(set=target.set, parts=(table.part,), versions={name: table.version or 0})
+    source = Source(
+        set=target.set, parts=(table.part,), versions={} if table.version is None else {name: table.version}
+    )
     # What gathering says of wells without objects and infinite values, these measures say themselves.
     ordered, times, unit = plates_in_order(root, table.study_id, every)
     matrix = gather(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from ...schemas.identifiers import parse_well
 from ...schemas.tables import arrow_schema, class_schema
 
 if TYPE_CHECKING:
@@ -87,13 +87,11 @@ def wells_looked_at(root: LakeRoot, source: Source, study_id: str, plate_id: str
     return rows.group_by(list(ROW_KEY), use_threads=False).aggregate([]).select(list(ROW_KEY)).cast(schema)
 
 
-def row_order(rows: pa.Table, *, by: Sequence[str] = ROW_KEY) -> np.ndarray[Any, np.dtype[np.int64]]:
+def row_order(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the order of rows by study, plate, acquisition, time point, then row and column of the well.
 
     ``A2`` comes before ``A10``, as on the plate; the same rows are always in the same order.
     """
-    from ...schemas.identifiers import parse_well
-
     wells = [parse_well(name) for name in rows["well_id"].to_pylist()]
     columns: list[Any] = [
         np.array([column for _, column in wells], dtype=np.int64),
