@@ -31,7 +31,6 @@ _OBJECT = ("method", "channel", "second_channel", "from", "minus", "border")
 _BORDER = ("keep", "discard")
 # Object sets name tables, label images and columns.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recipe:
@@ -53,9 +52,7 @@ def parse_recipe(text: str, *, source: str, folder: Path | None = None) -> Recip
     """
     top = read_toml(text, source)
     top.only(_TOP)
-    name = top.text("name")
-    if not _RECIPE_NAME.fullmatch(name):
-        top.refuse("name", f"{name!r} cannot name a feature set", "letters, digits, '.', '_' and '-', at most 64")
+    name = top.recipe_name("feature set")
     roles = enum_values("ChannelRole") + _own_roles(top)
     folder = Path.cwd() if folder is None else folder
     projection = top.choice("projection", PROJECTIONS, default="max")
@@ -167,19 +164,14 @@ def _parameter(table: RecipeTable, name: str, parameter: Parameter) -> Value:
         word: str = table.choice(name, parameter.choices, default=default)
         return word
     if isinstance(default, bool):
-        value = table.raw.get(name, default)
-        if not isinstance(value, bool):
-            table.refuse(name, f"{value!r} is neither true nor false", "true, false")
-        return value
+        return table.flag(name, default=default)
     if isinstance(default, str):
         return table.text(name, default=default)
+    if isinstance(default, int):
+        return table.whole(name, default, low=parameter.low, high=parameter.high)
     number = table.number(name, default, low=parameter.low, high=parameter.high)
     assert number is not None
-    if isinstance(default, float):
-        return number
-    if number != int(number):
-        table.refuse(name, f"{number!r} is no whole number", "a whole number")
-    return int(number)
+    return number
 
 
 def _many(table: RecipeTable, name: str, parameter: Parameter, default: tuple[Any, ...]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from ..wording import did_you_mean
 
 #: TOML has whole numbers of any length, and infinity; this is the largest that counts as a number.
 LARGEST = sys.float_info.max
+_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def read_toml(text: str, source: str) -> RecipeTable:
@@ -69,12 +71,34 @@ class RecipeTable:
         value = self.raw.get(key, default)
         if value is None:
             return None
-        span = f"a number from {low:g} to {high:g}" if math.isfinite(high) else f"a number, at least {low:g}"
+        span = f"a {_span(low, high)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(key, f"{value!r} is no number", span)
         if not low <= value <= high or not abs(value) <= LARGEST:
             self.refuse(key, f"{value!r} is out of range", span)
         return float(value)
+
+    def whole(self, key: str, default: int, *, low: float, high: float) -> int:
+        """Read a whole number within bounds, both included."""
+        number = self.number(key, default, low=low, high=high)
+        assert number is not None
+        if number != int(number):
+            self.refuse(key, f"{number!r} is no whole number", f"a whole {_span(low, high)}")
+        return int(number)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Read a truth value."""
+        value = self.raw.get(key, default)
+        if not isinstance(value, bool):
+            self.refuse(key, f"{value!r} is neither true nor false", "true, false")
+        return value
+
+    def recipe_name(self, what: str) -> str:
+        """Read the name of the recipe, which becomes that of ``what``: a feature set or a profile set."""
+        name = self.text("name")
+        if not _RECIPE_NAME.fullmatch(name):
+            self.refuse("name", f"{name!r} cannot name a {what}", "letters, digits, '.', '_' and '-', at most 64")
+        return name
 
     def choice(self, key: str, choices: tuple[Any, ...], *, default: Any) -> Any:
         """Read one of some values."""
@@ -125,3 +149,7 @@ class RecipeTable:
         if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
             self.refuse(key, "is no set of tables", f"tables [{key}.NAME]")
         return [RecipeTable(self.source, f"{key}.{name}", one) for name, one in value.items()]
+
+
+def _span(low: float, high: float) -> str:
+    return f"number from {low:g} to {high:g}" if math.isfinite(high) else f"number, at least {low:g}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from .recipe import LEARNERS, SCOPES, Aggregate, Consensus, Controls, ProfileRec
 
 _TOP = ("name", "description", "aggregate", "controls", "steps", "consensus", "dose_response", "quality")
 _STEP = ("operator", "fit", "on")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_WELLS = 1536
 
 #: Control types that are compared with where a recipe has ``[controls]`` and does not say which: nothing was done.
@@ -53,9 +51,7 @@ def parse_profile_recipe(text: str, *, source: str, folder: Path | None = None) 
             ", ".join(_TOP),
         )
     top.only(_TOP)
-    name = top.text("name")
-    if not _NAME.fullmatch(name):
-        top.refuse("name", f"{name!r} cannot name a profile set", "letters, digits, '.', '_' and '-', at most 64")
+    name = top.recipe_name("profile set")
     controls = _controls(top)
     doses = top.table("dose_response")
     return ProfileRecipe(
@@ -125,8 +121,8 @@ def _aggregate(top: RecipeTable) -> Aggregate:
         method=table.choice("method", ("median", "mean"), default="median"),
         objects=objects,
         by=table.choice("by", ("well",), default="well"),
-        counts=_flag(table, "counts", default=True),
-        min_objects=_whole(table, "min_objects", 1, low=1, high=1_000_000),
+        counts=table.flag("counts", default=True),
+        min_objects=table.whole("min_objects", 1, low=1, high=1_000_000),
     )
 
 
@@ -141,7 +137,7 @@ def _controls(top: RecipeTable) -> Controls | None:
         table.refuse("where", f"{where!r} says no column", example)
     return Controls(
         where={column: _values(table, column, values) for column, values in where.items()},
-        min_wells=_whole(table, "min_wells", 4, low=1, high=_MOST_WELLS),
+        min_wells=table.whole("min_wells", 4, low=1, high=_MOST_WELLS),
         none=table.choice("none", ("error", "leave_out"), default="error"),
         few=table.choice("few", ("warn", "error", "leave_out"), default="warn"),
     )
@@ -230,18 +226,3 @@ def _needed(table: RecipeTable, key: str, choices: tuple[str, ...]) -> Any:
     if key not in table.raw:
         table.refuse(key, "missing", ", ".join(choices))
     return table.choice(key, choices, default=None)
-
-
-def _flag(table: RecipeTable, key: str, *, default: bool) -> bool:
-    value = table.raw.get(key, default)
-    if not isinstance(value, bool):
-        table.refuse(key, f"{value!r} is neither true nor false", "true, false")
-    return value
-
-
-def _whole(table: RecipeTable, key: str, default: int, *, low: int, high: int) -> int:
-    number = table.number(key, default, low=low, high=high)
-    assert number is not None
-    if number != int(number):
-        table.refuse(key, f"{number!r} is no whole number", f"a whole number from {low} to {high}")
-    return int(number)

@@ -114,7 +114,12 @@ def refuse_single(operator: str, levels: Sequence[str]) -> None:
         )
 
 
-def refuse_mapping(operator: str, learned_from_all: bool) -> None:
+def learned_from_all(matrix: ProfileMatrix, learn: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give 1 where every row with a value is learned from, else 0: an array of shape (1,), to be kept with others."""
+    return np.array([float(not np.isfinite(matrix.values[~learn]).any())])
+
+
+def refuse_mapping(operator: str, arrays: Mapping[str, NDArray[np.float64]]) -> None:
     """Raise where a new batch would be mapped although the parameters come from some of the wells only.
 
     Raises
@@ -122,7 +127,7 @@ def refuse_mapping(operator: str, learned_from_all: bool) -> None:
     RecipeError
         They do.
     """
-    if not learned_from_all:
+    if not arrays["learned_from_all"][0]:
         raise RecipeError(
             f"{operator}: the term of a new batch cannot be estimated from all its wells where those of the others "
             "come from controls",

@@ -22,6 +22,7 @@ from ...wording import listed
 from ..parameters import BadParameterError
 from .batch_levels import (
     by_level,
+    learned_from_all,
     levels_of,
     named,
     one_hot,
@@ -127,7 +128,7 @@ class ComBat(WithSettings):
         arrays = {
             "grand_mean": grand,
             "pooled_variance": pooled,
-            "learned_from_all": np.array([float(np.isfinite(matrix.values[~learn]).sum() == 0)]),
+            "learned_from_all": learned_from_all(matrix, learn),
         }
         for number, group in enumerate(groups, start=len(batches)):
             arrays[named("beta", group)] = np.where(left_out, np.nan, effects[number])
@@ -174,7 +175,7 @@ class ComBat(WithSettings):
             if level in gammas:
                 gamma, delta = gammas[level], deltas[level]
             else:
-                refuse_mapping(self.name, bool(arrays["learned_from_all"][0]))
+                refuse_mapping(self.name, arrays)
                 self._refuse_small([level] if of_batch.sum() < (1 if self.mean_only else 2) else [])
                 gamma, delta, _ = self._terms(standard[of_batch][order_of_rows(values[of_batch])])
             corrected[of_batch] = (standard[of_batch] - gamma) / np.sqrt(delta) * deviation + centre[of_batch]

@@ -106,12 +106,9 @@ def parse(table: RecipeTable) -> DoseResponseSettings:
     features = table.words("features")
     if not features:
         table.refuse("features", "names no feature", 'for example ["Nuclei_AreaShape_Area"]')
-    min_doses = table.number("min_doses", 4, low=_PARAMETERS, high=1000)
+    min_doses = table.whole("min_doses", 4, low=_PARAMETERS, high=1000)
     alpha = table.number("alpha", 0.01, low=1e-12, high=0.5)
-    assert min_doses is not None
     assert alpha is not None
-    if min_doses != int(min_doses):
-        table.refuse("min_doses", f"{min_doses!r} is no whole number", f"a whole number, at least {_PARAMETERS}")
     controls = NEGATIVE
     if "controls" in table.raw and table.raw["controls"] != []:
         controls = table.known_words("controls", tuple(enum_values("ControlType")), "control type", more="; or []")
@@ -121,7 +118,7 @@ def parse(table: RecipeTable) -> DoseResponseSettings:
         features=features,
         by=table.text("by", default="compound"),
         controls=controls,
-        min_doses=int(min_doses),
+        min_doses=min_doses,
         alpha=alpha,
     )
 

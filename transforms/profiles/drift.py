@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .groups import median
+from .groups import median, median_and_mad
 from .normalize import MAD_TO_DEVIATION
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def control_drift(
         numbers[plate] = np.count_nonzero(np.isfinite(own), axis=1)
         if not own.shape[1]:
             continue
-        center = median(own.copy())
-        mad = median(np.abs(own - center[:, None]))
+        center, mad = median_and_mad(own)
         medians[plate] = np.where(numbers[plate] >= _FEWEST, center, np.nan)
         mads[plate] = np.where(numbers[plate] >= _FEWEST_FOR_MAD, mad, np.nan)
     scale = MAD_TO_DEVIATION * median(np.array(mads.T, order="C"))

@@ -110,6 +110,12 @@ def median(block: Floats) -> NDArray[np.float64]:
     return middle
 
 
+def median_and_mad(values: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median along the last axis of what is not NaN, and the median absolute distance from it; values stay."""
+    center = median(values.copy())
+    return center, median(np.abs(values - center[..., None]))
+
+
 def mean(block: Floats) -> NDArray[np.float64]:
     """Mean along the last axis of what is not NaN."""
     missing = np.isnan(block)

@@ -22,6 +22,7 @@ from ..parameters import BadParameterError
 from .axes import component_names, principal_axes
 from .batch_levels import (
     by_level,
+    learned_from_all,
     levels_of,
     named,
     refuse_mapping,
@@ -138,7 +139,7 @@ class Harmony(WithSettings):
             "reference_centroids": reference.final_centroids,
             "reference_weight": reference.weight,
             "reference_sum": reference.total,
-            "learned_from_all": np.array([float(not np.isfinite(matrix.values[~learn]).any())]),
+            "learned_from_all": learned_from_all(matrix, learn),
         }
         for number, level in enumerate(np.concatenate(known).tolist()):
             arrays[named("penalty", level)] = reference.penalties[:, :, number]
@@ -175,7 +176,7 @@ class Harmony(WithSettings):
             if all(level in terms for level in batch):
                 corrected[rows] = self._known(points[rows], batch, arrays)
             else:
-                refuse_mapping(self.name, bool(arrays["learned_from_all"][0]))
+                refuse_mapping(self.name, arrays)
                 rows = rows[order_of_rows(points[rows])]
                 corrected[rows] = map_batch(
                     points[rows],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...errors import InvalidDataError
-from .groups import mean, median, quantile, variance
+from .groups import mean, median, median_and_mad, quantile, variance
 from .operator import Fitted, Flag
 from .settings import WithSettings, setting
 
@@ -119,8 +119,8 @@ class RobustZ(_Scaling):
     _zero: ClassVar[str] = "zero_mad"
 
     def _learn(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        center = median(values.copy())
-        return center, MAD_TO_DEVIATION * median(np.abs(values - center[:, None]))
+        center, mad = median_and_mad(values)
+        return center, MAD_TO_DEVIATION * mad
 
     def _as_pycytominer(
         self, values: NDArray[np.float64], center: NDArray[np.float64], scale: NDArray[np.float64]

@@ -12,7 +12,7 @@ from ...errors import RecipeError
 from ...wording import did_you_mean
 from .controls import control_mask
 from .drift import control_drift, significant
-from .groups import Groups, median
+from .groups import Groups, median, median_and_mad
 from .matrix import ProfileMatrix
 from .normalize import MAD_TO_DEVIATION
 from .replicates import Replicates, replicate_correlation
@@ -102,10 +102,9 @@ def _standardised(values: Floats, plate_of: NDArray[np.intp], is_control: NDArra
         own = plate_of == plate
         learn = own & is_control
         block = np.array(values[learn if learn.sum() >= 3 else own].T, order="C")
-        center = median(block.copy())
-        scale = MAD_TO_DEVIATION * median(np.abs(block - center[:, None]))
+        center, mad = median_and_mad(block)
         with np.errstate(invalid="ignore", divide="ignore"):
-            result[own] = (values[own] - center) / np.where(scale == 0, np.nan, scale)
+            result[own] = (values[own] - center) / np.where(mad == 0, np.nan, MAD_TO_DEVIATION * mad)
     return result
 
 

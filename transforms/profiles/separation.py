@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .groups import mean, median, variance
+from .groups import median_and_mad
 from .normalize import MAD_TO_DEVIATION
 
 if TYPE_CHECKING:
@@ -38,23 +38,22 @@ class Separation:
     reasons: tuple[str | None, ...]
 
 
-def separation(positive: Floats, negative: Floats, *, robust: bool = True) -> Separation:
+def separation(positive: Floats, negative: Floats) -> Separation:
     """Measure how far positive and negative controls are apart.
+
+    Centre and deviation are median and 1.4826 MAD, so that one bad well does not decide.
 
     Parameters
     ----------
     positive, negative
         Wells, of shape (wells, features); NaN where missing.
-    robust
-        Median and 1.4826 MAD for centre and deviation, so that one bad well does not decide; else mean and standard
-        deviation (divided by the number of wells less one).
 
     Notes
     -----
     Z': Zhang, Chung and Oldenburg, J. Biomol. Screen. 4 (1999) 67-73. SSMD: Zhang, Genomics 89 (2007) 552-561, where
     the version with median and MAD is too; Z' with them: Birmingham et al., Nature Methods 6 (2009) 569-575.
     """
-    (center_p, spread_p, n_p), (center_n, spread_n, n_n) = (_summary(side, robust) for side in (positive, negative))
+    (center_p, spread_p, n_p), (center_n, spread_n, n_n) = (_summary(side) for side in (positive, negative))
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = center_p - center_n
         z_prime = 1 - 3 * (spread_p + spread_n) / np.abs(apart)
@@ -76,7 +75,7 @@ def separation(positive: Floats, negative: Floats, *, robust: bool = True) -> Se
     return Separation(z_prime=z_prime, ssmd=ssmd, reasons=tuple(reasons))
 
 
-def _summary(side: Floats, robust: bool) -> tuple[Floats, Floats, NDArray[np.int64]]:
+def _summary(side: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Return centre, deviation and number of values of each feature."""
     values = np.array(side.T, order="C", dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
@@ -84,8 +83,5 @@ def _summary(side: Floats, robust: bool) -> tuple[Floats, Floats, NDArray[np.int
     if not values.shape[1]:
         empty = np.full(len(values), np.nan)
         return empty, empty, n
-    if robust:
-        center = median(values.copy())
-        return center, MAD_TO_DEVIATION * median(np.abs(values - center[:, None])), n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return mean(values), np.sqrt(variance(values) * n / (n - 1)), n
+    center, mad = median_and_mad(values)
+    return center, MAD_TO_DEVIATION * mad, n

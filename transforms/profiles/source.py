@@ -94,8 +94,7 @@ def find_source(
             raise NotFoundError(
                 f"study {study!r} has no rows of {found.called} {found.label}", hint=_there_is(study, known)
             )
-    tables = [found.table(part) for part in parts if root.tables.exists(found.table(part))]
-    return Source(set=found, parts=parts, versions={table: root.tables.version(table) for table in tables})
+    return _as_it_is(root, found, parts)
 
 
 def source_of(root: LakeRoot, definition: Mapping[str, Any]) -> Source:
@@ -111,8 +110,7 @@ def source_of(root: LakeRoot, definition: Mapping[str, Any]) -> Source:
     for one in every:
         if one.hash == named["hash"] and one.kind == named["kind"]:
             parts = tuple(definition["aggregate"]["objects"]) if one.kind == FeatureSet.kind else (named["level"],)
-            tables = [one.table(part) for part in parts if root.tables.exists(one.table(part))]
-            return Source(set=one, parts=parts, versions={table: root.tables.version(table) for table in tables})
+            return _as_it_is(root, one, parts)
     raise NotFoundError(f"the lake has no set with the hash {named['hash'][:12]}…, from which the profiles were made")
 
 
@@ -130,6 +128,12 @@ def plates_with_rows(root: LakeRoot, source: Source, study_id: str) -> list[str]
             low, high, _ = file.stats.get("plate_id", (None, None, 0))
             found |= {one for one in plates if low is None or high is None or low <= one <= high}
     return sorted(found)
+
+
+def _as_it_is(root: LakeRoot, one: DefinedSet, parts: tuple[str, ...]) -> Source:
+    """Return parts of a set, each table at the version that it has now."""
+    tables = [one.table(part) for part in parts if root.tables.exists(one.table(part))]
+    return Source(set=one, parts=parts, versions={table: root.tables.version(table) for table in tables})
 
 
 def _parts(found: DefinedSet, objects: Sequence[str] | None, present: set[str]) -> tuple[str, ...]:
