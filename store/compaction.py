@@ -58,7 +58,7 @@ def plan(table: str, files: Iterable[DataFile]) -> list[list[DataFile]]:
     """Return which files of a table to join, in the order of their rows; those of one list become one file."""
     groups: dict[tuple[Any, ...], list[DataFile]] = {}
     for file in files:
-        if file.size < SMALL and file.fingerprint is not None:
+        if file.size < SMALL and file.fingerprint is not None and file.rows is not None:
             groups.setdefault(_group(table, file), []).append(file)
     bins: list[list[DataFile]] = []
     for group in groups.values():
@@ -132,7 +132,7 @@ def _join(root: LakeRoot, table: str, files: Sequence[DataFile]) -> DataFile:
     write_parquet(storage, f"{table_path(table)}/{path}", schema, _row_groups(root, table, files, schema))
     key = {*root.tables.key(table), *(name for file in files for name in file.stats)}
     whole = describe_data_file(storage, table, path, partition_values=files[0].partition_values, key=key)
-    expected = sum(file.rows for file in files)
+    expected = sum(file.rows or 0 for file in files)
     if whole.rows != expected:
         delete_data_files(storage, table, [whole])
         raise StorageError(

@@ -51,7 +51,7 @@ class DataFile:
     path
         Relative to the table's folder, as on disk (not URL-encoded).
     rows, size
-        Number of rows, and of bytes.
+        Number of rows (None where the log does not say, in files of other writers), and of bytes.
     stats
         Bounds of the identity and key columns that are stored in the file.
     partition_values
@@ -59,7 +59,7 @@ class DataFile:
     """
 
     path: str
-    rows: int
+    rows: int | None
     size: int
     stats: Mapping[str, Entry]
     partition_values: Mapping[str, str | None]

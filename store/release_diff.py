@@ -85,7 +85,7 @@ class _Side:
         unsaid: list[str] = []
         for file in files:
             said = _said(file, columns)
-            if said is None:
+            if said is None or file.rows is None:
                 unsaid.append(file.path)
             else:
                 found[said] += file.rows
@@ -121,8 +121,8 @@ class _TableDiff:
 
     before: int | None
     after: int | None
-    rows_before: int
-    rows_after: int
+    rows_before: int | None
+    rows_after: int | None
     added: Tally = field(default_factory=Counter)
     removed: Tally = field(default_factory=Counter)
     columns_added: list[str] = field(default_factory=list)
@@ -166,9 +166,9 @@ def diff_releases(root: LakeRoot, one: str, other: str) -> dict[str, Any]:
     dict
         ``before`` and ``after`` (the two names), ``before_at`` and ``after_at`` (when they were made, None for now);
         ``tables``, each with ``change`` (``new``, ``gone``, ``changed``, ``same``, or ``same rows`` where only files
-        were joined), versions, rows, rows added and removed, columns added and removed; ``studies`` and ``plates``,
-        each ``added``, ``removed`` and ``changed`` (a plate that changed with its ``tables``: name → rows added and
-        removed); ``feature_sets`` and ``profile_sets`` that were registered since; ``views``, which show another set
+        were joined), versions, rows (None where the log does not say how many), rows added and removed, columns added
+        and removed; ``studies`` and ``plates``, each ``added``, ``removed`` and ``changed`` (a plate that changed with
+        its ``tables``: name → rows added and removed); ``feature_sets`` and ``profile_sets`` that were registered since; ``views``, which show another set
         of a study; and ``runs`` since.
 
     Raises
@@ -204,13 +204,19 @@ def _table(name: str, before: _Side, after: _Side) -> _TableDiff:
     return _TableDiff(
         before=before.versions.get(name),
         after=after.versions.get(name),
-        rows_before=sum(file.rows for file in old.values()),
-        rows_after=sum(file.rows for file in new.values()),
+        rows_before=_total(old.values()),
+        rows_after=_total(new.values()),
         added=come - gone,
         removed=gone - come,
         columns_added=[column for column in new_schema.names if column not in old_schema.names] if both else [],
         columns_removed=[column for column in old_schema.names if column not in new_schema.names] if both else [],
     )
+
+
+def _total(files: Iterable[DataFile]) -> int | None:
+    """Return how many rows files have; None where the log does not say it of one, as other writers may leave it."""
+    rows = [file.rows for file in files]
+    return None if None in rows else sum(one or 0 for one in rows)
 
 
 def _said(file: DataFile, columns: Sequence[str]) -> Whose | None:

@@ -85,7 +85,7 @@ def write(
         for before_run, rows_of in previous.items():
             run.add_previous(before_run, rows_of)
         for target in dict.fromkeys(target for target, _ in files):
-            count = sum(file.rows for (table, _), found in files.items() if table == target for file in found)
+            count = sum(file.rows or 0 for (table, _), found in files.items() if table == target for file in found)
             run.add_output("table", target, rows=count)
         for warning in warnings:
             run.warn(warning)

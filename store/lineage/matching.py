@@ -110,7 +110,7 @@ def rows_of(
     files = live_files(delta, filters)
     if part.fields is None and _told_by_log(delta, files, filters, names):
         runs = {str(one.stats["run_id"][0]) for one in files} if "run_id" in names else set()
-        return Found(sum(one.rows for one in files), runs)
+        return Found(sum(one.rows or 0 for one in files), runs)
     wanted = [name for name in ("well_id", "field_id", "run_id") if name in names]
     rows = scan(root, table, filters, version=delta.version()).read(wanted or names[:1])
     if part.fields is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from cytolake.store.registry import register
 from cytolake.store.release_diff import diff_releases
 from cytolake.store.release_files import check_release, list_releases, show_release
 from cytolake.store.releases import create_release, find_release, releases, withdraw_release
-from cytolake.store.root import LakeRoot, init_root
+from cytolake.store.root import LakeRoot, init_root, open_root
 from cytolake.store.scan import file_paths
 
 Rows = Callable[..., pa.Table]
@@ -342,6 +343,22 @@ def test_files_that_somebody_else_removed(filled: LakeRoot, wells: Rows, objects
     assert "2 of 2 files" in errors[0]["message"]
     assert [one.get("ok") for one in list_releases(filled, check=True)] == [False, None]
     assert show_release(filled, "spring")["ok"] is False
+
+
+def test_a_difference_where_the_log_does_not_count_rows(filled: LakeRoot, wells: Rows, objects: Rows) -> None:
+    create_release(filled, "spring")
+    add_plate(filled, wells, objects, "P9", "run-9", 4)
+    # As some other writers commit: statistics of files are optional in Delta tables.
+    log = sorted((Path(filled.url) / "tables" / NUCLEI / "_delta_log").glob("*.json"))[-1]
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for action in actions:
+        action.get("add", {}).pop("stats", None)
+    log.write_text("".join(f"{json.dumps(action)}\n" for action in actions))
+    found = diff_releases(open_root(filled.url), "spring", "now")
+    nuclei = next(one for one in found["tables"] if one["table"] == NUCLEI)
+    assert nuclei["rows_before"] is not None
+    assert nuclei["rows_after"] is None
+    assert (nuclei["rows_added"], nuclei["rows_removed"]) == (4, 0)
 
 
 def test_a_difference_that_needs_files_that_are_gone(filled: LakeRoot, wells: Rows, objects: Rows) -> None:
