@@ -31,6 +31,15 @@ def metadata_name(column: str) -> str | None:
     return found["name"] if found else None
 
 
+def first_named(wanted: Mapping[str, Sequence[str]], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return key → column, by the first of its names that there is; ``columns`` is name, in one spelling → column."""
+    return {
+        key: next(columns[name] for name in names if name in columns)
+        for key, names in wanted.items()
+        if any(name in columns for name in names)
+    }
+
+
 def identity_columns(columns: Iterable[str]) -> dict[str, str]:
     """Return which columns hold plate, well (or row and column), field, time point and number of objects."""
     named: dict[str, str] = {}
@@ -38,11 +47,7 @@ def identity_columns(columns: Iterable[str]) -> dict[str, str]:
         name = metadata_name(column)
         if name is not None:
             named.setdefault(name.replace("_", "").casefold(), column)
-    found = {
-        identity: next(named[name] for name in names if name in named)
-        for identity, names in _NAMES.items()
-        if any(name in named for name in names)
-    }
+    found = first_named(_NAMES, named)
     if "well" in found or not ("row" in found and "column" in found):
         found.pop("row", None)
         found.pop("column", None)

@@ -20,8 +20,8 @@ import pyarrow.compute
 
 from ...errors import InvalidDataError, SourceFileError
 from ...wording import listed
-from .look import FoundFile
-from .raw import NO_NUMBER, first_word
+from .look import FoundFile, open_unpacked
+from .raw import NO_NUMBER, decoded, first_word, not_a_number
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
@@ -162,7 +162,7 @@ class CsvTable:
         try:
             return column.cast(pa.float64())
         except pa.ArrowInvalid:
-            bad = next(v for v in column.to_pylist() if v is not None and not _NUMBER.fullmatch(v))
+            _, bad = not_a_number(column)
             raise InvalidDataError(
                 f"{self.path}: column {name} has no words in the beginning and {bad[:80]!r} after row {before:,}",
                 hint="Correct the column, or remove it from the file: it is read as numbers.",
@@ -216,27 +216,12 @@ class _TooLong(Exception):  # noqa: N818 - caught in this module
 class _Unpacked:
     """A packed file as pyarrow reads it, while ``raw`` tells how far it is."""
 
-    def __init__(self, raw: Any, packed: Any) -> None:
-        self._file: Any
-        if packed == "gzip":
-            import gzip
-
-            self._file = gzip.GzipFile(fileobj=raw)
-        elif packed == "bz2":
-            import bz2
-
-            self._file = bz2.BZ2File(raw)
-        elif packed == "xz":
-            import lzma
-
-            self._file = lzma.LZMAFile(raw)  # noqa: SIM115 - its file is closed by who opened it
-        else:
-            self._file = pa.CompressedInputStream(raw, packed)
+    def __init__(self, raw: BinaryIO, packed: str) -> None:
+        self._file = open_unpacked(raw, packed)
         self.closed = False
 
     def read(self, count: int = -1) -> bytes:
-        data: bytes = self._file.read(count)
-        return data
+        return self._file.read(count)
 
     def close(self) -> None:
         self.closed = True
@@ -297,13 +282,6 @@ def _text(column: Any) -> Any:
     try:
         text = column.cast(pa.string())
     except pa.ArrowInvalid:
-        text = pa.chunked_array([[v if v is None else _decoded(v) for v in column.to_pylist()]], pa.string())
+        text = pa.chunked_array([[v if v is None else decoded(v) for v in column.to_pylist()]], pa.string())
     text = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-
-
-def _decoded(cell: bytes) -> str:
-    try:
-        return cell.decode()
-    except UnicodeDecodeError:
-        return cell.decode("latin-1")

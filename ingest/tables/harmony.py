@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ...schemas.feature_synonyms import object_set_of
 from ...schemas.tool_names import split_harmony
 from ...wording import listed
+from .columns import first_named
 from .contract import Evidence, Level, Options, SourceTable
 from .csvfile import CsvTable
 from .flat import from_zero, inferred, not_numbers, sort_columns, source_table, tool_names
@@ -119,11 +120,7 @@ def _table(file: FoundFile, head: _Head, options: Options) -> SourceTable:
         header.append("")  # a tab at the end of each row
     raw = CsvTable(file, columns=header, above=head.above, lines=head.lines)
     low = {name.casefold(): name for name in raw.columns}
-    identity = {
-        name: low[found]
-        for name, names in _IDENTITY.items()
-        if (found := next((one for one in names if one in low), None)) is not None
-    }
+    identity = first_named(_IDENTITY, low)
     if "row" in identity and "column" in identity:
         identity.pop("well", None)
     parents = [name for name in raw.columns if re.search(r"\bObject No in ", name)]

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...wording import listed
+from .columns import first_named
 from .contract import Batch, Evidence, Options, SourceTable
 from .flat import inferred, not_numbers, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
@@ -68,8 +69,8 @@ class Idr:
 def _is_idr(file: FoundFile) -> bool:
     if file.kind != "text":
         return False
-    low = [name.strip().casefold() for name in file.columns]
-    located = {"plate", "well"} <= set(_found(low))
+    low = {name.strip().casefold(): name for name in file.columns}
+    located = {"plate", "well"} <= first_named(_IDENTITY, low).keys()
     if not located or "imagenumber" in low or any(name.startswith("metadata_") for name in low):
         return False
     return any(_ANNOTATION.fullmatch(name) for name in low) and _has_features(file)
@@ -101,18 +102,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _found(low: Sequence[str]) -> dict[str, str]:
-    return {
-        name: found
-        for name, names in _IDENTITY.items()
-        if (found := next((one for one in names if one in low), None)) is not None
-    }
-
-
 def _table(file: FoundFile, options: Options) -> SourceTable:
     raw = raw_table(file)
     low = {name.casefold(): name for name in raw.columns}
-    identity = {name: low[found] for name, found in _found(list(low)).items()}
+    identity = first_named(_IDENTITY, low)
     place = [low[name] for name in ("row", "column") if name in low]  # the well says it, too
     taken = {*identity.values(), *place}
     about = [name for name in raw.columns if _is_about_well(name) and name not in taken]

@@ -64,11 +64,6 @@ class ImageIndex:
         if len(self._rows) < len(keys):
             raise InvalidDataError(f"{self.name}: an ImageNumber comes more than once")
 
-    @property
-    def size(self) -> int:
-        """Number of images."""
-        return len(self._rows)
-
     def look_up(self, images: Any, tables: Any, source: str) -> tuple[pa.Table, pa.Table]:
         """Return identity and metadata of the images that rows name.
 

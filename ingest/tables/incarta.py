@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ...schemas.tool_names import take_apart
 from ...wording import listed
+from .columns import first_named
 from .contract import Evidence, Level, Options, SourceTable
 from .flat import from_zero, inferred, not_numbers, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
@@ -58,11 +59,7 @@ def _is_incarta(columns: Sequence[str]) -> bool:
 def _table(file: FoundFile, options: Options) -> SourceTable:
     raw = raw_table(file)
     low = {name.casefold(): name for name in raw.columns}
-    identity = {
-        name: low[found]
-        for name, names in _IDENTITY.items()
-        if (found := next((one for one in names if one in low), None)) is not None
-    }
+    identity = first_named(_IDENTITY, low)
     if "row" in identity and "column" in identity:
         identity.pop("well", None)  # written "C - 3"
     else:

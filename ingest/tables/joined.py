@@ -18,6 +18,7 @@ from ...errors import InvalidDataError
 from ...schemas.feature_names import split_object_set
 from ...wording import listed
 from .columns import (
+    first_named,
     identity_columns,
     identity_table,
     metadata_name,
@@ -27,10 +28,9 @@ from .columns import (
     whole_numbers,
 )
 from .contract import Batch, Evidence, Level, Options, SourceTable
-from .csvfile import CsvTable
+from .flat import raw_table
 from .look import FoundFile
-from .parquetfile import ParquetTable
-from .raw import NO_NUMBER, RawTable, as_text, check_numbers
+from .raw import NO_NUMBER, RawTable, as_text, check_numbers, not_a_number
 
 pc: Any = pyarrow.compute  # its stubs know fewer combinations of types than its functions take
 
@@ -84,8 +84,7 @@ class JoinedDialect:
         """Describe the tables; see :class:`.contract.Dialect`."""
         found: list[SourceTable] = []
         for file in files:
-            raw: RawTable = ParquetTable(file) if file.kind == "parquet" else CsvTable(file)
-            found += tables_of(raw, options)
+            found += tables_of(raw_table(file))
         return found
 
 
@@ -119,7 +118,7 @@ def _level(columns: Sequence[str]) -> Level:
     return "field" if "field" in identity else "well"
 
 
-def tables_of(raw: RawTable, options: Options) -> list[SourceTable]:
+def tables_of(raw: RawTable) -> list[SourceTable]:
     """Describe the tables that a joined table holds."""
     level = _level(raw.columns)
     identity = identity_columns(raw.columns)
@@ -302,8 +301,8 @@ _TREATMENT = {
 def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str], texts: tuple[str, ...]) -> SourceTable:
     """Describe a table of consensus profiles: its metadata columns together say which treatment a row is."""
     named = {(metadata_name(column) or "").replace("_", "").casefold(): column for column in metadata}
-    found = {one: next((named[n] for n in names if n in named), None) for one, names in _TREATMENT.items()}
-    keys = [column for column in metadata if column not in (found["n_wells"], found["n_plates"])]
+    found = first_named(_TREATMENT, named)
+    keys = [column for column in metadata if column not in (found.get("n_wells"), found.get("n_plates"))]
     if not keys:
         raise InvalidDataError(f"{raw.name} has neither wells nor a column that names treatments (Metadata_…)")
 
@@ -316,13 +315,12 @@ def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str],
                 "treatment": pc.if_else(pc.equal(named, ""), pa.scalar(None, pa.string()), treatment)
             }
             for one, column in found.items():
-                if column is not None:
-                    values: Any = rows[column]
-                    if one in ("n_wells", "n_plates"):
-                        values = whole_numbers(values, column, raw.name)
-                    elif one == "concentration_um":
-                        values = _doses(values, column, raw.name)
-                    identity[one] = values
+                values: Any = rows[column]
+                if one in ("n_wells", "n_plates"):
+                    values = whole_numbers(values, column, raw.name)
+                elif one == "concentration_um":
+                    values = _doses(values, column, raw.name)
+                identity[one] = values
             yield Batch(pa.table(identity), rows.select(features), rows.select([]))
 
     return SourceTable(
@@ -341,22 +339,15 @@ def _treatments(raw: RawTable, features: Sequence[str], metadata: Sequence[str],
 def _doses(values: Any, column: str, source: str) -> Any:
     """Return concentrations as numbers."""
     valued = pc.invert(pc.is_in(pc.fill_null(values, ""), value_set=pa.array(NO_NUMBER)))
+    doses = pc.if_else(valued, values, pa.scalar(None, pa.string()))
     try:
-        return pc.if_else(valued, values, pa.scalar(None, pa.string())).cast(pa.float64())
+        return doses.cast(pa.float64())
     except pa.ArrowInvalid:
-        words = [text for text in values.filter(valued).to_pylist() if not _is_number_text(text)]
+        _, word = not_a_number(doses)
         raise InvalidDataError(
-            f"{source}: column {column} holds concentrations in µM, and {words[0][:40]!r}",
+            f"{source}: column {column} holds concentrations in µM, and {word[:40]!r}",
             hint="Write numbers there, or call the column otherwise.",
         ) from None
-
-
-def _is_number_text(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 DIALECTS = (

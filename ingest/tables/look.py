@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -150,25 +150,25 @@ class FoundFile:
             raise StorageError(f"{self.path} cannot be read: {error.strerror}") from error
 
 
-def open_unpacked(path: Path, packed: str | None) -> IO[bytes]:
-    """Open a file that may be compressed."""
+def open_unpacked(source: Path | BinaryIO, packed: str | None) -> IO[bytes]:
+    """Open a file that may be compressed; one that is open already is left to its opener to close."""
     file: Any
     if packed == "gzip":
         import gzip
 
-        file = gzip.open(path, "rb")  # noqa: SIM115 - the caller closes it
+        file = gzip.open(source, "rb")  # noqa: SIM115 - the caller closes it
     elif packed == "bz2":
         import bz2
 
-        file = bz2.open(path, "rb")  # noqa: SIM115
+        file = bz2.open(source, "rb")  # noqa: SIM115
     elif packed == "xz":
         import lzma
 
-        file = lzma.open(path, "rb")  # noqa: SIM115
+        file = lzma.open(source, "rb")  # noqa: SIM115
     elif packed == "zstd":
-        file = pa.CompressedInputStream(pa.OSFile(str(path), "r"), "zstd")
+        file = pa.CompressedInputStream(source, "zstd")
     else:
-        file = path.open("rb")
+        file = source.open("rb") if isinstance(source, Path) else source
     opened: IO[bytes] = file
     return opened
 

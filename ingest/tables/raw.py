@@ -93,6 +93,24 @@ def check_numbers(raw: RawTable, columns: Iterable[str]) -> None:
             )
 
 
+def decoded(cell: bytes) -> str:
+    """Return a cell as text: UTF-8, else Latin-1."""
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell.decode("latin-1")
+
+
+def not_a_number(column: Any) -> tuple[int, str]:
+    """Return place and text of the first cell that made a column of text fail to be cast to float64."""
+    for at, text in enumerate(column.to_pylist()):
+        try:
+            pa.scalar(text, pa.string()).cast(pa.float64())
+        except pa.ArrowInvalid:
+            return at, text
+    raise ValueError("every cell is a number")
+
+
 def as_text(column: Any) -> Any:
     """Return any column as text, blanks around it removed, empty text as NULL, and whole floats without ``.0``."""
     kind = column.type

@@ -38,7 +38,6 @@ Progress = Callable[[int, int], None]
 Existing = Literal["error", "skip", "replace"]
 
 _SHOWN = 10
-_CHUNK = 4 << 20
 
 
 def import_tables(
@@ -369,11 +368,8 @@ def _check_unchanged(found: Sequence[FoundFile], before: Mapping[Path, tuple[int
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hex digits."""
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceFileError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ...errors import InvalidDataError, SourceFileError
 from .look import FoundFile
-from .raw import BATCH_BYTES, NO_NUMBER, first_word
+from .raw import BATCH_BYTES, NO_NUMBER, decoded, first_word
 
 _SAMPLE = 1000
 _EMPTY = frozenset(NO_NUMBER)
@@ -37,7 +37,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        connection.text_factory = _decoded
+        connection.text_factory = decoded
         connection.set_authorizer(_authorize)
     except sqlite3.Error as error:
         raise _damaged(path, error) from error
@@ -48,13 +48,6 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
     """Allow to read tables directly, and nothing else: what a view or a trigger would read has a name in ``by``."""
     asked = action == sqlite3.SQLITE_PRAGMA and first in _ASKED
     return sqlite3.SQLITE_OK if by is None and (action in _ALLOWED or asked) else sqlite3.SQLITE_DENY
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def table_names(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from .contract import Evidence, Options, SourceTable
 from .flat import from_zero, raw_table, sort_columns, source_table
 from .look import FoundFile
 from .mapping import TableMapping, read_mapping, skeleton
-from .raw import NO_NUMBER, RawTable
+from .raw import NO_NUMBER, RawTable, not_a_number
 
 _SHOWN = 8
 _FIRST = 1000  # rows that tell whether a column holds numbers
@@ -153,12 +153,9 @@ class _Marked:
         try:
             return self._without_marks(column.cast(pa.float64()))
         except pa.ArrowInvalid:
-            texts = column.to_pylist()
-            at = next((at for at, text in enumerate(texts) if not _is_float(text)), None)
-            if at is None:
-                raise
+            at, text = not_a_number(column)
             raise InvalidDataError(
-                f"{self.path}: column {name} holds {texts[at][:80]!r} in row {before + at + 1:,}, which is no number",
+                f"{self.path}: column {name} holds {text[:80]!r} in row {before + at + 1:,}, which is no number",
                 hint="Name it in `missing` of the mapping file if it means that there is no value.",
             ) from None
 
@@ -169,11 +166,12 @@ class _Marked:
         return pc.if_else(pc.is_in(column, value_set=pa.array(marks)), pa.scalar(None, pa.float64()), column)
 
 
-def _is_float(text: str | None) -> bool:
+def _is_float(text: str) -> bool:
     try:
-        return text is None or bool(float(text) or True)
+        float(text)
     except ValueError:
         return False
+    return True
 
 
 DIALECTS = (Wide(),)

@@ -159,14 +159,15 @@ def test_no_mapping_file(lake: Lake, tmp_path: Path, table: Path) -> None:
         lake.import_tables(table, study="s", mapping=tmp_path / "nowhere.toml")
 
 
-def test_a_word_among_numbers_is_told_with_its_row(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["oops", "1_000"])
+def test_a_word_among_numbers_is_told_with_its_row(lake: Lake, tmp_path: Path, word: str) -> None:
     path = tmp_path / "cells.csv"
     lines = [f"P;A1;{n};{'n.d.' if n == 1 else n}" for n in range(1, 3000)]
-    lines[2300] = "P;A1;2301;oops"
+    lines[2300] = f"P;A1;2301;{word}"
     path.write_text("plate;well;site;x\n" + "\n".join(lines))
     text = (
         'level = "field"\nmissing = ["n.d."]\n[columns]\nplate = "plate"\nwell = "well"\nfield = "site"\n'
         '[features]\nx = "Image_X"\n'
     )
-    with pytest.raises(InvalidDataError, match=r"column x holds 'oops' in row 2,301"):
+    with pytest.raises(InvalidDataError, match=f"column x holds '{word}' in row 2,301"):
         lake.import_tables(path, study="s", mapping=mapping(tmp_path, text))
