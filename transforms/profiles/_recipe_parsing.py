@@ -15,15 +15,13 @@ from ..parameters import BadParameterError
 from ..recipe_table import RecipeTable, read_toml
 from . import dose_response
 from .consensus import ConsensusSettings
+from .controls import NEGATIVE
 from .operators import make_operator
 from .recipe import LEARNERS, SCOPES, Aggregate, Consensus, Controls, ProfileRecipe, Step, Threshold, Value
 
 _TOP = ("name", "description", "aggregate", "controls", "steps", "consensus", "dose_response", "quality")
 _STEP = ("operator", "fit", "on")
 _MOST_WELLS = 1536
-
-#: Control types that are compared with where a recipe has ``[controls]`` and does not say which: nothing was done.
-NEGATIVE = ("negative_vehicle", "negative_non_targeting", "untreated")
 
 
 def parse_profile_recipe(text: str, *, source: str, folder: Path | None = None) -> ProfileRecipe:

@@ -18,6 +18,8 @@ from .recipe import Controls, Value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Control types that are compared with where a recipe does not say which: nothing was done to them.
+NEGATIVE: tuple[str, ...] = ("negative_vehicle", "negative_non_targeting", "untreated")
 _SAY = "say which wells are controls, in the plate map (`cytolake annotate`) or in [controls] where"
 _SHOWN = 8
 _PLATES_SHOWN = 5

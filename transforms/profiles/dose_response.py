@@ -29,6 +29,7 @@ from ...schemas.ontology import enum_values
 from ...schemas.tables import arrow_schema
 from ...wording import did_you_mean, listed
 from .complete import is_constant
+from .controls import NEGATIVE
 from .four_parameters import LEAST_HILL, MOST_HILL, Curves, fit_curves
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from .matrix import ProfileMatrix
 
 TABLE = "dose_responses"
-#: Control types that count as dose 0 where a recipe does not say which.
-NEGATIVE: tuple[str, ...] = ("negative_vehicle", "negative_non_targeting", "untreated")
 _CONFIDENCE = 0.95
 _PARAMETERS = 4
 _DIGITS = 9

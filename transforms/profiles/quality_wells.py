@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...errors import RecipeError
 from ...wording import did_you_mean
-from .controls import control_mask
+from .controls import NEGATIVE, control_mask
 from .drift import control_drift, significant
 from .groups import Groups, median, median_and_mad
 from .matrix import ProfileMatrix
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: What a treatment is where a recipe does not say it.
 _TREATMENT = ("perturbation", "concentration_um")
 #: Wells that are no treatment, whatever is in them.
-_NO_TREATMENT = ("empty", "untreated", "negative_vehicle", "negative_non_targeting")
+_NO_TREATMENT = ("empty", *NEGATIVE)
 #: Worst wells and treatments that are named.
 _WORST = 10
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from cytolake.errors import NotFoundError, RecipeError
 from cytolake.store.registry import definition_hash
-from cytolake.transforms.profiles._recipe_parsing import NEGATIVE, parse_profile_recipe, recipe_of_definition
+from cytolake.transforms.profiles._recipe_parsing import parse_profile_recipe, recipe_of_definition
+from cytolake.transforms.profiles.controls import NEGATIVE
 from cytolake.transforms.profiles.recipe import (
     ProfileRecipe,
     is_profile_recipe,
