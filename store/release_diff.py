@@ -168,8 +168,8 @@ def diff_releases(root: LakeRoot, one: str, other: str) -> dict[str, Any]:
         ``tables``, each with ``change`` (``new``, ``gone``, ``changed``, ``same``, or ``same rows`` where only files
         were joined), versions, rows (None where the log does not say how many), rows added and removed, columns added
         and removed; ``studies`` and ``plates``, each ``added``, ``removed`` and ``changed`` (a plate that changed with
-        its ``tables``: name → rows added and removed); ``feature_sets`` and ``profile_sets`` that were registered since; ``views``, which show another set
-        of a study; and ``runs`` since.
+        its ``tables``: name → rows added and removed); ``feature_sets`` and ``profile_sets`` registered since;
+        ``views``, which show another set of a study; and ``runs`` since.
 
     Raises
     ------
