@@ -10,11 +10,8 @@ each.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 from cytolake.store.commit import Commit
@@ -24,6 +21,7 @@ from cytolake.store.releases import create_release, withdraw_release
 from cytolake.store.root import LakeRoot, open_root
 from cytolake.store.tables import Tables
 from deltalake import DeltaTable
+from killing import die_after, say
 
 TABLES = ("features/kill/00000000/nuclei", "wells")
 PLATES = 5
@@ -49,10 +47,6 @@ def rows(table: str, plate_id: str, generation: int) -> pa.Table:
         return pa.table(same)
     one = pa.array([1], pa.int32())
     return pa.table({**same, "row": one, "column": one, "n_perturbations": one, "excluded": [False]})
-
-
-def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def commit_plate(lake: LakeRoot, plate_id: str, generation: int) -> None:
@@ -81,30 +75,12 @@ def keep(url: str, child: int) -> None:
         maintain(lake, now=datetime.now(UTC) + timedelta(days=30))
 
 
-def die_after(stop: int) -> None:
-    count = 0
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **options: Any) -> Any:
-            nonlocal count
-            result = function(*args, **options)
-            count += Counting.on
-            if Counting.on and count == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return run
-
-    for owner, name in STEPS:
-        setattr(owner, name, dying(getattr(owner, name)))
-
-
 def main() -> None:
     for line in sys.stdin:
         number, stop = map(int, line.split())
         child = os.fork()
         if child == 0:
-            die_after(stop)
+            die_after(STEPS, stop, counts=lambda: Counting.on)
             keep(sys.argv[1], number)
         _, status = os.waitpid(child, 0)
         say("ended", os.waitstatus_to_exitcode(status))

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 from cytolake.store.commit import Commit
@@ -21,6 +18,7 @@ from cytolake.store.local import LocalStorage
 from cytolake.store.root import open_root
 from cytolake.store.tables import Tables
 from deltalake import DeltaTable
+from killing import die_after, say
 
 TABLES = ("features/kill/00000000/nuclei", "features/kill/00000000/cells", "features/kill/00000000/quality")
 STEPS = (
@@ -45,10 +43,6 @@ def rows(plate_id: str, generation: int, n: int) -> pa.Table:
     )
 
 
-def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
-
-
 def commit_plates(url: str, seed: int) -> None:
     lake = open_root(url)
     chance = random.Random(seed)
@@ -64,24 +58,6 @@ def commit_plates(url: str, seed: int) -> None:
         say(plate_id, generation)
 
 
-def die_after(stop: int) -> None:
-    count = 0
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **options: Any) -> Any:
-            nonlocal count
-            result = function(*args, **options)
-            count += 1
-            if count == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return run
-
-    for owner, name in STEPS:
-        setattr(owner, name, dying(getattr(owner, name)))
-
-
 def main() -> None:
     for line in sys.stdin:
         seed, stop = map(int, line.split())
@@ -89,7 +65,7 @@ def main() -> None:
         if child == 0:
             say("child", os.getpid())
             if stop:
-                die_after(stop)
+                die_after(STEPS, stop)
             commit_plates(sys.argv[1], seed)
         _, status = os.waitpid(child, 0)
         say("ended", os.waitstatus_to_exitcode(status))
