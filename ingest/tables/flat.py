@@ -14,16 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import UsageError
 from ...schemas.feature_names import FeatureName, translate
 from ...schemas.ontology import enum_value
 from ...schemas.tool_names import TOOL_OF, take_apart
-from ...wording import did_you_mean, listed
-from ..channels import check_role, guess_role
+from ...wording import listed
+from ..channels import guess_role
 from .columns import identity_table
 from .contract import Batch, Level, Options, SourceTable
 from .csvfile import CsvTable
 from .look import FoundFile
+from .names import given_roles
 from .parquetfile import ParquetTable
 from .raw import RawTable, check_numbers
 
@@ -154,15 +154,7 @@ def tool_names(
     tool = TOOL_OF[dialect]
     reads = (take_apart(tool, column, object_set) for column in columns)
     channels = list(dict.fromkeys(channel for read in reads if read is not None for channel in read.channels))
-    roles: dict[str, str] = {}
-    for wanted, role in options.roles.items():
-        channel = next((one for one in channels if one.casefold() == wanted.casefold()), None)
-        if channel is None:
-            raise UsageError(
-                f"no column is about a channel {wanted!r}{did_you_mean(wanted, channels)}",
-                hint=f"The channels are {listed(channels, 30)}." if channels else "No column names a channel.",
-            )
-        roles[channel] = check_role(role, wanted)
+    roles = given_roles(options.roles, channels)
     claims = {channel: _own_role(channel) for channel in channels if channel not in roles}
     wanted_roles = [*roles.values(), *(role for role in claims.values() if role)]
     for channel, claimed in claims.items():
@@ -190,13 +182,6 @@ def not_numbers(dialect: str, raw: RawTable, layout: Layout, object_set: str | N
     if not lost:
         return []
     return [f"{raw.name}: {len(lost)} features hold text in the first rows and are left out: {listed(lost, 5)}"]
-
-
-def inferred(roles: Mapping[str, str], options: Options) -> list[str]:
-    """Say which roles were not given."""
-    given = {one.casefold() for one in options.roles}
-    told = [f"{channel} = {role}" for channel, role in roles.items() if channel.casefold() not in given]
-    return [f"channels by their names: {listed(told, 12)} (--role overrules)"] if told else []
 
 
 def from_zero(identity: pa.Table, first: int) -> pa.Table:

@@ -7,6 +7,8 @@ vary with the computer that wrote them.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ from ...wording import listed
 from .columns import first_named
 from .contract import Evidence, Level, Options, SourceTable
 from .csvfile import CsvTable
-from .flat import from_zero, inferred, not_numbers, sort_columns, source_table, tool_names
+from .flat import from_zero, not_numbers, sort_columns, source_table, tool_names
 from .look import FoundFile
+from .names import inferred
 
 _KEY_LINES = 60
 _DATA = "[Data]"
@@ -105,11 +108,8 @@ def _line_of_header(file: FoundFile, header: Sequence[str]) -> int:
     """Return how many lines stand above the header, the empty ones too."""
     assert file.text is not None
     text = file.head.decode(file.text.encoding, errors="ignore").removeprefix("\ufeff")
-    wanted = [cell.strip() for cell in header]
-    for number, line in enumerate(text.splitlines()):
-        if [cell.strip().strip('"') for cell in line.split(file.text.delimiter)] == wanted:
-            return number
-    return 0
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=file.text.delimiter)
+    return next(number for number, row in enumerate(rows) if row == list(header))
 
 
 def _table(file: FoundFile, head: _Head, options: Options) -> SourceTable:
@@ -151,7 +151,7 @@ def _table(file: FoundFile, head: _Head, options: Options) -> SourceTable:
         object_set=object_set,
         change=lambda rows: from_zero(rows, first),
         names=names,
-        warnings=[*inferred(roles, options), *not_numbers("harmony", raw, layout, object_set)],
+        warnings=[*inferred(roles, options.roles), *not_numbers("harmony", raw, layout, object_set)],
     )
 
 

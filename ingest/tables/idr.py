@@ -19,8 +19,9 @@ import pyarrow as pa
 from ...wording import listed
 from .columns import first_named
 from .contract import Batch, Evidence, Options, SourceTable
-from .flat import inferred, not_numbers, raw_table, sort_columns, source_table, tool_names
+from .flat import not_numbers, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
+from .names import inferred
 from .raw import RawTable
 
 #: Identity → what studies call it, without case.
@@ -120,7 +121,7 @@ def _table(file: FoundFile, options: Options) -> SourceTable:
         text_is_metadata=True,
     )
     names, roles = tool_names("idr", layout.features, None, options)
-    said = [*inferred(roles, options), *not_numbers("idr", raw, layout, None)]
+    said = [*inferred(roles, options.roles), *not_numbers("idr", raw, layout, None)]
     again = _wells_told_twice(raw, identity)
     if again:
         said.append(f"{raw.name}: {len(again)} wells have several rows, which are put together: {_named(again)}")

@@ -9,8 +9,9 @@ from ...schemas.tool_names import take_apart
 from ...wording import listed
 from .columns import first_named
 from .contract import Evidence, Level, Options, SourceTable
-from .flat import from_zero, inferred, not_numbers, raw_table, sort_columns, source_table, tool_names
+from .flat import from_zero, not_numbers, raw_table, sort_columns, source_table, tool_names
 from .look import FoundFile
+from .names import inferred
 
 #: Identity → what IN Carta calls it, without case.
 _IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -82,7 +83,7 @@ def _table(file: FoundFile, options: Options) -> SourceTable:
         object_set=object_set,
         change=lambda rows: from_zero(rows, 1),
         names=names,
-        warnings=[*inferred(roles, options), *not_numbers("incarta", raw, layout, object_set)],
+        warnings=[*inferred(roles, options.roles), *not_numbers("incarta", raw, layout, object_set)],
     )
 
 

@@ -152,7 +152,7 @@ class FoundFile:
 
 def open_unpacked(source: Path | BinaryIO, packed: str | None) -> IO[bytes]:
     """Open a file that may be compressed; one that is open already is left to its opener to close."""
-    file: Any
+    file: Any = source
     if packed == "gzip":
         import gzip
 
@@ -166,9 +166,9 @@ def open_unpacked(source: Path | BinaryIO, packed: str | None) -> IO[bytes]:
 
         file = lzma.open(source, "rb")  # noqa: SIM115
     elif packed == "zstd":
-        file = pa.CompressedInputStream(source, "zstd")
-    else:
-        file = source.open("rb") if isinstance(source, Path) else source
+        file = pa.CompressedInputStream(file, "zstd")
+    elif isinstance(source, Path):
+        file = source.open("rb")
     opened: IO[bytes] = file
     return opened
 

@@ -201,17 +201,7 @@ def _roles(
         for column in table.features
         for channel in channels_of(column, _scope(dialect, table.level, table.object_set))
     )
-    roles: dict[str, str] = {}
-    for wanted, role in given.items():
-        channel = next((c for c in channels if c == wanted), None) or next(
-            (c for c in channels if c.casefold() == wanted.casefold()), None
-        )
-        if channel is None:
-            raise UsageError(
-                f"no column is about a channel {wanted!r}{did_you_mean(wanted, channels)}",
-                hint=f"The channels are {listed(list(channels), 30)}." if channels else "No column names a channel.",
-            )
-        roles[channel] = check_role(role, wanted)
+    roles = given_roles(given, list(channels))
     twice = [role for role, times in Counter(roles.values()).items() if times > 1]
     if twice:
         raise UsageError(
@@ -234,10 +224,37 @@ def _roles(
         times = Counter(claims.values())
         taken = set(roles.values())
         roles |= {channel: found for channel, found in claims.items() if times[found] == 1 and found not in taken}
-    inferred = [f"{channel} = {role}" for channel, role in roles.items() if channel != role and channel not in given]
-    if inferred:
-        warnings.append(f"channels by their names: {listed(inferred, _SHOWN)} (--role overrules)")
+    warnings += inferred(roles, given)
     return roles
+
+
+def given_roles(given: Mapping[str, str], channels: Sequence[str]) -> dict[str, str]:
+    """Return the roles that somebody gives, by the channels as columns name them; capitals do not matter.
+
+    Raises
+    ------
+    UsageError
+        A role is given to a channel that no column names, or is a slip of a known one.
+    """
+    roles: dict[str, str] = {}
+    for wanted, role in given.items():
+        channel = next((c for c in channels if c == wanted), None) or next(
+            (c for c in channels if c.casefold() == wanted.casefold()), None
+        )
+        if channel is None:
+            raise UsageError(
+                f"no column is about a channel {wanted!r}{did_you_mean(wanted, channels)}",
+                hint=f"The channels are {listed(channels, 30)}." if channels else "No column names a channel.",
+            )
+        roles[channel] = check_role(role, wanted)
+    return roles
+
+
+def inferred(roles: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    """Say which roles were not given, of the channels whose role is not their own name."""
+    said = {channel.casefold() for channel in given}
+    told = [f"{one} = {role}" for one, role in roles.items() if one != role and one.casefold() not in said]
+    return [f"channels by their names: {listed(told, _SHOWN)} (--role overrules)"] if told else []
 
 
 def _tell_roles(plan: NamePlan, tables: Sequence[SourceTable], dialect: str) -> None:

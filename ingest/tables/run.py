@@ -148,13 +148,15 @@ def import_tables(
             "precision": precision,
         },
     )
+    beside = {"mapping": mapping, "pipeline": pipeline}
+    said = {kind: None if path is None else file_sha256(path) for kind, path in beside.items()}
     sets = Sets(
         root,
         study_id=study_id,
         dialect=chosen.name,
         name=name or chosen.name,
-        mapping=None if mapping is None else file_sha256(mapping),
-        pipeline=None if pipeline is None else file_sha256(pipeline),
+        mapping=said["mapping"],
+        pipeline=said["pipeline"],
         precision=precision,
         tables=tables,
         existing=existing,
@@ -177,9 +179,9 @@ def import_tables(
         _check_unchanged(found, stamps)
         for path in dict.fromkeys(path for table in tables for path in table.files):
             run.add_input("file", _name(found, path), sha256=file_sha256(path))
-        for kind, beside in (("mapping", mapping), ("pipeline", pipeline)):
-            if beside is not None:
-                run.add_input("file", beside.name, sha256=file_sha256(beside), detail=kind)
+        for kind, one in beside.items():
+            if one is not None:
+                run.add_input("file", one.name, sha256=said[kind], detail=kind)
         warnings = write(
             root, run, sets=sets, names=names, links=links, facts=work.facts, plate_names=work.places.plate_names,
             files=work.finish(), schemas=work.schemas,

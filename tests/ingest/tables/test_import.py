@@ -349,8 +349,9 @@ def test_treatments(bring: Bring, tmp_path: Path) -> None:
 
 def test_roles(bring: Bring, cellprofiler: Callable[..., Path]) -> None:
     rows = objects(Intensity_MeanIntensity_CorrER=1, Intensity_MeanIntensity_GFP=2)
-    report = bring(cellprofiler(Cells=rows), roles={"GFP": "rna"})
+    report = bring(cellprofiler(Cells=rows), roles={"gfp": "rna"})
     assert report["roles"] == {"GFP": "RNA", "DNA": "DNA", "CorrER": "ER"}
+    assert "channels by their names: CorrER = ER (--role overrules)" in report["warnings"]
     assert bring.rows("cells")[0]["Cells_Intensity_MeanIntensity_RNA"] == 2
     assert bring.rows("cells")[0]["Cells_Intensity_MeanIntensity_ER"] == 1
     with pytest.raises(UsageError, match="no column is about a channel 'gfpp'; did you mean 'GFP'"):
