@@ -332,7 +332,7 @@ class _Import:
             **self.counts.report(),
             "metadata_columns": self.facts.kept,
             "metadata_varying": self.facts.varying,
-            "warnings": [*warnings, *self.counts.warnings()],
+            "warnings": [*warnings, *self.facts.warnings(), *self.counts.warnings()],
         }
 
 

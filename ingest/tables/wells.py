@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,19 @@ class WellFacts:
     def varying(self) -> list[str]:
         """Columns that differ within a well."""
         return list(self._varying)
+
+    def warnings(self) -> list[str]:
+        """Say what is too long to be kept."""
+        long = Counter(
+            name
+            for facts in self._facts.values()
+            for name, text in facts.items()
+            if name not in self._varying and len(text) > _MOST_VALUE
+        )
+        return [
+            f"{name}: values of more than {_MOST_VALUE:,} characters are not kept with their wells ({counted} of them)"
+            for name, counted in long.items()
+        ]
 
     def add(self, identity: pa.Table, metadata: pa.Table) -> None:
         """Take in the metadata of some rows."""

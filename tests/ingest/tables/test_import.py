@@ -371,3 +371,11 @@ def test_a_column_is_found_under_the_names_that_all_imports_gave_it(bring: Bring
     assert described["original"] == "Nuclei_Intensity_MeanIntensity_DAPI"
     assert described["aliases"].count("Nuclei_Intensity_MeanIntensity_Hoechst") == 1
     assert validate(bring.root)["errors"] == []
+
+
+def test_a_fact_too_long_for_a_well_is_told(bring: Bring, tmp_path: Path) -> None:
+    rows = profiles(Metadata_notes="x" * 1001)
+    report = bring(write_csv(tmp_path / "wells.csv", rows))
+    told = "Metadata_notes: values of more than 1,000 characters are not kept with their wells (4 of them)"
+    assert told in report["warnings"]
+    assert all("Metadata_notes" not in dict(row["attributes"]) for row in bring.table("wells"))
