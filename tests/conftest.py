@@ -86,9 +86,17 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.exists():
             folder.mkdir()
-            command = [str(Path(sys.executable).with_name("cytolake")), "demo", "--directory", "cytolake-demo"]
+            command = ["cytolake", "demo", "--directory", "cytolake-demo"]
+            # Where the command is found, as on the pages: the demo tells a shell that does not find it how to.
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+                command,
+                cwd=folder,
+                env=os.environ | {"PATH": path},
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                check=False,
             )
             told.write_text(
                 json.dumps({"output": done.stdout, "errors": done.stderr, "exit_code": done.returncode}),
