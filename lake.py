@@ -7,16 +7,13 @@ imported when it is called.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from .errors import UsageError
 from .featurestore import FeatureStore, PathLike
 from .imaging import Imaging, PlateFormat
+from .questions import Questions
 from .store.root import LakeRoot, init_root, open_root
-
-if TYPE_CHECKING:
-    from .catalog.query import Catalog
-    from .catalog.result import Result
 
 
 def init_lake(url: PathLike, *, name: str | None = None) -> Lake:
@@ -157,7 +154,22 @@ def readers() -> list[dict[str, Any]]:
     return describe_readers()
 
 
-class Lake(Imaging, FeatureStore):
+def macros(name: str | None = None) -> list[dict[str, Any]]:
+    """List the macros and views that questions may use, or one.
+
+    Each has ``name``, ``kind``, ``group``, ``signature``, ``about``, ``source`` and ``example``.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    """
+    from .catalog.library import described
+
+    return described(name)
+
+
+class Lake(Imaging, FeatureStore, Questions):
     """An open lake; get one from :func:`open_lake` or :func:`init_lake`."""
 
     def __init__(self, root: LakeRoot) -> None:
@@ -175,31 +187,6 @@ class Lake(Imaging, FeatureStore):
     def url(self) -> str:
         """Where the lake is: an absolute path or an ``s3://`` URL."""
         return self.root.url
-
-    def sql(self, query: str, *, as_of: str | None = None) -> Result:
-        """Ask a question in DuckDB's SQL over every table and view by name."""
-        return self._catalog().sql(query, as_of=as_of)
-
-    def table(self, name: str, where: str | None = None, as_of: str | None = None) -> Result:
-        """Ask for the rows of a table or view: all, or those that satisfy ``where``, a condition in SQL."""
-        return self._catalog().table(name, where=where, as_of=as_of)
-
-    def tables(self) -> Any:
-        """List the tables and views that can be asked."""
-        return self._catalog().tables()
-
-    def columns(self, table: str | None = None) -> Any:
-        """List the columns of one table or view, or of all."""
-        return self._catalog().columns(table)
-
-    def features(self, search: str | None = None) -> Any:
-        """Search the feature dictionary."""
-        return self._catalog().features(search)
-
-    def _catalog(self) -> Catalog:
-        from .catalog.query import Catalog
-
-        return Catalog(self.root)
 
     def lineage(self, row: str, *, forward: bool = False, treatment: str | None = None) -> dict[str, Any]:
         """Go from a row back to its pixels, recipe and code, or ``forward`` to all that was made from something.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..store.scan import Scan, ScanFile
+    from .library import Definition
 
 #: More plates than this are not listed one by one to choose files: most files would be opened anyway.
 _MANY_PLATES = 2000
@@ -91,6 +92,14 @@ class Binder:
         else:
             body = self._table(relation.name, relation.schema, constraint, label=relation.name)
         self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
+
+    def define(self, definitions: Sequence[Definition]) -> None:
+        """Make macros and views of the library, whose tables have been bound."""
+        for one in definitions:
+            try:
+                self.connection.execute(one.statement).fetchall()
+            except duckdb.Error as error:
+                raise cleaned(error, one.statement, paths=self.paths) from error
 
     def lock(self) -> None:
         """Let the connection read what was bound, and nothing else, from now on."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..store.scan import Filter, Scan
 
 
-def parse_moment(root: LakeRoot, as_of: str | datetime | None) -> datetime | Release | None:
+def parse_moment(root: LakeRoot, as_of: str | datetime | int | None) -> datetime | Release | None:
     """Return what ``as_of`` means: a time, a release by its name, or None for now.
 
     Raises

@@ -35,7 +35,7 @@ class Catalog:
 
     root: LakeRoot
 
-    def sql(self, query: str, *, as_of: str | datetime | None = None) -> Result:
+    def sql(self, query: str, *, as_of: str | datetime | int | None = None) -> Result:
         """Ask one question in DuckDB's SQL.
 
         Every table goes by its name (``wells``, ``plates``, ``"features/<name>/<hash8>/<object set>"``); ``nuclei``,
@@ -67,7 +67,25 @@ class Catalog:
         at = parse_moment(self.root, as_of)
         return Result(query, lambda: self._prepare(query, at), annotated=lambda one: annotate(self.root, one, as_of))
 
-    def table(self, name: str, *, where: str | None = None, as_of: str | None = None) -> Result:
+    def explain(self, query: str, *, as_of: str | datetime | int | None = None) -> dict[str, Any]:
+        """Say which files a question would read, and how many need not be.
+
+        Returns
+        -------
+        dict
+            ``scans``: one entry per table, with ``relation``, ``table``, ``version``, ``files_considered``,
+            ``files_pruned``, ``files_opened`` and ``because``.
+
+        Raises
+        ------
+        QueryError
+            As :meth:`sql` does.
+        """
+        names = ("relation", "table", "version", "files_considered", "files_pruned", "files_opened")
+        scans = self.sql(query, as_of=as_of).scans
+        return {"scans": [{name: getattr(scan, name) for name in names} | {"because": None} for scan in scans]}
+
+    def table(self, name: str, *, where: str | None = None, as_of: str | datetime | int | None = None) -> Result:
         """Ask for all rows of a table or view, or those that satisfy a condition in SQL.
 
         Raises
@@ -98,10 +116,12 @@ class Catalog:
             if found is not None:
                 used[name.lower()] = found
         kinds = {name: column_kinds(relation.schema) for name, relation in used.items()}
-        limits = constraints(statement.tree, kinds)
+        limits = dict(constraints(statement.tree, kinds))
+        limits.update((name, {}) for name in statement.opaque)
         binder = Binder(connection, moment)
         for name, relation in used.items():
             binder.bind(relation, limits[name], pixel_sizes=statement.may_name(PIXEL_COLUMNS))
+        binder.define(statement.definitions)
         binder.lock()
         columns = [column for relation in used.values() for column in relation.schema.names]
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import QueryError
 from ..schemas.tables import TABLES
 from ..wording import nearest
+from .library import library
 from .moment import Moment
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class SetView:
 Relation = TableRelation | SetView
 
 
+def library_views() -> list[str]:
+    """Return the views that are defined in SQL over the others."""
+    return [one.name for one in library().values() if one.kind == "view" and one.is_public]
+
+
 class Relations:
     """Finds relations by name, ignoring case, at one moment of a lake."""
 
@@ -150,7 +156,7 @@ class Relations:
 
     def names(self) -> list[str]:
         """Return every name: tables, views, tables of features and profiles."""
-        return [*TABLES, *self.object_sets(), *PROFILE_VIEWS, *self.set_tables()]
+        return [*TABLES, *self.object_sets(), *PROFILE_VIEWS, *library_views(), *self.set_tables()]
 
     def set_tables(self) -> list[str]:
         """Return the names of all tables of features and of profiles, sorted."""
@@ -159,7 +165,7 @@ class Relations:
     def object_sets(self) -> list[str]:
         """Return the names of all object sets that have been registered, sorted."""
         found = {part for one in self._registered("features") for part in one.parts}
-        return sorted(name for name in found if name.lower() not in {*TABLES, *PROFILE_VIEWS})
+        return sorted(name for name in found if name.lower() not in {*TABLES, *PROFILE_VIEWS, *library_views()})
 
     def current(self, kind: str, part: str) -> dict[str, DefinedSet]:
         """Return, for an object set or a level, study → the set that its view shows.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,12 @@ import sqlglot
 from sqlglot import exp
 
 from ..errors import QueryError
+from .expansion import expand
+from .library import Definition
 from .messages import cleaned
 
+#: A function that a question calls, in lower case; of each argument its name and the relation that it may mean.
+Call = tuple[str, Sequence[tuple[str, str | None]]]
 #: The nodes of DuckDB's syntax tree that read; every other kind of node (delete, copy, ...) is refused.
 _READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 #: Table functions that run a text, or name a table in a text, which nobody has read.
@@ -54,16 +58,24 @@ class Statement:
         What to run, as it was written.
     tables
         The relations that it names, as written, CTE names among them.
+        Those that macros and views of the library read are there too, instead of these themselves.
     ctes
         Names, in lower case, that the question defines itself.
     tree
-        sqlglot's syntax tree, None where sqlglot cannot read this text (then no file can be left out).
+        sqlglot's syntax tree with the library's macros of tables and views written out; None where sqlglot cannot read
+        this text (then no file can be left out).
+    definitions
+        What it uses of the library, each behind what it uses itself.
+    opaque
+        Relations, in lower case, about which nothing may be concluded from ``tree``.
     """
 
     text: str
     tables: tuple[str, ...]
     ctes: frozenset[str]
     tree: exp.Expression | None
+    definitions: tuple[Definition, ...] = ()
+    opaque: frozenset[str] = frozenset()
 
     def may_name(self, columns: Collection[str]) -> bool:
         """Whether the question may use one of these columns: by name, with ``*``, or in a way that is not understood.
@@ -111,15 +123,27 @@ def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Stateme
         root = _serialized(connection, query)
         _check_reading(root)
         tables, ctes = _names(root)
-        return Statement(query, tables, ctes, tree)
+        return _with_library(query, tables, ctes, tree, _calls(root))
     if kind == "MULTI" and tree is not None and tree.find(exp.Pivot):
         # A PIVOT without a list of values is two statements to DuckDB, which cannot show its syntax tree.
         if tree.find(*_CHANGING):
             raise QueryError("only questions can be asked here, this text would change something", hint=_READ_ONLY)
         tables = tuple(dict.fromkeys(table.name for table in tree.find_all(exp.Table) if not table.db))
         ctes = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
-        return Statement(query, tables, ctes, tree)
+        return _with_library(query, tuple(name for name in tables if name), ctes, tree, _calls_in(tree))
     raise QueryError(f"only questions can be asked here, this is {_article(kind)} statement", hint=_READ_ONLY)
+
+
+def _with_library(
+    query: str, tables: tuple[str, ...], ctes: frozenset[str], tree: exp.Expression | None, calls: list[Call]
+) -> Statement:
+    """Add what macros and views of the library mean."""
+    added = expand(tree, names=tables, calls=calls, ctes=ctes)
+    views = {one.name for one in added.definitions if one.kind == "view"}
+    own = [name for name in tables if name.lower() not in views]
+    known = {name.lower() for name in own}
+    more = [name for name in added.tables if name.lower() not in known]
+    return Statement(query, (*own, *more), ctes, added.tree, added.definitions, added.opaque)
 
 
 def _article(kind: str) -> str:
@@ -170,6 +194,40 @@ def _check_reading(root: Any) -> None:
                 raise QueryError(f"{name}() is not available here", hint="write the question itself")
         elif kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL":
             raise QueryError("SHOW is not available here", hint="list tables with `cytolake catalog tables`")
+
+
+def _calls(root: Any) -> list[Call]:
+    """Return the functions that a question calls, in lower case, with what each argument may name."""
+    found: list[Call] = []
+    for node in _nodes(root):
+        name = node.get("function_name")
+        if not isinstance(name, str) or node.get("schema") not in ("", "main", None):
+            continue
+        arguments: list[tuple[str, str | None]] = []
+        for argument in node.get("arguments", ()):
+            value = argument.get("expression", {})
+            named: str | None = None
+            if value.get("type") == "COLUMN_REF" and len(value["column_names"]) == 1:
+                named = str(value["column_names"][0])
+            elif value.get("type") == "VALUE_CONSTANT" and value["literal"].get("kind") == "STRING":
+                named = str(value["literal"]["text"])
+            arguments.append((str(argument.get("name") or ""), named))
+        found.append((name.lower(), arguments))
+    return found
+
+
+def _calls_in(tree: exp.Expression) -> list[Call]:
+    """Return the same of sqlglot's tree."""
+    found: list[Call] = []
+    for node in tree.find_all(exp.Anonymous):
+        arguments: list[tuple[str, str | None]] = []
+        for argument in node.expressions:
+            named = argument.this.name if isinstance(argument, exp.PropertyEQ) else ""
+            value = argument.expression if named else argument
+            is_name = isinstance(value, exp.Column) or (isinstance(value, exp.Literal) and value.is_string)
+            arguments.append((named, value.name if is_name else None))
+        found.append((node.name.lower(), arguments))
+    return found
 
 
 def _names(root: Any) -> tuple[tuple[str, ...], frozenset[str]]:

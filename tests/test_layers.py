@@ -24,9 +24,21 @@ ALLOWED = {
     "catalog": {"schemas", "store"},
     "featurestore": {"schemas", "store", "ingest", "transforms", "catalog"},
     "imaging": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore"},
-    "lake": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging"},
-    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "lake"},
-    "cli": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "lake", "demo"},
+    "questions": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore"},
+    "lake": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "questions"},
+    "demo": {"schemas", "store", "ingest", "transforms", "catalog", "featurestore", "imaging", "questions", "lake"},
+    "cli": {
+        "schemas",
+        "store",
+        "ingest",
+        "transforms",
+        "catalog",
+        "featurestore",
+        "imaging",
+        "questions",
+        "lake",
+        "demo",
+    },
 }
 #: Beside the package, not in it: free to import anything, and imported by nothing of ours.
 BESIDE = {"tests", "benchmarks", "docs", "build", "dist"}

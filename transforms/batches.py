@@ -2,7 +2,9 @@
 
 A field that raises is tried again; one that goes on failing is recorded, and the rest of the plate is done without
 it. A worker that dies (killed, out of memory) costs its batch, which another one takes up; so it is when all die at
-once. A batch on which workers keep dying is taken apart, so that only the field at fault is lost.
+once. A batch on which workers keep dying is taken apart; a field on which they keep dying is tried once more when
+nothing else is under way, because a field that only waits on the same worker looks just as guilty. So only the field
+at fault is lost.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import itertools
 import resource
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,16 +23,17 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, CytolakeError, RecipeError, StorageError, UsageError
 from ..store.images.plate import open_plate
-from .cluster import wait_for_workers
+from .cluster import finished
 from .field import FieldResult, failed_field, process_field
 from .parts import BATCH_FIELDS, BatchNote, Parts
 from .recipe import BoundRecipe
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
     from ..store.storage import Storage
     from .illumination.plates import PlateLight
+    from .light import FoundLight
     from .work import FieldName, PlateWork
 
 #: Tasks under way per worker: one that runs, one that waits, so that nobody idles and nothing piles up.
@@ -41,9 +44,6 @@ _LEAST_BATCHES = 16
 
 #: Seconds to wait before a field is tried again; storage that hiccups is given longer.
 _PAUSES = (0.2, 2.0)
-
-#: How often all workers may die under a batch, which is then looked at alone.
-_MOST_DEATHS = 3
 
 #: Reason of a field that cannot tell its own.
 WORKERS_DIED = "every worker that took it died, perhaps for want of memory"
@@ -57,7 +57,7 @@ _Batch = tuple[int, Sequence["FieldName"]]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlateJob:
-    """What workers need to know of a plate, sent to each of them once.
+    """What workers need to know of a plate.
 
     ``recipes`` holds the recipe bound to the channels of each acquisition, ``full_scale`` what each of those channels
     reads where the camera saturates (None: unknown), ``profiles`` how evenly each was lit (None: it stays as it is; an
@@ -72,22 +72,41 @@ class PlateJob:
     profiles: Mapping[int, Sequence[NDArray[np.float32] | None]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, storage: Storage, work: PlateWork, *, folder: str = "", light: Mapping[int, PlateLight] | None = None
-    ) -> PlateJob:
-        """Tell workers of a planned plate and its light; ``folder`` is where its batches are left."""
+    def of(cls, storage: Storage, work: PlateWork, *, folder: str = "") -> PlateJob:
+        """Tell workers of a planned plate; ``folder`` is where its batches are left."""
         return cls(
             storage=storage,
             path=work.plate["path"],
             folder=folder,
             recipes=work.bound,
             full_scale=work.full_scale,
-            profiles={number: one.profiles for number, one in (light or {}).items()},
         )
 
 
+def send_job(client: Client, job: PlateJob, light: FoundLight) -> Future:
+    """Have a worker put a job and its light together; the others fetch it from there.
+
+    It is the result of a task, not scattered data: what is scattered is lost with the workers that hold it, and sent
+    again it has the same key, so that the scheduler may look for it where it no longer is, and wait without end. A
+    lost result is computed again.
+    """
+    return client.submit(_with_light, job, light.futures, light.used(), pure=False)
+
+
+def _with_light(
+    job: PlateJob, light: Mapping[int, PlateLight], used: Mapping[int, Sequence[Mapping[str, Any]]]
+) -> PlateJob:
+    if {number: one.used() for number, one in light.items()} != used:
+        # Only an estimate made without unreadable images is not kept, and can come out otherwise the second time.
+        raise StorageError(
+            f"{job.path}: its light was lost with a worker, and found again it is another",
+            hint="Run the same command again.",
+        )
+    return dataclasses.replace(job, profiles={number: one.profiles for number, one in light.items()})
+
+
 def run_batches(
-    client: Client, job: PlateJob, fields: Sequence[FieldName], advance: Callable[[int], None]
+    client: Client, job: PlateJob, light: FoundLight, fields: Sequence[FieldName], advance: Callable[[int], None]
 ) -> list[BatchNote]:
     """Process the fields of a plate.
 
@@ -95,7 +114,7 @@ def run_batches(
     ----------
     client
         Where.
-    job, fields
+    job, light, fields
         What; the fields in the order of their rows.
     advance
         Called with the number of fields done.
@@ -107,54 +126,47 @@ def run_batches(
 
     Raises
     ------
+    ConfigurationError
+        No worker is left and none comes, or the scheduler was restarted.
     CytolakeError
         The request is wrong for every field, or every field has failed: the reason of the first.
     """
-    from distributed import KilledWorker, as_completed
-    from distributed.client import FutureCancelledError
+    from distributed import KilledWorker
 
-    sent = client.scatter(job, broadcast=True)
+    sent = send_job(client, job, light)
     waiting: Iterator[_Batch] = iter(_batches(fields))
+    suspects: deque[_Batch] = deque()
     limit = _TASKS_PER_WORKER * max(1, len(client.nthreads()))
-    under_way = as_completed(loop=client.loop)
-    tasks: dict[str, _Batch] = {}
-    deaths: Counter[int] = Counter()
+    under_way: dict[Future, _Batch] = {}
 
-    def submit(number: int, names: Sequence[FieldName]) -> None:
-        future = client.submit(_process_batch, sent, number, names, pure=False)
-        tasks[future.key] = number, names
-        under_way.add(future)
+    def submit(batch: _Batch) -> None:
+        under_way[client.submit(_process_batch, sent, *batch, pure=False)] = batch
 
-    for batch in itertools.islice(waiting, limit):
-        submit(*batch)
     notes: list[BatchNote] = []
     done = 0
-    for future in under_way:
-        number, names = tasks.pop(future.key)
-        note = None
-        try:
-            note = future.result()
-        except FutureCancelledError:
-            # All workers died, and the job with them. Whose fault it was is known only of a batch that was alone.
-            deaths[number] += 1
-            if deaths[number] > _MOST_DEATHS and not tasks:
-                del deaths[number]
-                note, waiting = _without(job, number, names, waiting)
-            else:
-                waiting = itertools.chain([(number, names)], waiting)
-            if sent.status != "finished":
-                wait_for_workers(client, 1)
-                sent = client.scatter(job, broadcast=True)
-        except KilledWorker:
-            note, waiting = _without(job, number, names, waiting)
-        if note is not None:
+    while True:
+        for batch in itertools.islice(waiting, limit - len(under_way)):
+            submit(batch)
+        alone = not under_way and bool(suspects)
+        if alone:
+            submit(suspects.popleft())
+        if not under_way:
+            break
+        for future in finished(client, list(under_way)):
+            number, names = under_way.pop(future)
+            try:
+                note = future.result()
+            except KilledWorker:
+                if len(names) > 1:
+                    waiting = itertools.chain(((number + k, [name]) for k, name in enumerate(names)), waiting)
+                    continue
+                if not alone:
+                    suspects.append((number, names))
+                    continue
+                note = _lost(job, number, names[0])
             notes.append(note)
             done += len(names)
-            deaths.pop(number, None)
             advance(done)
-        room = 1 if any(count >= _MOST_DEATHS for count in deaths.values()) else limit
-        for batch in itertools.islice(waiting, max(0, room - len(tasks))):
-            submit(*batch)
     if fields and sum(len(note.failed) for note in notes) == len(fields):
         raise StorageError(
             f"{job.path}: none of its {len(fields)} field(s) could be processed, the first because: "
@@ -211,15 +223,10 @@ def reason_of(error: Exception) -> str:
     return error.message if isinstance(error, CytolakeError) else f"{type(error).__name__}: {error}"
 
 
-def _without(
-    job: PlateJob, number: int, names: Sequence[FieldName], waiting: Iterable[_Batch]
-) -> tuple[BatchNote | None, Iterator[_Batch]]:
-    """Go on after a batch on which workers die: take it apart, or record the one field that it is."""
-    if len(names) > 1:
-        return None, itertools.chain(((number + k, [name]) for k, name in enumerate(names)), waiting)
-    lost = failed_field(job.recipes[names[0][0]], names[0], WORKERS_DIED)
-    note = Parts(job.storage, job.folder).write(number, [(names[0], lost)], peak_memory_mb=0.0)
-    return note, itertools.chain(waiting)
+def _lost(job: PlateJob, number: int, name: FieldName) -> BatchNote:
+    """Record a field on which workers die."""
+    result = failed_field(job.recipes[name[0]], name, WORKERS_DIED)
+    return Parts(job.storage, job.folder).write(number, [(name, result)], peak_memory_mb=0.0)
 
 
 def peak_memory_mb() -> float:

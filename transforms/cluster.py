@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,18 @@ from ..errors import ConfigurationError, UsageError
 from ..store.machine import available_cores
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 #: Dask tells the life of its workers on stderr, and shows the traceback of whatever a task raises, which we raise anew.
 _QUIET = logging.CRITICAL
 #: Fields for which a worker process is worth its start, which takes seconds.
 _WORTH_A_WORKER = 12
 _CONNECT_SECONDS = 30
+#: Seconds without a result after which we look whether there is still a worker.
+_PATIENCE = 30
+
+#: Workers that may die on a task before it is given back: whose fault it is comes out where the task is alone.
+_ALLOWED_DEATHS = 1
 
 #: Dask starts an HTTP server even without its dashboard, on 0.0.0.0:8787 unless told otherwise.
 _LOCAL_PORT = "127.0.0.1:0"
@@ -50,8 +55,22 @@ def connect(*, workers: int | None = None, scheduler: str | None = None, fields:
     UsageError
         ``workers`` is not positive, both are given, or ``scheduler`` is no address.
     ConfigurationError
-        Nobody answers at ``scheduler``, or it has no workers.
+        Nobody answers at ``scheduler``, or it has no workers; or workers died on a task whose loss is not provided for.
     """
+    from distributed import KilledWorker
+
+    try:
+        with _connect(workers, scheduler, fields) as client:
+            yield client
+    except KilledWorker as error:
+        raise ConfigurationError(
+            f"worker processes died one after the other, perhaps for want of memory: {error}",
+            hint="Run the same command again, with fewer --workers where memory is short.",
+        ) from error
+
+
+@contextmanager
+def _connect(workers: int | None, scheduler: str | None, fields: int | None) -> Iterator[Client]:
     from distributed import Client
     from distributed.comm import get_address_host_port
 
@@ -113,6 +132,29 @@ def wait_for_workers(client: Client, count: int) -> None:
     )
 
 
+def finished(client: Client, futures: Sequence[Future]) -> list[Future]:
+    """Wait until some tasks have ended, well or badly, and give those; no longer than there are workers to do them.
+
+    Raises
+    ------
+    ConfigurationError
+        No worker is left and none comes, or the scheduler was restarted.
+    """
+    from distributed import CancelledError, wait
+
+    while True:
+        try:
+            with client.as_current():
+                return list(wait(futures, timeout=_PATIENCE, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            wait_for_workers(client, 1)
+        except CancelledError as error:
+            raise ConfigurationError(
+                "the Dask scheduler has forgotten the work under way; was it restarted?",
+                hint="Run the same command again: it goes on with what is done.",
+            ) from error
+
+
 def memory_per_worker(count: int) -> int:
     """Bytes that one of ``count`` workers on this machine may hold: its share of what the machine gives us."""
     from distributed.system import MEMORY_LIMIT
@@ -155,7 +197,13 @@ def _local_cluster(count: int) -> Iterator[Any]:
         }
         scheduler = {
             "cls": Scheduler,
-            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": _LOCAL_PORT},
+            "options": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "dashboard": False,
+                "dashboard_address": _LOCAL_PORT,
+                "allowed_failures": _ALLOWED_DEATHS,
+            },
         }
         cluster = SpecCluster(
             scheduler=scheduler,

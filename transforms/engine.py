@@ -136,12 +136,12 @@ def _transform_plate(
         check_unchanged(root, plate)
         folder = f"staging/transform/{key['study_id']}/{key['plate_id']}-{work.identity(feature_set)}"
         light = find_light(client, root.storage, work)
-        if light:
-            run.parameters["illumination"] = {str(number): one.used() for number, one in light.items()}
-        job = PlateJob.of(root.storage, work, folder=folder, light=light)
-        notes = run_batches(client, job, work.fields, advance)
+        if light.found:
+            run.parameters["illumination"] = {str(number): used for number, used in light.used().items()}
+        job = PlateJob.of(root.storage, work, folder=folder)
+        notes = run_batches(client, job, light, work.fields, advance)
         files, rows = _merge(client, job, notes, feature_set, {**key, "run_id": run.run_id})
-        warnings = [*(warning for one in light.values() for warning in one.warnings), *warnings_of(work, notes)]
+        warnings = [*light.warnings, *warnings_of(work, notes)]
         status = "partial" if any(note.skipped or note.failed for note in notes) else "ok"
         for warning in warnings:
             run.warn(warning)

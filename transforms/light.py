@@ -5,20 +5,39 @@ What is estimated is kept with the plate, so that the next run, and everybody wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..store.images.plate import open_plate
 from .illumination.plates import PlateLight, profiles_for
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
     from ..store.storage import Storage
     from .work import PlateWork
 
 
-def find_light(client: Client, storage: Storage, work: PlateWork) -> dict[int, PlateLight]:
-    """Give the profiles of every acquisition of a plate; empty where the recipe corrects nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundLight:
+    """The light of every acquisition of a plate, here and with the worker that found it."""
+
+    futures: Mapping[int, Future]
+    found: Mapping[int, PlateLight]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the report should know."""
+        return [warning for one in self.found.values() for warning in one.warnings]
+
+    def used(self) -> dict[int, list[dict[str, Any]]]:
+        """Return what decides pixels, acquisition by acquisition, as JSON."""
+        return {number: one.used() for number, one in self.found.items()}
+
+
+def find_light(client: Client, storage: Storage, work: PlateWork) -> FoundLight:
+    """Give the profiles of every acquisition of a plate; nothing where the recipe corrects nothing.
 
     Raises
     ------
@@ -26,10 +45,9 @@ def find_light(client: Client, storage: Storage, work: PlateWork) -> dict[int, P
         An estimate could not be kept with the plate.
     """
     settings = work.recipe.illumination
-    if settings is None or settings.is_off:
-        return {}
-    found = {number: client.submit(_light, storage, work, number, pure=False) for number in work.bound}
-    return {number: future.result() for number, future in found.items()}
+    wanted = () if settings is None or settings.is_off else work.bound
+    futures = {number: client.submit(_light, storage, work, number, pure=False) for number in wanted}
+    return FoundLight(futures=futures, found={number: future.result() for number, future in futures.items()})
 
 
 def _light(storage: Storage, work: PlateWork, acquisition_id: int) -> PlateLight:

@@ -20,7 +20,7 @@ from .segmentation.segment import segment_field
 from .segmentation.stack import segment_stack
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
     from .recipe import BoundRecipe
 
@@ -41,8 +41,13 @@ def warm_up_workers(client: Client, recipes: Iterable[BoundRecipe], dtype: np.dt
     """
     needed = list(recipes)
     first, *others = sorted(client.scheduler_info(n_workers=-1)["workers"])
-    client.submit(_warm_up, needed, dtype, workers=[first], pure=False).result()
-    client.gather([client.submit(_warm_up, needed, dtype, workers=[one], pure=False) for one in others])
+
+    def start(worker: str) -> Future:
+        # If it dies meanwhile, another takes its task, which else would wait for that address without end.
+        return client.submit(_warm_up, needed, dtype, workers=[worker], allow_other_workers=True, pure=False)
+
+    start(first).result()
+    client.gather([start(one) for one in others])
 
 
 def _warm_up(recipes: list[BoundRecipe], dtype: np.dtype[Any]) -> None:

@@ -17,7 +17,20 @@ CYTOLAKE = str(Path(sys.executable).with_name("cytolake"))
 
 #: Verbs that have verbs.
 GROUPS = {
-    "catalog": {"tables", "columns", "features", "recipes", "roles", "readers"},
+    "catalog": {
+        "tables",
+        "columns",
+        "features",
+        "recipes",
+        "roles",
+        "readers",
+        "macros",
+        "attach",
+        "attached",
+        "detach",
+        "synonyms",
+    },
+    "dataset": {"build"},
     "features": {"list", "show", "diff", "use", "check"},
     "release": {"create", "list", "show", "diff", "withdraw"},
 }
@@ -48,7 +61,8 @@ OPTIONS = {
     "illumination": {"--study", "--plate", "--method", "--picture", "--lake", "--json"},
     "report": {"--study", "--plate", "--output", "--lake", "--json"},
     "tracks": {"--study", "--plate", "--well", "--field", "--picture", "--lake", "--json"},
-    "sql": {"--format", "--output", "--as-of", "--lake", "--json"},
+    "sql": {"--format", "--output", "--as-of", "--explain", "--lake", "--json"},
+    "plot": {"--output", "--title", "--as-of", "--set", "--lake", "--json"},
     "export": {
         "--output", "--study", "--plate", "--where", "--as-of", "--format", "--layout", "--overwrite", "--lake",
         "--json",

@@ -19,6 +19,7 @@ IDENTITY = {
 def test_the_tables_of_a_lake() -> None:
     assert sorted(TABLES) == [
         "acquisitions",
+        "attached_tables",
         "biosamples",
         "channels",
         "current_sets",
@@ -36,6 +37,7 @@ def test_the_tables_of_a_lake() -> None:
         "releases",
         "runs",
         "studies",
+        "synonyms",
         "tracks",
         "well_perturbations",
         "wells",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from ..batches import WORKERS_DIED, PlateJob
-from ..cluster import connect
+from ..batches import WORKERS_DIED, PlateJob, send_job
+from ..cluster import connect, finished
 from ..device import get_device
 from ..light import find_light
 from ..outputs import check_outputs, write_output
 from ..recipe import load_recipe
-from ..work import PlateWork, plan_work, warnings_of
+from ..work import FieldName, PlateWork, plan_work, warnings_of
 from .choose import choose_fields
 from .looks import Look, look_at
 from .page import counts_of, preview_page
 
 if TYPE_CHECKING:
+    from distributed import Client, Future
+
     from ...store.root import LakeRoot
 
 Progress = Callable[[int, int], None]
@@ -61,9 +63,6 @@ def preview(
     CytolakeError
         As a transform that does not begin.
     """
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-
     if count < 1:
         raise UsageError(f"a preview of {count} fields shows nothing", hint="Give --preview 1 or more.")
     get_device(device)
@@ -78,17 +77,15 @@ def preview(
     with connect(workers=useful, scheduler=scheduler, fields=total) as client:
         for work, names in zip(works, chosen, strict=True):
             light = find_light(client, root.storage, work)
-            warnings += [warning for one in light.values() for warning in one.warnings] + warnings_of(work, [])
-            job = client.scatter(PlateJob.of(root.storage, work, light=light), broadcast=True)
-            plate_id = str(work.plate["plate_id"])
-            asked = [(client.submit(look_at, job, plate_id, name, pure=False), name) for name in names]
-            for future, name in asked:
-                try:
-                    looks.append(future.result())
-                except (KilledWorker, FutureCancelledError):
-                    looks.append(Look.of_failed(plate_id, name, WORKERS_DIED))
+            warnings += light.warnings + warnings_of(work, [])
+            job = send_job(client, PlateJob.of(root.storage, work), light)
+            before = len(looks)
+
+            def advance(count: int, before: int = before) -> None:
                 if progress is not None:
-                    progress(len(looks), total)
+                    progress(before + count, total)
+
+            looks += _look(client, job, str(work.plate["plate_id"]), names, advance)
     page = preview_page(
         looks,
         title=f"{loaded.name} on {study_id}",
@@ -105,6 +102,39 @@ def preview(
         "fields": counts_of(looks),
         "warnings": warnings,
     }
+
+
+def _look(
+    client: Client, job: Future, plate_id: str, names: Sequence[FieldName], advance: Callable[[int], None]
+) -> list[Look]:
+    """Look at fields; one on which workers die is tried once more when nothing else is under way.
+
+    A field that only waits on the same worker looks just as guilty as the one at fault.
+    """
+    from distributed import KilledWorker
+
+    def ask(name: FieldName) -> Future:
+        return client.submit(look_at, job, plate_id, name, pure=False)
+
+    looks: dict[FieldName, Look] = {}
+    under_way = {ask(name): name for name in names}
+    suspects: list[FieldName] = []
+    while under_way or suspects:
+        alone = not under_way
+        if alone:
+            name = suspects.pop()
+            under_way[ask(name)] = name
+        for future in finished(client, list(under_way)):
+            name = under_way.pop(future)
+            try:
+                looks[name] = future.result()
+            except KilledWorker:
+                if not alone:
+                    suspects.append(name)
+                    continue
+                looks[name] = Look.of_failed(plate_id, name, WORKERS_DIED)
+            advance(len(looks))
+    return [looks[name] for name in names]
 
 
 def _shares(works: Sequence[PlateWork], count: int) -> list[int]:
