@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from cytolake.errors import ConfigurationError, UsageError
 from cytolake.transforms import cluster
@@ -33,3 +36,30 @@ def test_nobody_at_the_address_and_a_scheduler_without_workers_are_told(monkeypa
             pytest.fail("connected")
     with pytest.raises(ConfigurationError, match="no Dask scheduler answers"), cluster.connect(scheduler=address):
         pytest.fail("connected")
+
+
+def test_a_task_that_nobody_is_left_to_do_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.05)
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.05)
+    with cluster.connect(workers=1) as client:
+        done = client.submit(sum, [1, 2], pure=False)
+        assert [future.result() for future in cluster.finished(client, [done])] == [3]
+        (worker,) = client.cluster.workers.values()
+        client.sync(worker.close)
+        with pytest.raises(ConfigurationError, match="no worker process has come up"):
+            cluster.finished(client, [client.submit(sum, [1, 2], pure=False)])
+
+
+def test_a_scheduler_that_was_restarted_is_told() -> None:
+    with cluster.connect(workers=1) as client:
+        slow = client.submit(time.sleep, 0.2, pure=False)
+        slow.cancel(force=True)
+        with pytest.raises(ConfigurationError, match="forgotten the work under way"):
+            cluster.finished(client, [slow])
+
+
+def test_workers_that_die_on_what_cannot_be_left_out_are_told() -> None:
+    from distributed import KilledWorker
+
+    with pytest.raises(ConfigurationError, match="want of memory"), cluster.connect(workers=1):
+        raise KilledWorker("merge", SimpleNamespace(address="tcp://127.0.0.1:1"), 1)  # type: ignore[arg-type]
