@@ -21,7 +21,7 @@ import duckdb
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
 from .messages import cleaned
 from .moment import Moment
-from .relations import IMAGE_KEY, WELL_KEY, Relation, SetView
+from .relations import IMAGE_KEY, WELL_KEY, AttachedRelation, Relation, SetView
 from .result import TableScan
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class Binder:
         """
         if isinstance(relation, SetView):
             body = self._view(relation, constraint, pixel_sizes=pixel_sizes)
+        elif isinstance(relation, AttachedRelation):
+            from .foreign import select_attached
+
+            body = select_attached(self, relation, constraint)
         else:
             body = self._table(relation.name, relation.schema, constraint, label=relation.name)
         self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
@@ -166,14 +170,14 @@ class Binder:
         opened = len(files) if scan.plain else scan.considered
         self.scans.append(TableScan(label, table, scan.version, scan.considered, opened))
         if not scan.plain:
-            return self._held(scan.read())
+            return self.held(scan.read())
         if not files:
             return self._empty(schema)
         return self._parquet(scan, files, schema)
 
     def _parquet(self, scan: Scan, files: Sequence[ScanFile], schema: pa.Schema) -> str:
         """Return a SELECT over Parquet files: one ``read_parquet`` for all that have the same columns."""
-        types = dict(zip(schema.names, self._types(schema), strict=True))
+        types = dict(zip(schema.names, self.types(schema), strict=True))
         root = self.moment.root.storage.url
         # DuckDB believes the first `study_id=` of a path, also one above the lake.
         hive = all(_is_hive(file, root) for file in files) and not any(f"/{key}=" in root for key in scan.partition_by)
@@ -229,7 +233,8 @@ class Binder:
                 columns.append(f"NULL::{types[name]} AS {quoted(name)}")
         return f"SELECT {', '.join(columns)} FROM {source}"
 
-    def _types(self, schema: pa.Schema) -> list[str]:
+    def types(self, schema: pa.Schema) -> list[str]:
+        """Return the SQL types of columns."""
         name = self._next_name()
         self.connection.register(name, schema.empty_table())
         types = [str(kind) for kind in self.connection.sql(f"SELECT * FROM {quoted(name)}").types]
@@ -237,9 +242,9 @@ class Binder:
         return types
 
     def _empty(self, schema: pa.Schema) -> str:
-        return self._held(schema.empty_table())
+        return self.held(schema.empty_table())
 
-    def _held(self, rows: pa.Table) -> str:
+    def held(self, rows: pa.Table) -> str:
         """Copy rows into the connection, and return a SELECT of them."""
         name = self._next_name()
         self.connection.register(f"{name}_arrow", rows)

@@ -99,7 +99,17 @@ class SetView:
         return PIXEL_COLUMNS if self.kind == "features" else ()
 
 
-Relation = TableRelation | SetView
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedRelation:
+    """A table of somebody else's, at the version that a question reads."""
+
+    name: str
+    url: str
+    version: int | None
+    schema: pa.Schema
+
+
+Relation = TableRelation | SetView | AttachedRelation
 
 
 def library_views() -> list[str]:
@@ -130,7 +140,7 @@ class Relations:
                 return self._view(object_set, "features", object_set)
         if lowered in PROFILE_VIEWS:
             return self._view(lowered, "profiles", PROFILE_VIEWS[lowered])
-        return None
+        return self._attached(name)
 
     def get(self, name: str) -> Relation:
         """Return the relation of a name.
@@ -156,7 +166,8 @@ class Relations:
 
     def names(self) -> list[str]:
         """Return every name: tables, views, tables of features and profiles."""
-        return [*TABLES, *self.object_sets(), *PROFILE_VIEWS, *library_views(), *self.set_tables()]
+        attached = [row["name"] for row in self.moment.rows("attached_tables")]
+        return [*TABLES, *self.object_sets(), *PROFILE_VIEWS, *library_views(), *attached, *self.set_tables()]
 
     def set_tables(self) -> list[str]:
         """Return the names of all tables of features and of profiles, sorted."""
@@ -183,6 +194,11 @@ class Relations:
         if kind not in self._sets:
             self._sets[kind] = self.moment.registered(kind)
         return self._sets[kind]
+
+    def _attached(self, name: str) -> AttachedRelation | None:
+        from .foreign import find_attached
+
+        return find_attached(self.moment, name)
 
     def _view(self, name: str, kind: str, part: str) -> SetView:
         import pyarrow as pa
