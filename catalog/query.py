@@ -95,9 +95,13 @@ class Catalog:
         NotFoundError
             There is no such release.
         """
+        from .interop import dataset
         from .selection import Selection
 
-        return Selection(self, name, where=where, as_of=as_of).result
+        result = Selection(self, name, where=where, as_of=as_of).result
+        if where is None:
+            result.files = lambda: dataset(self.root, name, as_of=as_of)
+        return result
 
     def _prepare(self, query: str, at: datetime | Release | None) -> Prepared:
         moment = Moment(self.root, at)

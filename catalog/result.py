@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import anndata
     import pandas
     import polars
+    import pyarrow.dataset as ds
 
 T = TypeVar("T")
 
@@ -84,6 +85,8 @@ class Result:
         The question.
     scans
         Which tables it reads, and how many of their files.
+    files
+        Gives the files that are these rows, where there are such (see :meth:`dataset`).
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Result:
         annotated: Callable[[Result], anndata.AnnData] | None = None,
     ) -> None:
         self.query = query
+        self.files: Callable[[], ds.Dataset | None] | None = None
         self._prepare = prepare
         self._annotated = annotated
         self._table: pa.Table | None = None
@@ -150,6 +154,17 @@ class Result:
         except ImportError as error:
             raise _missing("polars") from error
         return polars.DataFrame(self.to_arrow())
+
+    def dataset(self) -> ds.Dataset:
+        """Return the rows as a dataset of Arrow.
+
+        For a whole table of the lake it stands for the table's files, and nothing has been read; for the answer to any
+        other question, and for views, it holds the rows.
+        """
+        import pyarrow.dataset as ds
+
+        made = self.files() if self.files is not None else None
+        return ds.dataset(self.to_arrow()) if made is None else made
 
     def to_anndata(self) -> anndata.AnnData:
         """Return all rows as AnnData.

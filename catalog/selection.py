@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -60,7 +61,7 @@ class Selection:
         where: str | None = None,
         study: str | None = None,
         plates: Sequence[str] = (),
-        as_of: str | None = None,
+        as_of: str | datetime | int | None = None,
         with_wells: bool = False,
     ) -> None:
         """Check what is asked for.
