@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..store.scan import Filter, Scan
 
 
-def parse_moment(root: LakeRoot, as_of: str | datetime | int | None) -> datetime | Release | None:
-    """Return what ``as_of`` means: a time, a release by its name, or None for now.
+def parse_moment(root: LakeRoot, as_of: str | datetime | int | Release | None) -> datetime | Release | None:
+    """Return what ``as_of`` means: a time, a release or its name, or None for now.
 
     Raises
     ------
@@ -37,7 +37,9 @@ def parse_moment(root: LakeRoot, as_of: str | datetime | int | None) -> datetime
             at = datetime.fromisoformat(as_of)
         except ValueError:
             return _release(root, as_of)  # no release has a name that could be a time
-    assert isinstance(at, datetime)
+    if not isinstance(at, datetime):
+        assert not isinstance(at, str | int)
+        return at
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 

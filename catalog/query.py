@@ -35,7 +35,7 @@ class Catalog:
 
     root: LakeRoot
 
-    def sql(self, query: str, *, as_of: str | datetime | int | None = None) -> Result:
+    def sql(self, query: str, *, as_of: str | datetime | int | Release | None = None) -> Result:
         """Ask one question in DuckDB's SQL.
 
         Every table goes by its name (``wells``, ``plates``, ``"features/<name>/<hash8>/<object set>"``); ``nuclei``,
@@ -47,7 +47,7 @@ class Catalog:
         query
             One statement that reads: SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT.
         as_of
-            Ask the lake as it was: a release's name, or a time (UTC where it names no zone). What a release names is
+            Ask the lake as it was: a release or its name, or a time (UTC where it names no zone). What a release names is
             kept; of a time more than a week ago some files may have been removed by ``maintain``.
 
         Returns
