@@ -12,6 +12,7 @@ from ..schemas.tables import arrow_schema
 from ..wording import did_you_mean
 from .binding import Binder, open_connection, quoted
 from .foreign import TABLE, attachments, open_foreign, select_attached
+from .library import library
 from .moment import Moment
 from .relations import AttachedRelation, Relations
 
@@ -134,6 +135,8 @@ def _name(name: str | None, url: str) -> str:
 
 
 def _is_taken(root: LakeRoot, name: str) -> bool:
+    if name.lower() in library():
+        return True
     found = Relations(Moment(root)).find(name)
     return found is not None and not isinstance(found, AttachedRelation)
 

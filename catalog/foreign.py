@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ..errors import QueryError, UnsupportedTableError
+from ..errors import QueryError
 from ..store.storage import open_storage, storage_errors
 from .binding import Binder, quoted, text
 from .constraints import Constraint, filters
@@ -97,21 +97,8 @@ def _version_at(moment: Moment, row: Mapping[str, Any]) -> int | None:
 
 
 def select_attached(binder: Binder, relation: AttachedRelation, constraint: Constraint) -> str:
-    """Return a SELECT of exactly the rows of an attached table, those that ``constraint`` excludes left out at will.
-
-    Raises
-    ------
-    UnsupportedTableError
-        Two of its columns differ only in case, which SQL cannot tell apart.
-    """
+    """Return a SELECT of exactly the rows of an attached table, those that ``constraint`` excludes left out at will."""
     schema = relation.schema
-    folded = [name.lower() for name in schema.names]
-    twice = sorted({name for name in schema.names if folded.count(name.lower()) > 1})
-    if twice:
-        raise UnsupportedTableError(
-            f"{relation.name}: columns {', '.join(twice)} differ only in case, which SQL cannot tell apart",
-            hint="rename one of them in the table",
-        )
     scan = open_foreign(relation.url, constraint, version=relation.version)
     arms = None
     if scan.plain:
