@@ -1,0 +1,295 @@
+-- name: harmonise_perturbation(identifier, namespace := NULL)
+-- kind: scalar
+-- about: An identifier or name of a compound or gene as a key, `namespace:value`, that is the same however it was
+--   written: `inchikey:`, `jcp:`, `brd:` (without batch and supplier), `pubchem:`, `chembl:`, `chebi:`, `entrez:`,
+--   `ensembl:` (without version), `hgnc:`, `symbol:` (capital letters) and `name:` (small letters, without blanks and
+--   hyphens, Greek letters spelled out). What kind it is, the text says; `namespace` says it of bare numbers and of gene
+--   symbols, and overrules. NULL where there is no text.
+-- source: The forms are those of the databases: InChIKey (27 characters, IUPAC), JUMP (JCP2022_######), the Broad
+--   (BRD-K########-###-##-#), PubChem, ChEMBL, ChEBI, NCBI Gene, Ensembl, HGNC.
+-- example: SELECT harmonise_perturbation('BRD-K12345678-001-01-1'), harmonise_perturbation('7157', 'entrez')
+list_transform([trim(replace(identifier::VARCHAR, chr(160), ' '))], lambda _t: CASE
+  WHEN _t = '' THEN NULL
+  WHEN lower(namespace) = 'name' THEN 'name:' || _name_key(_t)
+  WHEN lower(namespace) = 'symbol' THEN 'symbol:' || upper(_t)
+  WHEN lower(namespace) = 'inchikey' THEN 'inchikey:' || regexp_replace(upper(_t), '^INCHIKEY\s*[=:]\s*', '')
+  WHEN lower(namespace) IN ('pubchem', 'entrez', 'hgnc', 'chebi') AND regexp_matches(_t, '^[^0-9]*[0-9]+([.]0*)?$')
+    THEN lower(namespace) || ':' || coalesce(nullif(ltrim(regexp_extract(_t, '[0-9]+'), '0'), ''), '0')
+  WHEN namespace IS NOT NULL AND lower(namespace) NOT IN ('brd', 'chembl', 'ensembl', 'jcp')
+    THEN lower(namespace) || ':' || _t
+  WHEN regexp_matches(_t, '^(?i:(InChIKey\s*[=:]\s*)?[A-Z]{14}-[A-Z]{10}-[A-Z])$') THEN 'inchikey:' || upper(right(_t, 27))
+  WHEN regexp_matches(_t, '^(?i:JCP2022_[0-9]{6})$') THEN 'jcp:' || upper(_t)
+  WHEN regexp_matches(_t, '^(?i:BRD-[A-Z][0-9]{8}(-[0-9]{3}-[0-9]{2}-[0-9]+)?)$') THEN 'brd:' || upper(_t[:13])
+  WHEN regexp_matches(_t, '^(?i:(CHEMBL[:\s]*)?CHEMBL[:\s]*[0-9]+)$')
+    THEN 'chembl:CHEMBL' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:CHEBI[:_\s]+[0-9]+)$') THEN 'chebi:' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:(PubChem|CID)([-_.\s]*(CID|COMPOUND))?[-:=_\s]*[1-9][0-9]*)$')
+    THEN 'pubchem:' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:ENS[A-Z]*G[0-9]{11}([.][0-9]+)?)$') THEN 'ensembl:' || upper(split_part(_t, '.', 1))
+  WHEN regexp_matches(_t, '^(?i:HGNC[:_][0-9]+)$') THEN 'hgnc:' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:(NCBI[-_\s]?Gene|Entrez([-_\s]?Gene)?|GeneID)([-_\s]?ID)?[-:=_\s]*[0-9]+)$')
+    THEN 'entrez:' || regexp_extract(_t, '[0-9]+')
+  WHEN namespace IS NOT NULL THEN lower(namespace) || ':' || _t
+  ELSE 'name:' || _name_key(_t)
+END)[1]
+
+-- name: _plain_name(text)
+-- kind: scalar
+-- about: A name in small letters without accents, Greek letters spelled out, signs of rotation as words.
+regexp_replace(regexp_replace(
+  replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+  replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+    lower(strip_accents(text)),
+    'α', 'alpha'), 'β', 'beta'), 'γ', 'gamma'), 'δ', 'delta'), 'ε', 'epsilon'), 'ζ', 'zeta'), 'η', 'eta'),
+    'θ', 'theta'), 'ι', 'iota'), 'κ', 'kappa'), 'λ', 'lambda'), 'μ', 'mu'), 'ν', 'nu'), 'ξ', 'xi'), 'ο', 'omicron'),
+    'π', 'pi'), 'ρ', 'rho'), 'σ', 'sigma'), 'ς', 'sigma'), 'τ', 'tau'), 'υ', 'upsilon'), 'φ', 'phi'), 'χ', 'chi'),
+    'ψ', 'psi'), 'ω', 'omega'), 'µ', 'mu'), '’', ''''), '′', ''''),
+  '\(\s*(\+\s*/\s*[-−–]|±|\+[-−–])\s*\)', '(rac)', 'g'),
+  '\(\s*[-−–]\s*\)', '(minus)', 'g')
+
+-- name: _name_key(text)
+-- kind: scalar
+-- about: A name without what people write in several ways: case, blanks, hyphens, Greek letters. One of nothing but
+--   these stays as it is.
+coalesce(nullif(regexp_replace(_plain_name(text), '[\s\x{00a0}\x{00ad}\x{2000}-\x{200b}\x{202f}_\-\x{2010}-\x{2015}\x{2212}]',
+  '', 'g'), ''), lower(text))
+
+-- name: _words_of_name(text)
+-- kind: scalar
+-- about: A name as words between single blanks.
+trim(regexp_replace(_plain_name(text), '[\s\x{00a0}\x{00ad}\x{2000}-\x{200b}\x{202f}_\-\x{2010}-\x{2015}\x{2212}]+', ' ', 'g'))
+
+-- name: _without_salt(words)
+-- kind: scalar
+-- about: A name in words without the counter-ions, hydrates and words such as `salt` at its end.
+regexp_replace(words, '(?:[ ,;(\[]+(?:as )?(?:(?:mono|di|tri|tetra|penta|hexa|hepta|hemi|sesqui)(?: ?)?)?(?:hydrochloride|hcl|chloride|hydrobromide|hbr|bromide|hydroiodide|iodide|sodium|potassium|calcium|magnesium|zinc|lithium|ammonium|sul(?:f|ph)ate|bisul(?:f|ph)ate|phosphate|nitrate|acetate|trifluoroacetate|tfa|mesyl?ate|mesilate|methanesul(?:f|ph)onate|tosylate|tosilate|besylate|besilate|benzenesul(?:f|ph)onate|esylate|edisylate|napsylate|isethionate|maleate|hydrogen ?maleate|fumarate|tartrate|bitartrate|citrate|succinate|oxalate|lactate|gluconate|malate|pamoate|embonate|stearate|benzoate|salicylate|meglumine|tromethamine|hydrate|anhydrous|salt|free base|free acid)[)\]]?)+$', '')
+
+-- name: _without_stereo(words)
+-- kind: scalar
+-- about: A name in words without what says which stereoisomer it is.
+trim(regexp_replace(regexp_replace(words,
+  '\((?:\+|minus|rac|[0-9a-z]*[rsez](?: ?, ?[0-9]*[rsez])*|dl|d|l)\)', ' ', 'g'),
+  '^(?:(?:rac|cis|trans|dl|d|l|r|s|e|z|\+|racemic) )+', ''))
+
+-- name: _stem_of_name(text)
+-- kind: scalar
+-- about: Letters and digits of a name without salt and stereoisomer: what near misses have in common.
+list_transform([_words_of_name(text)], lambda _w: coalesce(
+  nullif(regexp_replace(replace(_without_stereo(_without_salt(_w)), 'sulph', 'sulf'), '[^0-9a-z]', '', 'g'), ''),
+  nullif(regexp_replace(_w, '[^0-9a-z]', '', 'g'), '')))[1]
+
+-- name: _key_rank(key)
+-- kind: scalar
+-- about: How well a key tells one compound or gene from all others: 0 is best, 9 is a name.
+CASE split_part(key, ':', 1) WHEN 'inchikey' THEN 0 WHEN 'entrez' THEN 0 WHEN 'pubchem' THEN 1 WHEN 'hgnc' THEN 1
+  WHEN 'chembl' THEN 2 WHEN 'ensembl' THEN 2 WHEN 'chebi' THEN 3 WHEN 'jcp' THEN 4 WHEN 'brd' THEN 5
+  WHEN 'symbol' THEN 8 WHEN 'name' THEN 9 ELSE 6 END
+
+-- name: _perturbation_keys
+-- kind: view
+-- about: Every identifier and name of every perturbation as a key, with the kind of what it names. A name counts where
+--   nothing more telling has it: a gene's only without a symbol or number, a treatment's only without a compound's.
+WITH _kinds AS (
+  SELECT *,
+    CASE WHEN type IN ('crispr_ko', 'crispr_i', 'crispr_a', 'orf', 'sirna') THEN 'gene'
+      WHEN type = 'compound' THEN 'compound'
+      WHEN type <> 'none' THEN if(coalesce(inchikey, inchi, smiles, chembl_id, chebi_id, compound) IS NULL
+        AND coalesce(gene, hgnc_id, ensembl_id, ncbi_gene_id::VARCHAR) IS NOT NULL, 'gene', 'compound')
+      END AS kind
+  FROM perturbations
+), _given AS (
+  SELECT study_id, perturbation_id, kind, unnest(if(kind = 'gene',
+    [{'namespace': 'entrez', 'text': ncbi_gene_id::VARCHAR, 'hidden': false},
+     {'namespace': 'hgnc', 'text': hgnc_id, 'hidden': false},
+     {'namespace': 'ensembl', 'text': ensembl_id, 'hidden': false},
+     {'namespace': 'symbol', 'text': gene, 'hidden': false},
+     {'namespace': NULL, 'text': name,
+      'hidden': coalesce(gene, hgnc_id, ensembl_id, ncbi_gene_id::VARCHAR) IS NOT NULL}],
+    [{'namespace': 'inchikey', 'text': inchikey, 'hidden': false},
+     {'namespace': 'pubchem', 'text': pubchem_cid::VARCHAR, 'hidden': false},
+     {'namespace': 'chembl', 'text': chembl_id, 'hidden': false},
+     {'namespace': 'chebi', 'text': chebi_id, 'hidden': false},
+     {'namespace': NULL, 'text': compound, 'hidden': false},
+     {'namespace': NULL, 'text': name, 'hidden': compound IS NOT NULL}])) AS given
+  FROM _kinds
+  WHERE kind IS NOT NULL
+), _texts AS (
+  SELECT namespace, text, harmonise_perturbation(text, namespace) AS key
+  FROM (SELECT DISTINCT given.namespace AS namespace, given.text AS text FROM _given WHERE given.text IS NOT NULL)
+)
+SELECT DISTINCT _g.study_id, _g.perturbation_id, _g.kind, _t.key, _key_rank(_t.key) AS rank
+FROM _given AS _g
+JOIN _texts AS _t ON _g.given.text = _t.text AND _g.given.namespace IS NOT DISTINCT FROM _t.namespace
+WHERE _t.key IS NOT NULL AND NOT (_g.given.hidden AND _t.key LIKE 'name:%')
+
+-- name: _key_steps
+-- kind: view
+-- about: Which key stands for which other one: as the table `synonyms` says, and as a study says that gives one
+--   perturbation several identifiers. A step leads to the better identifier; between two of one kind, from the synonym
+--   to the preferred one. Of several relations of a key only the strongest counts: who has an approved symbol is not
+--   found by another gene's alias.
+WITH _said AS (
+  SELECT kind, harmonise_perturbation(synonym, namespace) AS synonym,
+    harmonise_perturbation(preferred, preferred_namespace) AS preferred,
+    CASE relation WHEN 'previous' THEN 1 WHEN 'alias' THEN 2 ELSE 0 END AS relation
+  FROM synonyms
+), _directed AS (
+  SELECT kind, if(_key_rank(synonym) < _key_rank(preferred), preferred, synonym) AS from_key,
+    if(_key_rank(synonym) < _key_rank(preferred), synonym, preferred) AS to_key, relation, 'synonym' AS how
+  FROM _said
+  UNION ALL
+  SELECT DISTINCT _k.kind, _k.key, _b.key, 0, 'study'
+  FROM _perturbation_keys AS _k
+  JOIN (SELECT study_id, perturbation_id, kind, min(rank) AS rank, arg_min(key, rank) AS key
+        FROM _perturbation_keys GROUP BY study_id, perturbation_id, kind) AS _b
+    ON _k.study_id = _b.study_id AND _k.perturbation_id = _b.perturbation_id AND _k.kind = _b.kind
+  WHERE _b.rank < _k.rank
+)
+SELECT kind, from_key, to_key, if(bool_or(how = 'synonym'), 'synonym', 'study') AS how,
+  _key_rank(from_key) = _key_rank(to_key) AS level
+FROM (
+  SELECT * FROM _directed
+  WHERE from_key IS NOT NULL AND to_key IS NOT NULL AND from_key <> to_key
+  QUALIFY relation = min(relation) OVER (PARTITION BY kind, from_key)
+)
+GROUP BY kind, from_key, to_key
+
+-- name: _resolved_keys
+-- kind: view
+-- about: Where the identifiers of perturbations lead, in at most six steps: to the best keys that can be reached from
+--   each. Of keys that stand for one another the last one counts; of a circle the first in the alphabet.
+WITH RECURSIVE _steps AS MATERIALIZED (
+  SELECT * FROM _key_steps
+), _reached AS (
+  SELECT DISTINCT kind, key AS start, key, 0 AS steps, 'own' AS how FROM _perturbation_keys
+  UNION
+  SELECT _r.kind, _r.start, _s.to_key, _r.steps + 1, if('study' IN (_r.how, _s.how), 'study', 'synonym')
+  FROM _reached AS _r
+  JOIN _steps AS _s ON _r.kind = _s.kind AND _r.key = _s.from_key
+  WHERE _r.steps < 6
+), _best AS (
+  SELECT kind, start, key, steps, how
+  FROM _reached
+  QUALIFY _key_rank(key) = min(_key_rank(key)) OVER (PARTITION BY kind, start)
+), _onward AS (
+  SELECT DISTINCT kind, from_key FROM _steps WHERE level
+), _ends AS (
+  SELECT _b.kind, _b.start, list_sort(list(DISTINCT _b.key) FILTER (_o.from_key IS NULL)) AS ends,
+    min(_b.key) AS smallest, arg_min(_b.how, (_b.steps, _b.how)) FILTER (_o.from_key IS NULL) AS how_end,
+    arg_min(_b.how, (_b.key, _b.steps)) AS how_smallest
+  FROM _best AS _b
+  LEFT JOIN _onward AS _o ON _b.kind = _o.kind AND _b.key = _o.from_key
+  GROUP BY _b.kind, _b.start
+)
+SELECT kind, start, coalesce(ends, [smallest]) AS keys, coalesce(how_end, how_smallest) AS how FROM _ends
+
+-- name: harmonised_perturbations
+-- kind: view
+-- about: The perturbations of each study with the key under which all studies have them: the best identifier that is
+--   known of them (compounds: InChIKey, PubChem, ChEMBL, ChEBI, JCP, BRD, name; genes: Entrez, HGNC, Ensembl, symbol).
+--   `matched_by` is the identifier of the study that led there, and `how` says by what: `own` (the study has the key
+--   itself), `synonym` (by the table `synonyms`) or `study` (another study has that identifier beside the key). Where
+--   identifiers lead to several keys, `ambiguous` is true and `candidates` lists them; `key` is then what the study's best
+--   identifier says, and NULL where that one leads to several itself. `connectivity` is the first block of the InChIKey:
+--   the same for stereoisomers, isotopes and charges of one molecule. Untreated wells have no key.
+-- source: The first block of an InChIKey hashes formula and connectivity (IUPAC InChI technical manual).
+-- example: SELECT study_id, name, key, how FROM harmonised_perturbations ORDER BY ALL
+WITH _led AS (
+  SELECT _k.study_id, _k.perturbation_id, _k.kind, _k.key, _k.rank, _r.keys, _r.how, _key_rank(_r.keys[1]) AS to_rank
+  FROM _perturbation_keys AS _k
+  JOIN _resolved_keys AS _r ON _k.kind = _r.kind AND _k.key = _r.start
+), _chosen AS (
+  SELECT study_id, perturbation_id, min((to_rank, rank)) AS best,
+    arg_min({'keys': keys, 'key': key, 'how': how}, (to_rank, rank, key)) AS chosen
+  FROM _led
+  GROUP BY study_id, perturbation_id
+), _candidates AS (
+  SELECT _l.study_id, _l.perturbation_id, list_sort(list_distinct(flatten(list(_l.keys)))) AS candidates
+  FROM _led AS _l
+  JOIN _chosen AS _c ON _l.study_id = _c.study_id AND _l.perturbation_id = _c.perturbation_id
+  WHERE _l.key = _c.chosen.key
+    OR (_l.to_rank = _key_rank(_c.chosen.keys[1]) AND _l.rank < 9 AND NOT list_has_any(_l.keys, _c.chosen.keys))
+  GROUP BY _l.study_id, _l.perturbation_id
+)
+SELECT _p.study_id, _p.perturbation_id, _p.name, _p.type, if(_p.type = 'none', NULL, _k.kind) AS kind,
+  if(len(_c.chosen.keys) = 1, _c.chosen.keys[1], NULL) AS key, _c.chosen.key AS matched_by, _c.chosen.how AS how,
+  coalesce(len(_n.candidates) > 1, false) AS ambiguous, coalesce(_n.candidates, []) AS candidates,
+  if(len(list_distinct(list_transform(_n.candidates, lambda k: k[:23]))) = 1 AND _n.candidates[1] LIKE 'inchikey:%',
+    _n.candidates[1][10:23], NULL) AS connectivity
+FROM perturbations AS _p
+LEFT JOIN (SELECT study_id, perturbation_id, any_value(kind) AS kind FROM _perturbation_keys GROUP BY ALL) AS _k
+  ON _p.study_id = _k.study_id AND _p.perturbation_id = _k.perturbation_id
+LEFT JOIN _chosen AS _c ON _p.study_id = _c.study_id AND _p.perturbation_id = _c.perturbation_id
+LEFT JOIN _candidates AS _n ON _p.study_id = _n.study_id AND _p.perturbation_id = _n.perturbation_id
+
+-- name: perturbation_matches
+-- kind: view
+-- about: What several studies have in common, one row per group of perturbations. `match` is `exact` (two studies or more
+--   have the key themselves), `synonym` (the key is found by synonyms or by another study), `connectivity` (the keys
+--   differ, the first block of the InChIKey is the same: other stereoisomers, isotopes or charges) or `near miss` (the
+--   keys differ, and the names are alike; `reason` says in what: the name is the same, or the same but for salt or
+--   hydrate, stereoisomer, punctuation, or one letter). Only `exact` and `synonym` are matches; the others are for you to
+--   look at. `members` says by what each got its key.
+-- example: SELECT match, reason, names, studies FROM perturbation_matches ORDER BY match, names
+WITH _known AS MATERIALIZED (
+  SELECT _h.study_id, _h.perturbation_id, _h.kind, _h.name, _h.key, _h.how, _h.connectivity,
+    coalesce(_h.connectivity, _h.key) AS molecule,
+    coalesce(if(_h.kind = 'gene', _p.gene, _p.compound), _h.name) AS label
+  FROM harmonised_perturbations AS _h
+  JOIN perturbations AS _p ON _h.study_id = _p.study_id AND _h.perturbation_id = _p.perturbation_id
+  WHERE _h.key IS NOT NULL
+), _labels AS MATERIALIZED (
+  SELECT kind, label, _name_key(label) AS name_key, _words_of_name(label) AS words,
+    if(kind = 'gene', regexp_replace(lower(label), '[^0-9a-z]', '', 'g'), _stem_of_name(label)) AS stem
+  FROM (SELECT DISTINCT kind, label FROM _known)
+), _long AS MATERIALIZED (
+  SELECT DISTINCT kind, stem FROM _labels WHERE kind = 'compound' AND len(stem) BETWEEN 8 AND 100
+), _cuts AS (
+  SELECT DISTINCT kind, stem, substr(stem, 1, place - 1) || substr(stem, place + 1) AS cut
+  FROM (SELECT kind, stem, unnest(range(1, len(stem) + 1)) AS place FROM _long)
+  WHERE substr(stem, place, 1) BETWEEN 'a' AND 'z'
+), _letters AS (
+  SELECT DISTINCT _a.kind, least(_a.stem, _b.stem) AS one, greatest(_a.stem, _b.stem) AS other
+  FROM (SELECT kind, stem, cut FROM _cuts UNION ALL SELECT kind, stem, stem FROM _long) AS _a
+  JOIN _cuts AS _b ON _a.kind = _b.kind AND _a.cut = _b.cut
+  WHERE _a.stem <> _b.stem AND NOT (len(_a.stem) = len(_b.stem) AND left(_a.stem, -1) = left(_b.stem, -1))
+), _alike AS (
+  SELECT kind, stem AS near, stem, 'name' AS way FROM (SELECT DISTINCT kind, stem FROM _labels WHERE stem IS NOT NULL)
+  UNION ALL SELECT kind, one || ' / ' || other, one, 'letter' FROM _letters
+  UNION ALL SELECT kind, one || ' / ' || other, other, 'letter' FROM _letters
+), _near AS (
+  SELECT _k.*, _l.words, _l.name_key, _a.near, _a.way
+  FROM _alike AS _a
+  JOIN _labels AS _l ON _a.kind = _l.kind AND _a.stem = _l.stem
+  JOIN _known AS _k ON _l.kind = _k.kind AND _l.label = _k.label
+), _groups AS (
+  SELECT kind, key AS shared, if(count(DISTINCT study_id) FILTER (how = 'own') > 1, 'exact', 'synonym') AS match,
+    split_part(key, ':', 1) AS reason,
+    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id) AS members
+  FROM _known
+  GROUP BY kind, key
+  HAVING count(DISTINCT study_id) > 1
+  UNION ALL
+  SELECT kind, connectivity, 'connectivity', 'first block of the InChIKey',
+    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id)
+  FROM _known
+  WHERE connectivity IS NOT NULL
+  GROUP BY kind, connectivity
+  HAVING count(DISTINCT study_id) > 1 AND count(DISTINCT key) > 1
+  UNION ALL
+  SELECT kind, near, 'near miss',
+    CASE WHEN way = 'letter' THEN 'one letter'
+      WHEN count(DISTINCT name_key) < count(DISTINCT (name_key, molecule)) THEN 'same name'
+      ELSE coalesce(nullif(concat_ws(', ',
+        if(bool_or(_without_salt(words) <> words), 'salt or hydrate', NULL),
+        if(bool_or(_without_stereo(_without_salt(words)) <> _without_salt(words)), 'stereoisomer', NULL)), ''),
+        'punctuation') END,
+    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id)
+  FROM _near
+  GROUP BY kind, near, way
+  HAVING count(DISTINCT study_id) > 1 AND count(DISTINCT molecule) > 1
+)
+SELECT match, kind, shared, reason, len(studies) AS n_studies, studies,
+  list_sort(list_distinct(list_transform(members, lambda m: m.name))) AS names,
+  list_sort(list_distinct(list_transform(members, lambda m: m.key))) AS keys, members
+FROM (SELECT *, list_sort(list_distinct(list_transform(members, lambda m: m.study_id))) AS studies FROM _groups)
