@@ -96,6 +96,19 @@ class QueryError(CytolakeError, ValueError):
     exit_code = 4
 
 
+class LimitError(QueryError):
+    """Use this when a question would cost more than a policy grants; ``limit`` names which of its limits."""
+
+    code = "limit"
+
+    def __init__(self, message: str, *, hint: str | None = None, limit: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"limit": self.limit})
+
+
 class NotFoundError(CytolakeError, LookupError):
     """Use this when a study, plate, table, feature set or path that was named does not exist."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -296,18 +296,12 @@ class Result:
             reader = interruptible(lambda: cursor.sql(self.query).to_arrow_reader(self._rows_at_once()), [cursor])
         except duckdb.Error as error:
             raise self._ours(error) from error
-        wide = [kind in _WIDE_INTEGERS for kind in self._prepared.types]
-        schema = pa.schema(
-            [
-                pa.field(name, pa.int64() if is_wide else field.type)
-                for name, field, is_wide in zip(self.columns, reader.schema, wide, strict=True)
-            ]
-        )
+        schema = told(reader.schema, self._prepared.names, self._prepared.types)
 
         def flow() -> Iterator[pa.RecordBatch]:
             try:
                 while (batch := interruptible(lambda: next(reader, None), [cursor])) is not None:
-                    yield _conformed(batch, schema)
+                    yield conformed(batch, schema)
             except (duckdb.Error, OSError) as error:  # Arrow reports the engine's errors as OSError
                 raise self._ours(error) from error
             finally:
@@ -323,7 +317,32 @@ class Result:
         return cleaned(error, self.query, columns=self._prepared.known_columns, paths=self._prepared.paths)
 
 
-def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def told(schema: pa.Schema, names: Sequence[str], types: Sequence[str]) -> pa.Schema:
+    """Return the schema of an answer: names made unique, and sums of integers as data frames know integers.
+
+    Parameters
+    ----------
+    schema
+        As DuckDB gives it.
+    names, types
+        The names and SQL types of the columns.
+    """
+    return pa.schema(
+        [
+            pa.field(name, pa.int64() if kind in _WIDE_INTEGERS else field.type)
+            for name, kind, field in zip(_unique(names), types, schema, strict=True)
+        ]
+    )
+
+
+def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch with the names and types of ``schema``.
+
+    Raises
+    ------
+    QueryError
+        A whole number does not fit 64 bits.
+    """
     columns = []
     for column, field in zip(batch.columns, schema, strict=True):
         if column.type == field.type:
@@ -339,7 +358,7 @@ def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _unique(names: list[str]) -> list[str]:
+def _unique(names: Sequence[str]) -> list[str]:
     made: list[str] = []
     for name in names:
         count, unique = 0, name
