@@ -148,18 +148,23 @@ list_transform([{'p': p::DOUBLE, 'df': df::DOUBLE, 'points': _points()}], lambda
   WHEN one.p < 0.5 THEN -_t_upper_quantile(one.p, one.df, one.points)
   ELSE _t_upper_quantile(1 - one.p, one.df, one.points) END)[1]
 
+-- name: _chi_square_tail(q, n, points)
+-- kind: scalar
+-- about: The upper tail of the chi-square distribution, q > 0, n a whole number.
+CASE WHEN n % 2 = 0 THEN 0 WHEN q < 1600 THEN 2 * _normal_tail(sqrt(q), points) ELSE 0 END
+  + coalesce(list_sum(list_transform(range(floor(n / 2)::BIGINT), lambda j:
+      exp((j + n % 2 / 2) * ln(q / 2) - q / 2 - lgamma(j + n % 2 / 2 + 1)))), 0)
+
 -- name: chi_square_p(q, df)
 -- kind: scalar
 -- about: The probability that a number of the chi-square distribution with `df` degrees of freedom (a whole number above
 --   0; another is an error) is `q` or more. NULL of NULL and NaN.
 -- source: The finite sums of Abramowitz and Stegun 26.4.4 and 26.4.5.
 -- example: SELECT chi_square_p(7.8, 3) AS p
-list_transform([{'q': q::DOUBLE, 'n': df::DOUBLE}], lambda one: CASE
+list_transform([{'q': q::DOUBLE, 'n': df::DOUBLE, 'points': _points()}], lambda one: CASE
   WHEN isnan(one.q) OR isnan(one.n) THEN NULL
   WHEN one.n < 1 OR one.n != floor(one.n) OR isinf(one.n)
     THEN error('chi_square_p: the degrees of freedom are a whole number above 0, not ' || one.n)
   WHEN one.q <= 0 THEN 1
   WHEN isinf(one.q) THEN 0
-  ELSE CASE WHEN one.n % 2 = 1 THEN normal_p(sqrt(one.q)) ELSE 0 END
-    + coalesce(list_sum(list_transform(range(floor(one.n / 2)::BIGINT), lambda j:
-        exp((j + one.n % 2 / 2) * ln(one.q / 2) - one.q / 2 - lgamma(j + one.n % 2 / 2 + 1)))), 0) END)[1]
+  ELSE _chi_square_tail(one.q, one.n, one.points) END)[1]
