@@ -13,12 +13,12 @@ from ..store.datafiles import table_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import DeltaTable
 
     from ..store.registry import DefinedSet
     from ..store.releases import Release
     from ..store.root import LakeRoot
     from ..store.scan import Filter, Scan
+    from ..store.snapshots import Snapshot
 
 
 def parse_moment(root: LakeRoot, as_of: str | datetime | int | Release | None) -> datetime | Release | None:
@@ -66,24 +66,42 @@ class Moment:
         self.root = root
         self.at = at
         self._versions: dict[str, int | None] = {}
+        self._snapshots: dict[str, Snapshot | None] = {}
 
     def exists(self, table: str) -> bool:
         """Whether the table had been written to."""
-        if self.at is None:
-            return self.root.tables.exists(table)
-        return self._version(table) is not None
+        return self.snapshot(table) is not None
+
+    def snapshot(self, table: str) -> Snapshot | None:
+        """Return a table as it was, None where nothing had been written to it.
+
+        It is looked at once: whatever a question asks of a table, it gets one version of it.
+
+        Raises
+        ------
+        StorageError
+            The log cannot be read; of the past: it is lost.
+        """
+        if table not in self._snapshots:
+            if self.at is None:
+                self._snapshots[table] = self.root.snapshots.newest(table)
+            else:
+                version = self._version(table)
+                with self._told(table):
+                    self._snapshots[table] = None if version is None else self.root.snapshots.at(table, version)
+        return self._snapshots[table]
 
     def schema(self, table: str) -> pa.Schema:
         """Return a table's columns; the declared ones where nothing had been written to it."""
         import pyarrow as pa
 
-        if not self.exists(table):
-            if table in TABLES:
-                return arrow_schema(table)
-            kind, *_, part = table.split("/")
-            return self.identity(kind, part)
-        schema: Any = self._open(table).schema().to_arrow()
-        return pa.schema(schema)
+        found = self.snapshot(table)
+        if found is not None:
+            return found.schema
+        if table in TABLES:
+            return arrow_schema(table)
+        kind, *_, part = table.split("/")
+        return self.identity(kind, part)
 
     @staticmethod
     def identity(kind: str, part: str) -> pa.Schema:
@@ -100,41 +118,48 @@ class Moment:
         StorageError
             Files of the past have been removed since.
         """
-        from ..store.scan import scan
+        from ..store.scan import scan_snapshot
 
-        if not self.exists(table):
+        snapshot = self.snapshot(table)
+        if snapshot is None:
             return None
-        with self._told(table):
-            found = scan(self.root, table, filters, version=self.version(table))
+        found = scan_snapshot(snapshot, filters)
         if self.at is not None:
             self._check_files(found)
         return found
 
     def newest_runs(self, table: str) -> dict[str, str]:
         """Return for a table of features or profiles study → the newest run that wrote rows of it."""
-        from ..store.current import newest_runs
+        from ..store.current import newest_of
 
-        if not self.exists(table):
-            return {}
-        with self._told(table):
-            return newest_runs(self.root, table, version=self.version(table))
+        found = self.snapshot(table)
+        return {} if found is None else found.once("newest runs", lambda: newest_of(found.actions))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a small table."""
-        found = self.scan(table)
-        return [] if found is None else list(found.read().to_pylist())
+        found = self.snapshot(table)
+        return [] if found is None else list(self._read(found).to_pylist())
+
+    def _read(self, snapshot: Snapshot) -> pa.Table:
+        """Return all rows of a small table; of one version they are read once."""
+
+        def read() -> pa.Table:
+            scan = self.scan(snapshot.table)
+            assert scan is not None
+            return scan.read()
+
+        return snapshot.once("rows", read)
 
     def registered(self, kind: str) -> list[DefinedSet]:
         """Return the sets of a kind (``features``, ``profiles``) that were registered, oldest first."""
-        from ..store.registry import FeatureSet, ProfileSet, feature_sets, profile_sets
+        from ..store.registry import FeatureSet, ProfileSet, defined
 
-        registry = FeatureSet.registry if kind == FeatureSet.kind else ProfileSet.registry
-        if not self.exists(registry):
+        made: type[DefinedSet] = FeatureSet if kind == FeatureSet.kind else ProfileSet
+        found = self.snapshot(made.registry)
+        if found is None:
             return []
-        version = self.version(registry)
-        known = feature_sets if kind == FeatureSet.kind else profile_sets
-        with self._told(registry):
-            return list(known(self.root, version=version))
+        with self._told(made.registry):
+            return list(found.once("sets", lambda: defined(made, self._read(found))))
 
     def feature_sets(self) -> list[DefinedSet]:
         """Return the feature sets that were registered, oldest first."""
@@ -163,10 +188,6 @@ class Moment:
         until = at.timestamp() * 1000
         history = self.root.tables.open(table).history()
         return max((entry["version"] for entry in history if entry.get("timestamp", until + 1) <= until), default=None)
-
-    def _open(self, table: str) -> DeltaTable:
-        with self._told(table):
-            return self.root.tables.open(table, version=self.version(table))
 
     @contextmanager
     def _told(self, table: str) -> Iterator[None]:

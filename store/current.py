@@ -70,16 +70,22 @@ def newest_runs(root: LakeRoot, table: str, *, version: int | None = None) -> di
     Where the log does not say it, for files of other writers, that is the empty text. A table that does not exist has
     none.
     """
-    from .scan import live_files
-
     if not root.tables.exists(table):
         return {}
-    found: dict[str, str] = {}
-    for file in live_files(root.tables.open(table, version=version)):
-        study = str(file.partition_values["study_id"])
-        _, largest, _ = file.stats.get("run_id", (None, None, None))
-        found[study] = max(found.get(study, ""), str(largest or ""))
-    return found
+    logged: Any = root.tables.open(table, version=version).get_add_actions(flatten=True)
+    return newest_of(logged)
+
+
+def newest_of(actions: Any) -> dict[str, str]:
+    """Return the same from the log's rows of such a table, as :attr:`.snapshots.Snapshot.actions` has them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    logged = pa.table(actions)
+    runs: Any = logged["max.run_id"] if "max.run_id" in logged.column_names else pa.nulls(len(logged), pa.string())
+    pairs = pa.table({"study": logged["partition.study_id"], "run": pc.fill_null(runs.cast(pa.string()), "")})
+    newest = pairs.group_by("study", use_threads=False).aggregate([("run", "max")])
+    return {str(row["study"]): row["run_max"] for row in newest.to_pylist()}
 
 
 def chosen(root: LakeRoot, version: int | None = None) -> dict[tuple[str, str, str], str]:

@@ -5,6 +5,7 @@ Both sides are here because they must agree: a file is left out only where no ro
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -79,12 +80,36 @@ def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
         ">": lambda v: pc.greater(high, v),
         ">=": lambda v: pc.greater_equal(high, v),
     }
-    test = tests["=" if one.op == "in" else one.op]
-    held: Any = pa.repeat(pa.scalar(False), actions.num_rows)
-    for value in values:
-        held = pc.or_(held, pc.fill_null(test(value), True))
+    if one.op == "in":
+        held = _holds_any(low, high, values)
+    else:
+        held = pc.fill_null(tests[one.op](values[0]), True)
     # A file without bounds is kept, unless that is because every value is NULL.
     return pc.and_(held, pc.fill_null(pc.less(nulls, records), True))
+
+
+def _holds_any(low: Any, high: Any, values: list[Any]) -> Any:
+    """Say of each pair of bounds whether one of the values lies between; of absent bounds, yes.
+
+    Most files hold one plate, so that their bounds are equal and one look-up answers for all of them; the others are
+    looked up among the sorted values, so that many files and many values do not multiply.
+    """
+    if not values:
+        return pa.repeat(pa.scalar(False), len(low))
+    wanted = pa.array([value.as_py() for value in values], low.type)
+    held = pc.if_else(pc.or_kleene(pc.is_null(low), pc.is_null(high)), True, pc.is_in(low, value_set=wanted))
+    wide = pc.indices_nonzero(pc.fill_null(pc.not_equal(low, high), False))
+    if not len(wide):
+        return held
+    ordered = sorted({value.as_py() for value in values})
+    bounds = zip(low.take(wide).to_pylist(), high.take(wide).to_pylist(), strict=True)
+    found = [bisect_left(ordered, least) < bisect_right(ordered, most) for least, most in bounds]
+    mask = pc.is_in(pa.array(range(len(low)), pa.uint64()), value_set=wide)
+    return pc.replace_with_mask(_whole(held), mask, pa.array(found))
+
+
+def _whole(values: Any) -> Any:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def _comparable(kind: pa.DataType, one: Filter) -> list[Any] | None:

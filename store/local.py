@@ -28,6 +28,8 @@ from .storage import (
     Check,
     Checks,
     Paths,
+    Stamp,
+    Stamps,
     Storage,
     Stored,
     StoredFiles,
@@ -112,6 +114,17 @@ class LocalStorage(Storage):
         target = self.local(path)
         with storage_errors(f"reading {target}"):
             return target.stat().st_size
+
+    def stamps(self, paths: Iterable[str]) -> Stamps:
+        return [self._stamp(path) for path in paths]
+
+    def _stamp(self, path: str) -> Stamp | None:
+        with storage_errors(f"reading {self.url}/{path}"):
+            try:
+                about = self.local(path).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return about.st_size, about.st_mtime_ns, about.st_ino
 
     def delete(self, path: str) -> None:
         target = self.local(path)

@@ -231,6 +231,11 @@ def profile_sets(root: LakeRoot, *, version: int | None = None) -> list[ProfileS
 
 
 def _known(root: LakeRoot, made: type[Defined], *, version: int | None = None) -> list[Defined]:
+    return defined(made, root.tables.read(made.registry, version=version))
+
+
+def defined(made: type[Defined], rows: pa.Table) -> list[Defined]:
+    """Return the sets that rows of a registry describe, oldest first."""
     found = [
         made(
             name=row["name"],
@@ -242,7 +247,7 @@ def _known(root: LakeRoot, made: type[Defined], *, version: int | None = None) -
             created_at=row["created_at"],
             run_id=row["run_id"],
         )
-        for row in root.tables.read(made.registry, version=version).to_pylist()
+        for row in rows.to_pylist()
     ]
     return sorted(found, key=lambda one: (one.created_at, one.name, one.version))
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import AlreadyExistsError, ConfigurationError, InvalidDataError, NotFoundError, StorageError
 from ..wording import listed
 from . import migrations
+from .snapshots import Snapshots
 from .storage import STAGING, Storage, open_storage
 from .tables import Tables
 
@@ -76,6 +77,11 @@ class LakeRoot:
     def tables(self) -> Tables:
         """The lake's Delta tables."""
         return Tables(self.storage)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """What is known of the tables' versions while this object lives."""
+        return Snapshots(self.storage)
 
 
 def init_root(url: str | os.PathLike[str], *, name: str | None = None) -> LakeRoot:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
@@ -23,7 +24,7 @@ from ..errors import (
     StorageError,
     UsageError,
 )
-from .storage import STAGING, Check, Checks, Paths, Storage, Stored, StoredFiles, relative, storage_error
+from .storage import STAGING, Check, Checks, Paths, Stamp, Stamps, Storage, Stored, StoredFiles, relative, storage_error
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -158,6 +159,19 @@ class S3Storage(Storage):
         path = relative(path)
         with self._errors("reading", path):
             return int(self._obstore().head(self.store, path)["size"])
+
+    def stamps(self, paths: Iterable[str]) -> Stamps:
+        wanted = [relative(path) for path in paths]
+        with ThreadPoolExecutor(max(len(wanted), 1)) as pool:  # each takes a round trip
+            return list(pool.map(self._stamp, wanted))
+
+    def _stamp(self, path: str) -> Stamp | None:
+        with self._errors("looking for", path):
+            try:
+                about = self._obstore().head(self.store, path)
+            except FileNotFoundError:
+                return None
+        return int(about["size"]), about["last_modified"].timestamp(), about["e_tag"]
 
     def delete(self, path: str) -> None:
         path = relative(path)

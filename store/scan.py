@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError
 from .datafiles import DataFile, fingerprint, marked_fingerprint, table_path
 from .filters import Filter, may_hold, satisfied
+from .snapshots import Snapshot
 from .storage import Storage, open_storage, storage_error
-from .tables import Tables, delta_schema
+from .tables import Tables
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -30,13 +31,8 @@ if TYPE_CHECKING:
 
     from .root import LakeRoot
 
-__all__ = ["Filter", "Scan", "ScanFile", "count", "file_paths", "live_files", "scan", "scan_foreign"]
+__all__ = ["Filter", "Scan", "ScanFile", "count", "file_paths", "live_files", "scan", "scan_foreign", "scan_snapshot"]
 
-# Reader features that change nothing about what a data file means.
-_HARMLESS = {"v2Checkpoint", "timestampNtz", "vacuumProtocolCheck"}
-# Reader features that deltalake's engine applies (checked against the foreign tables of the tests).
-_APPLIED = {"deletionVectors", "columnMapping"}
-_ABSOLUTE = r"^(/|[a-zA-Z][a-zA-Z0-9+.-]*:)"
 _PARTITION = "partition."
 _MOST_OPEN = 16  # files at a time: each is there with its footer
 
@@ -238,7 +234,7 @@ def scan(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), *
             filters=filters,
         )
     delta = tables.open(table, version=version)
-    return _scan_delta(table, storage.uri(table_path(table)), storage, delta, filters)
+    return scan_snapshot(Snapshot(table, storage.uri(table_path(table)), storage, delta), filters)
 
 
 def scan_foreign(path: str, filters: Iterable[Filter] = (), *, version: int | None = None) -> Scan:
@@ -263,7 +259,7 @@ def scan_foreign(path: str, filters: Iterable[Filter] = (), *, version: int | No
     # An unreadable log makes deltalake raise its own errors, and pyarrow's for types Arrow does not have.
     except (DeltaError, pa.ArrowException, ValueError, OSError) as error:
         raise UnsupportedTableError(f"{path}: its Delta log cannot be read ({_first_line(error)})") from error
-    return _scan_delta(path, storage.url, storage, delta, tuple(filters))
+    return scan_snapshot(Snapshot(path, storage.url, storage, delta), filters)
 
 
 def count(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), *, version: int | None = None) -> int:
@@ -283,7 +279,9 @@ def file_paths(delta: DeltaTable) -> set[str]:
 
 def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFile]:
     """Return the files of an open table that may hold rows satisfying ``filters``, as the log describes them."""
-    kept, _ = _actions(delta, tuple(filters))
+    logged: Any = delta.get_add_actions(flatten=True)
+    actions = pa.table(logged)
+    kept = actions.filter(may_hold(actions, tuple(filters)))
     bounded = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
     partitions = [name for name in kept.column_names if name.startswith(_PARTITION)]
     files = []
@@ -302,41 +300,32 @@ def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFi
     return files
 
 
-def _actions(delta: DeltaTable, filters: tuple[Filter, ...]) -> tuple[pa.Table, int]:
-    """Return the log's rows of the files that filters leave, and how many files there are."""
-    logged: Any = delta.get_add_actions(flatten=True)
-    actions = pa.table(logged)
-    return actions.filter(may_hold(actions, filters)) if filters else actions, actions.num_rows
+def scan_snapshot(snapshot: Snapshot, filters: Iterable[Filter] = ()) -> Scan:
+    """Find the files of one version of a table that may hold rows satisfying all ``filters``.
 
-
-def _scan_delta(table: str, uri: str, storage: Storage, delta: DeltaTable, filters: tuple[Filter, ...]) -> Scan:
-    schema = delta_schema(delta)
+    Raises
+    ------
+    QueryError
+        A filter names a column that the table does not have.
+    """
+    filters = tuple(filters)
     for one in filters:
-        _check_column(table, schema, one.column)
-    partition_by = tuple(delta.metadata().partition_columns)
-    plain = _is_plain(table, delta)
-    files: list[ScanFile] = []
-    if plain:
-        kept, considered = _actions(delta, filters)
-        paths: Any = kept["path"]
-        # The files of a shallow clone lie elsewhere; deltalake knows where.
-        plain = not pc.any(pc.match_substring_regex(paths, _ABSOLUTE)).as_py()
-        files = _scan_files(uri, kept, partition_by) if plain else []
-    else:
-        considered = len(delta.file_uris())
-    return Scan(
-        table=table,
-        version=delta.version(),
-        schema=schema,
-        partition_by=partition_by,
-        files=tuple(files),
-        considered=considered,
-        pruned=considered - len(files) if plain else 0,
-        filters=filters,
-        plain=plain,
-        _filesystem=storage.arrow_filesystem()[0],
-        _delta=None if plain else delta,
-    )
+        _check_column(snapshot.table, snapshot.schema, one.column)
+    same: dict[str, Any] = {
+        "table": snapshot.table,
+        "version": snapshot.version,
+        "schema": snapshot.schema,
+        "partition_by": snapshot.partition_by,
+        "filters": filters,
+        "_filesystem": snapshot.storage.arrow_filesystem()[0],
+    }
+    if snapshot.delta is not None:
+        considered = len(snapshot.delta.file_uris())
+        return Scan(**same, files=(), considered=considered, pruned=0, plain=False, _delta=snapshot.delta)
+    kept = snapshot.files(filters)
+    files = tuple(_scan_files(snapshot.uri, kept, snapshot.partition_by))
+    considered = snapshot.actions.num_rows
+    return Scan(**same, files=files, considered=considered, pruned=considered - len(files))
 
 
 def _scan_files(uri: str, kept: pa.Table, partition_by: Sequence[str]) -> list[ScanFile]:
@@ -362,20 +351,6 @@ def _satisfying(rows: pa.Table, filters: tuple[Filter, ...]) -> pa.Table:
     """Keep the rows that satisfy the filters; mostly that is every row of a file, and nothing is copied."""
     mask = satisfied(rows, filters)
     return rows if pc.all(mask, skip_nulls=False, min_count=0).as_py() else rows.filter(mask)
-
-
-def _is_plain(table: str, delta: DeltaTable) -> bool:
-    protocol = delta.protocol()
-    demanded = set(protocol.reader_features or ()) - _HARMLESS
-    unknown = demanded - _APPLIED
-    if unknown or protocol.min_reader_version > 3:
-        what = ", ".join(sorted(unknown)) or f"reader version {protocol.min_reader_version}"
-        raise UnsupportedTableError(
-            f"{table}: the table demands of its readers what we cannot do ({what})",
-            hint="write it anew without these features, or export it to Parquet",
-        )
-    mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
-    return not mapped and "deletionVectors" not in demanded
 
 
 def _check_column(table: str, schema: pa.Schema, name: str) -> None:

@@ -48,6 +48,9 @@ class Stored(NamedTuple):
 
 
 Checks: TypeAlias = list[Check]
+#: What is another one when a file is replaced: size and time of writing, and what else the storage has to tell by.
+Stamp: TypeAlias = tuple[int | str | float | None, ...]
+Stamps: TypeAlias = list[Stamp | None]
 StoredFiles: TypeAlias = list[Stored]
 
 
@@ -107,6 +110,10 @@ class Storage(ABC):
     @abstractmethod
     def size(self, path: str) -> int:
         """Return the number of bytes of one file; ``NotFoundError`` when it is not there."""
+
+    @abstractmethod
+    def stamps(self, paths: Iterable[str]) -> Stamps:
+        """Return for each of a few files what changes when it is replaced; None for one that is not there."""
 
     @abstractmethod
     def delete(self, path: str) -> None:

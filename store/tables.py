@@ -84,12 +84,13 @@ class Tables:
                 raise _damaged(name, damaged) from error
             raise storage_error(f"opening table {uri}", error) from error
         # deltalake takes an empty entry for a commit of nothing: the rows would silently be missing.
-        last = self._log_file(name, table.version())
+        last = self.log_file(name, table.version())
         if self._is_empty(last):
             raise _damaged(name, self.storage.uri(last))
         return table
 
-    def _log_file(self, name: str, version: int) -> str:
+    def log_file(self, name: str, version: int) -> str:
+        """Return the path of one entry of a table's log, relative to the lake root."""
         return f"{table_path(name)}/{_LOG}/{version:020}.json"
 
     def _is_empty(self, path: str) -> bool:
@@ -114,7 +115,7 @@ class Tables:
 
     def log_entry(self, name: str, version: int) -> list[dict[str, Any]]:
         """Return what the log says of one version, an action each; ``NotFoundError`` where it was cleaned away."""
-        return [json.loads(line) for line in self.storage.read(self._log_file(name, version)).decode().splitlines()]
+        return [json.loads(line) for line in self.storage.read(self.log_file(name, version)).decode().splitlines()]
 
     def version(self, name: str) -> int:
         """Return the number of a table's newest version; ``NotFoundError`` where there is none."""
@@ -187,7 +188,7 @@ class Tables:
 
     def sync_log(self, name: str, version: int) -> None:
         """Make the log entry of ``version`` survive a power cut: delta-rs itself never syncs."""
-        self.storage.sync([self._log_file(name, version)])
+        self.storage.sync([self.log_file(name, version)])
 
     def read(
         self,
