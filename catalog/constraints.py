@@ -7,7 +7,7 @@ what lets it choose files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -19,10 +19,17 @@ _Key = TypeVar("_Key")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What one column may be: one of ``values`` (None: anything) and inside every one of ``ranges``."""
+    """What one column may be: one of ``values`` (None: anything) and inside every one of ``ranges``.
+
+    Attributes
+    ----------
+    origin
+        Where values come from that the question does not write: ``wells where compound = 'x'``.
+    """
 
     values: frozenset[Value] | None = None
     ranges: frozenset[tuple[str, Value]] = frozenset()
+    origin: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def is_free(self) -> bool:
@@ -34,16 +41,17 @@ class Bound:
         values = self.values
         if values is not None and not all(type(value) is kind for value in values):
             values = None
-        return Bound(values, frozenset(item for item in self.ranges if type(item[1]) is kind))
+        origin = frozenset() if values is None else self.origin
+        return Bound(values, frozenset(item for item in self.ranges if type(item[1]) is kind), origin)
 
 
 #: Column name in lower case → its bound; an absent column is free, and no columns at all mean: no constraint.
 Constraint = Mapping[str, Bound]
 
 
-def equal_to(values: Iterable[Value]) -> Bound:
+def equal_to(values: Iterable[Value], origin: str | None = None) -> Bound:
     """Return the bound of ``column IN (values)``."""
-    return Bound(values=frozenset(values))
+    return Bound(values=frozenset(values), origin=frozenset() if origin is None else frozenset({origin}))
 
 
 def compared(operator: str, value: Value) -> Bound:
@@ -71,12 +79,29 @@ def _both(first: Bound, second: Bound) -> Bound:
         values = second.values if first.values is None else first.values
     else:
         values = first.values & second.values
-    return Bound(values, first.ranges | second.ranges)
+    return Bound(values, first.ranges | second.ranges, _origin(first, second))
 
 
 def _either(first: Bound, second: Bound) -> Bound:
-    values = None if first.values is None or second.values is None else first.values | second.values
-    return Bound(values, first.ranges & second.ranges)
+    if first.values is None or second.values is None:
+        return Bound(None, first.ranges & second.ranges)
+    return Bound(first.values | second.values, first.ranges & second.ranges, first.origin | second.origin)
+
+
+def _origin(first: Bound, second: Bound) -> frozenset[str]:
+    """Say where the values of both come from: a value that the question writes needs no other reason."""
+    written = [one for one in (first, second) if one.values is not None and not one.origin]
+    if written and all(one.values is None or written[0].values <= one.values for one in (first, second)):  # type: ignore[operator]
+        return frozenset()
+    return first.origin | second.origin
+
+
+def in_any(bounds: Iterable[Bound]) -> Bound | None:
+    """Return what holds for a value that keeps to at least one of the bounds, None where that is nothing."""
+    result: Bound | None = None
+    for bound in bounds:
+        result = bound if result is None else _either(result, bound)
+    return None if result is None or result.is_free else result
 
 
 def is_impossible(constraint: Constraint) -> bool:

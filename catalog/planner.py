@@ -3,29 +3,66 @@
 The rule that everything here keeps: a row that a constraint excludes cannot change the answer. A conjunct of WHERE
 that compares a column with a value is never true for NULL, so the rows of a table that fail it may be left out,
 under outer joins too. From there a constraint goes through equal columns of joins, and into subqueries, common table
-expressions and set operations where filtering before and after is the same. Whatever is not understood constrains
-nothing: then more files are opened, and the answer is still right.
+expressions and set operations where filtering before and after is the same. Small tables with conditions of their own
+are asked first, if somebody is there to ask them: what they hold in the columns that they are joined by constrains the
+others. Whatever is not understood constrains nothing: then more files are opened, and the answer is still right.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sqlglot import exp
 
-from .constraints import Constraint, both, either
-from .predicates import Bounds, From, Place, Predicates, Source
+from .constraints import Bound, Constraint, both, either, in_any
+from .predicates import Known, Predicates, conjuncts
+from .sources import Bounds, From, Output, Outputs, Place, Source, Within, from_items
 
-#: The columns of a result in order, each with the places of its SELECT's sources that it repeats.
-Outputs = list[tuple[str, list[Place]]]
 #: Visits of SELECTs after which a question counts as too entangled to plan (CTEs that use CTEs twice, over and over).
 _TOO_MANY = 1000
+_NOTHING = Outputs()
+
+
+class Resolver(Protocol):
+    """Somebody who can look into tables while a question is planned."""
+
+    def is_worth(self, table: str, constraint: Constraint) -> bool:
+        """Whether knowing more than ``constraint`` could spare files of a relation."""
+
+    def ask(
+        self, table: str, alias: str, keys: Sequence[str], constraint: Constraint, conditions: Sequence[exp.Expression]
+    ) -> Constraint:
+        """Return the values of some columns of a relation in its rows that satisfy everything; none where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of each relation of a question.
+
+    Attributes
+    ----------
+    constraints
+        Relation in lower case → what all uses of it in the question have in common; ``{}`` where that is nothing.
+    reasons
+        Relation in lower case → why nothing more is known of it, as far as that can be said.
+    """
+
+    constraints: dict[str, Constraint]
+    reasons: dict[str, str]
 
 
 def constraints(tree: exp.Expression | None, columns: Mapping[str, Mapping[str, type]]) -> dict[str, Constraint]:
-    """Return a constraint for every relation of a question.
+    """Return the constraint of every relation of a question, from its text alone; see :func:`plan`."""
+    return plan(tree, columns).constraints
+
+
+def plan(
+    tree: exp.Expression | None, columns: Mapping[str, Mapping[str, type]], resolver: Resolver | None = None
+) -> Plan:
+    """Return what a question says about its relations.
 
     Parameters
     ----------
@@ -33,22 +70,20 @@ def constraints(tree: exp.Expression | None, columns: Mapping[str, Mapping[str, 
         sqlglot's syntax tree of the question; None constrains nothing.
     columns
         Relation in lower case → its columns in lower case → ``str``, ``int`` or, for all other types, ``object``.
-
-    Returns
-    -------
-    Relation in lower case → what all uses of it in the question have in common; ``{}`` where that is nothing.
+    resolver
+        Who looks into small tables; without one, only the text of the question counts.
     """
     free: dict[str, Constraint] = {name: {} for name in columns}
     if not isinstance(tree, exp.Query):
-        return free
-    walk = _Walk(columns)
+        return Plan(free, dict.fromkeys(columns, "the question is not a SELECT" if tree else "it cannot be read"))
+    walk = _Walk(columns, resolver)
     walk.visit(tree, {}, {})
     if walk.visits > _TOO_MANY:
-        return free
+        return Plan(free, dict.fromkeys(columns, "the question is too entangled"))
     for table in tree.find_all(exp.Table):
         if id(table) not in walk.seen:
             walk.found[table.name.lower()] = {}
-    return {name: walk.found.get(name, {}) for name in columns}
+    return Plan({name: walk.found.get(name, {}) for name in columns}, walk.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +105,14 @@ class _Walk:
     """One walk over a question, from the result down to the tables."""
 
     columns: Mapping[str, Mapping[str, type]]
+    resolver: Resolver | None = None
     found: dict[str, Constraint] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     visits: int = 0
     _active: set[int] = field(default_factory=set)
-    _known_outputs: dict[int, Outputs | None] = field(default_factory=dict)
+    _asked: set[int] = field(default_factory=set)
+    _known_outputs: dict[int, Outputs] = field(default_factory=dict)
 
     def visit(self, node: exp.Expression, names: _Names, wanted: Constraint) -> None:
         """Walk one SELECT, set operation or pair of parentheses; rows of its result that fail ``wanted`` are idle."""
@@ -95,39 +133,42 @@ class _Walk:
         self._active.discard(id(node))
 
     def _visit_set(self, node: exp.SetOperation, names: _Names, wanted: Constraint) -> None:
-        first = self._outputs(node.this, names)
+        first = self.outputs(node.this, names)
         for side in (node.this, node.expression):
-            own = self._outputs(side, names)
-            here: Constraint = {}
-            if own is not None and first is not None:
-                # BY NAME, a side without the column gives NULL there, which fails every bound: it is left alone.
-                meant = own if node.args.get("by_name") else first
-                pairs = [(name, mine) for (name, _), (mine, _) in zip(meant, own, strict=False)]
-                once = Counter(mine for _, mine in pairs)
-                here = {mine: wanted[name] for name, mine in pairs if name in wanted and once[mine] == 1}
+            own = self.outputs(side, names)
+            # BY NAME, a side without the column gives NULL there, which fails every bound: it is left alone.
+            meant = own if node.args.get("by_name") else first
+            pairs = [(one.name, mine.name) for one, mine in zip(meant.columns, own.columns, strict=False)]
+            once = Counter(mine for _, mine in pairs)
+            here = {mine: wanted[name] for name, mine in pairs if name in wanted and once[mine] == 1}
             self.visit(side, names, here)
 
     def _visit_select(self, node: exp.Select, names: _Names, wanted: Constraint) -> None:
-        sources = self._sources(node, names)
+        sources = self.sources(node, names)
         if sources is None:
             # Nothing is known about this FROM clause; what lies inside its subqueries still is.
-            for item in _from_items(node):
+            for item in from_items(node):
                 if isinstance(item, exp.Subquery):
                     self.visit(item, names, {})
+                elif item.name.lower() in self.columns:
+                    self.reasons.setdefault(item.name.lower(), "a join or a sample that is not followed")
             return
         clause = From(sources, node.args.get("joins") or [])
-        per_source = Predicates(clause).per_source(node, self._through(node, clause, wanted))
+        known = Predicates(clause, _Inner(self, names)).known(node, self._through(node, clause, wanted))
+        per_source = known.per_source()
         for alias, source in sources.items():
-            self._pass_on(source, names, per_source.get(alias, {}))
+            self._pass_on(source, names, per_source.get(alias, {}), known)
 
-    def _pass_on(self, source: Source, names: _Names, constraint: Constraint) -> None:
+    def _pass_on(self, source: Source, names: _Names, constraint: Constraint, known: Known) -> None:
         node = source.node
         if source.table is not None:
             kinds = self.columns[source.table]
             typed = {name: bound.of_type(kinds[name]) for name, bound in constraint.items() if name in kinds}
             useful = {name: bound for name, bound in typed.items() if not bound.is_free}
-            known = self.found.get(source.table)
-            self.found[source.table] = useful if known is None else either(known, useful)
+            if not useful:
+                self.reasons.setdefault(source.table, _reason(source, known, mistyped=bool(typed)))
+            before = self.found.get(source.table)
+            self.found[source.table] = useful if before is None else either(before, useful)
             self.seen.add(id(node))
         elif isinstance(node, exp.Subquery):
             self.visit(node, names, constraint)
@@ -136,12 +177,12 @@ class _Walk:
             self.seen.add(id(node))
             self.visit(cte.body, cte.names, {} if cte.recursive else constraint)
 
-    def _sources(self, node: exp.Select, names: _Names) -> dict[str, Source] | None:
+    def sources(self, node: exp.Select, names: _Names) -> dict[str, Source] | None:
         """Return the items of the FROM clause by alias, None where it has a part that is not understood."""
         if any(node.args.get(part) for part in ("laterals", "sample", "pivots")):
             return None
         joins = node.args.get("joins") or []
-        items = _from_items(node)
+        items = from_items(node)
         sources: dict[str, Source] = {}
         for item, join in zip(items, [None, *joins] if len(items) > len(joins) else joins, strict=True):
             method = (join.method or "").upper() if join is not None else ""
@@ -159,74 +200,206 @@ class _Walk:
         if isinstance(item, exp.Subquery):
             if _is_join(item):
                 return None
-            return Source(item, None, None if renamed else _names_of(self._outputs(item, names)))
+            return Source(item) if renamed else _derived(item, self.outputs(item, names))
         if not isinstance(item, exp.Table) or not isinstance(item.this, exp.Identifier):
             # A function, VALUES, UNNEST, a lateral subquery: rows with columns that are not known.
-            return Source(item, None, None)
+            return Source(item)
         if any(item.args.get(part) for part in ("pivots", "sample", "joins")):
             return None
         name = item.name.lower()
         if name in names and not item.db:
             cte = names[name]
-            known = None if renamed or cte.renamed or cte.recursive else self._outputs(cte.body, cte.names)
-            return Source(item, None, _names_of(known))
+            if renamed or cte.renamed or cte.recursive:
+                return Source(item)
+            return _derived(item, self.outputs(cte.body, cte.names))
         if name in self.columns:
-            return None if renamed else Source(item, name, tuple(self.columns[name]))
-        return Source(item, None, None)
+            return None if renamed else Source(item, name, self.columns[name], complete=True)
+        return Source(item)
 
-    def _outputs(self, node: exp.Expression, names: _Names) -> Outputs | None:
-        """Return the columns of a result in order, each with the places that it repeats; None where unknown."""
+    def outputs(self, node: exp.Expression, names: _Names) -> Outputs:
+        """Return the columns of a result."""
         if id(node) not in self._known_outputs:
-            self._known_outputs[id(node)] = None  # what a recursive use of itself sees
+            self._known_outputs[id(node)] = _NOTHING  # what a recursive use of itself sees
             self._known_outputs[id(node)] = self._find_outputs(node, _defined(node, names))
         return self._known_outputs[id(node)]
 
-    def _find_outputs(self, node: exp.Expression, names: _Names) -> Outputs | None:
+    def _find_outputs(self, node: exp.Expression, names: _Names) -> Outputs:
         if isinstance(node, exp.Subquery):
-            inner = None if _is_join(node) else self._outputs(node.this, names)
-            return None if inner is None else [(name, []) for name, _ in inner]
+            return _NOTHING if _is_join(node) else self.outputs(node.this, names)
         if isinstance(node, exp.SetOperation):
-            first, second = self._outputs(node.this, names), self._outputs(node.expression, names)
-            if first is None or second is None:
-                return None
-            if not node.args.get("by_name"):
-                return [(name, []) for name, _ in first]
-            return [(name, []) for name in dict.fromkeys(name for name, _ in [*first, *second])]
+            return _of_set(node, self.outputs(node.this, names), self.outputs(node.expression, names))
         if not isinstance(node, exp.Select):
-            return None
-        sources = self._sources(node, names)
+            return _NOTHING
+        sources = self.sources(node, names)
         if sources is None:
-            return None
-        result: Outputs = []
-        clause = From(sources, node.args.get("joins") or [])
-        for item in node.expressions:
-            added = _output(item, clause)
-            if added is None:
-                return None
-            result.extend(added)
-        return result
+            return _NOTHING
+        return select_outputs(node, From(sources, node.args.get("joins") or []))
 
     def _through(self, node: exp.Select, clause: From, wanted: Constraint) -> Bounds:
         """Return what ``wanted`` of a result means for the sources of its SELECT."""
-        if not wanted or _cuts(node) or node.args.get("qualify"):
+        if not wanted or _cuts(node):
             return {}
         distinct = node.args.get("distinct")
         if distinct is not None and distinct.args.get("on"):
             return {}
         windows = list(node.find_all(exp.Window))
+        outputs = select_outputs(node, clause)
         bounds: Bounds = {}
-        passed = set()
-        for item in node.expressions:
-            made = _output(item, clause)
-            if made is None:
-                return {}
-            for name, places in made:
-                if name in passed:  # a repeated name: only the first one can be meant
-                    continue
-                passed.add(name)
-                if name in wanted and all(_partitions(window, places, clause) for window in windows):
-                    bounds = both(bounds, dict.fromkeys(places, wanted[name]))
+        for name, index in outputs.first().items():
+            places = outputs.columns[index].places
+            if name in wanted and all(_partitions(window, places, clause) for window in windows):
+                bounds = both(bounds, dict.fromkeys(places, wanted[name]))
         return bounds
+
+    def values(self, node: exp.Expression, names: _Names, wanted: Sequence[int]) -> dict[int, Bound]:
+        """Return what is known of the values in columns of a result, by position; NULL is always possible."""
+        self.visits += 1
+        if self.visits > _TOO_MANY or id(node) in self._asked:
+            return {}
+        self._asked.add(id(node))
+        try:
+            return self._find_values(node, _defined(node, names), wanted)
+        finally:
+            self._asked.discard(id(node))
+
+    def _find_values(self, node: exp.Expression, names: _Names, wanted: Sequence[int]) -> dict[int, Bound]:
+        if isinstance(node, exp.Subquery):
+            return {} if _is_join(node) else self.values(node.this, names, wanted)
+        if isinstance(node, exp.SetOperation):
+            return self._values_of_set(node, names, wanted)
+        if not isinstance(node, exp.Select):
+            return {}
+        sources = self.sources(node, names)
+        if sources is None:
+            return {}
+        clause = From(sources, node.args.get("joins") or [])
+        columns = select_outputs(node, clause).columns
+        places = {index: columns[index].places for index in wanted if index < len(columns)}
+        known = Predicates(clause, _Inner(self, names)).known(
+            node, {}, [place for found in places.values() for place in found]
+        )
+        result = {}
+        for index, found in places.items():
+            # A column that USING made of several may have the value of any of them.
+            bound = in_any(known.values.get(place, Bound()) for place in found)
+            if bound is not None:
+                result[index] = bound
+        return result
+
+    def _values_of_set(self, node: exp.SetOperation, names: _Names, wanted: Sequence[int]) -> dict[int, Bound]:
+        if not isinstance(node, exp.Union):
+            return self.values(node.this, names, wanted)  # rows of the first side
+        if node.args.get("by_name"):
+            return {}
+        first, second = self.values(node.this, names, wanted), self.values(node.expression, names, wanted)
+        return either(first, second)
+
+    def tables(self, node: exp.Expression, names: _Names, below: frozenset[int] = frozenset()) -> Iterator[str]:
+        """Yield the relations that a subquery reads, those of the table expressions that it uses included."""
+        names = _defined(node, names)
+        for table in node.find_all(exp.Table):
+            name = table.name.lower()
+            if name in names and not table.db:
+                cte = names[name]
+                if id(cte.body) not in below:
+                    yield from self.tables(cte.body, cte.names, below | {id(cte.body)})
+            elif name in self.columns:
+                yield name
+
+
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """What lies within one SELECT; see :class:`.predicates.Inner`."""
+
+    walk: _Walk
+    names: _Names
+
+    def values(self, query: exp.Expression, wanted: Sequence[int]) -> dict[int, Bound]:
+        return self.walk.values(query, self.names, wanted) if self.walk.resolver is not None else {}
+
+    def columns(self, source: Source, wanted: Sequence[str]) -> Constraint:
+        if self.walk.resolver is None:
+            return {}
+        node, names = source.node, self.names
+        if isinstance(node, exp.Table):
+            cte = names[node.name.lower()]
+            node, names = cte.body, cte.names
+        first = self.walk.outputs(node, names).first()
+        found = self.walk.values(node, names, [first[name] for name in wanted])
+        return {name: found[first[name]] for name in wanted if first[name] in found}
+
+    def exists(self, query: exp.Select, outer: From, within: Within) -> Bounds:
+        walk = self.walk
+        if walk.resolver is None or not _may_be_empty(query):
+            return {}
+        names = _defined(query, self.names)
+        sources, where = walk.sources(query, names), query.args.get("where")
+        if sources is None or where is None:
+            return {}
+        clause = From(sources, query.args.get("joins") or [])
+        pairs: list[tuple[Place, list[Place]]] = []
+        for part in conjuncts(where.this):
+            if isinstance(part, exp.EQ):
+                for mine, other in ((part.this, part.expression), (part.expression, part.this)):
+                    here, there = clause.places(mine), _of_outer(other, clause, outer, within)
+                    if len(here) == 1 and any(self.is_worth(outer.sources[alias], {}) for alias, _ in there):
+                        pairs.append((here[0], there))
+        if not pairs:
+            return {}
+        known = Predicates(clause, self.__class__(walk, names)).known(query, {}, [place for place, _ in pairs])
+        bounds: Bounds = {}
+        for place, there in pairs:
+            if place in known.values:
+                bounds = both(bounds, dict.fromkeys(there, known.values[place]))
+        return bounds
+
+    def is_worth(self, source: Source, constraint: Constraint) -> bool:
+        resolver = self.walk.resolver
+        if resolver is None:
+            return False
+        if source.table is not None:
+            kinds = self.walk.columns[source.table]
+            typed = {name: bound.of_type(kinds[name]) for name, bound in constraint.items() if name in kinds}
+            return resolver.is_worth(source.table, {name: one for name, one in typed.items() if not one.is_free})
+        node, names = source.node, self.names
+        if isinstance(node, exp.Table):
+            if node.name.lower() not in names or node.db:
+                return False
+            cte = names[node.name.lower()]
+            node, names = cte.body, cte.names
+        return any(resolver.is_worth(name, {}) for name in dict.fromkeys(self.walk.tables(node, names)))
+
+    def ask(
+        self, source: Source, keys: Sequence[str], constraint: Constraint, conditions: Sequence[exp.Expression]
+    ) -> Constraint:
+        if self.walk.resolver is None or source.table is None:
+            return {}
+        kinds = self.walk.columns[source.table]
+        typed = {name: bound.of_type(kinds[name]) for name, bound in constraint.items() if name in kinds}
+        return self.walk.resolver.ask(source.table, source.node.alias_or_name, keys, typed, conditions)
+
+
+def _derived(node: exp.Expression, outputs: Outputs) -> Source:
+    kinds: dict[str, type] = {}
+    for output in outputs.columns:
+        kinds.setdefault(output.name, output.kind)
+    return Source(node, None, kinds, complete=outputs.complete)
+
+
+def _of_set(node: exp.SetOperation, first: Outputs, second: Outputs) -> Outputs:
+    """Return the columns of a set operation; they repeat nothing, but both sides may agree about a type."""
+    if node.args.get("by_name"):
+        kinds: dict[str, type] = {}
+        for output in (*first.columns, *second.columns):
+            known = kinds.setdefault(output.name, output.kind)
+            kinds[output.name] = known if known is output.kind else object
+        if first.complete and second.complete:
+            return Outputs(tuple(Output(name, (), kind) for name, kind in kinds.items()), complete=True)
+        # What the first side has comes first.
+        return Outputs(tuple(Output(one.name, (), object) for one in first.columns))
+    pairs = zip(first.columns, second.columns, strict=False)
+    columns = tuple(Output(one.name, (), one.kind if one.kind is two.kind else object) for one, two in pairs)
+    return Outputs(columns, complete=first.complete and second.complete)
 
 
 def _cuts(node: exp.Expression) -> bool:
@@ -237,6 +410,26 @@ def _cuts(node: exp.Expression) -> bool:
 def _is_join(node: exp.Subquery) -> bool:
     """Whether parentheses hold more than a query: a join of tables, a pivot, a sample."""
     return not isinstance(node.this, exp.Query) or any(node.args.get(part) for part in ("joins", "pivots", "sample"))
+
+
+def _may_be_empty(query: exp.Select) -> bool:
+    """Whether a SELECT has rows only where its FROM and WHERE give some: aggregates make one of none."""
+    if any(query.args.get(part) for part in ("group", "having", "qualify", "offset", "sample")):
+        return False
+    plain = (exp.Star, exp.Literal, exp.Column, exp.Null, exp.Boolean)
+    return all(isinstance(item.unalias(), plain) for item in query.expressions)
+
+
+def _of_outer(column: exp.Expression, inner: From, outer: From, within: Within) -> list[Place]:
+    """Return what a column in a subquery means in the query around it; nothing where it may mean the subquery's own."""
+    if not isinstance(column, exp.Column):
+        return []
+    alias, name = column.table.lower(), column.name.lower()
+    if alias in inner.sources:
+        return []
+    if not alias and any(name in source.kinds or not source.complete for source in inner.sources.values()):
+        return []
+    return outer.places(column, within)
 
 
 def _defined(node: exp.Expression, names: _Names) -> _Names:
@@ -255,16 +448,11 @@ def _defined(node: exp.Expression, names: _Names) -> _Names:
     return seen
 
 
-def _from_items(node: exp.Select) -> list[exp.Expression]:
-    start = node.args.get("from_")
-    return [*([start.this] if start is not None else []), *(join.this for join in node.args.get("joins") or [])]
-
-
 def _inner_queries(node: exp.Expression) -> Iterator[exp.Expression]:
     """Yield the queries inside a SELECT's expressions: in its list, its WHERE, its ON clauses, its HAVING."""
     if not isinstance(node, exp.Select):
         return
-    items = {id(item) for item in _from_items(node)}
+    items = {id(item) for item in from_items(node)}
     waiting: list[exp.Expression] = [node]
     while waiting:
         here = waiting.pop()
@@ -276,50 +464,84 @@ def _inner_queries(node: exp.Expression) -> Iterator[exp.Expression]:
             waiting.extend(here.iter_expressions())
 
 
-def _names_of(outputs: Outputs | None) -> tuple[str, ...] | None:
-    return None if outputs is None else tuple(name for name, _ in outputs)
-
-
-def _partitions(window: exp.Window, places: list[Place], clause: From) -> bool:
+def _partitions(window: exp.Window, places: Sequence[Place], clause: From) -> bool:
     """Whether a window never looks across values of this column, because it is partitioned by it."""
     keys = [clause.places(key) for key in window.args.get("partition_by") or []]
     return bool(places) and any(places[0] in key for key in keys)
 
 
-def _output(item: exp.Expression, clause: From) -> Outputs | None:
-    """Return the result columns that one item of a SELECT list makes; None where that cannot be told."""
-    if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
-        return _star(item, clause)
+def select_outputs(node: exp.Select, clause: From) -> Outputs:
+    """Return the columns of a SELECT's result, up to the first that cannot be told."""
+    columns: list[Output] = []
+    for item in node.expressions:
+        if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
+            found, complete = _star(item, clause)
+            columns += found
+        else:
+            complete = _is_one(item)
+            if complete:
+                places = tuple(clause.places(item.unalias()))
+                columns.append(Output(item.alias_or_name.lower(), places, clause.kind(places)))
+        if not complete:
+            return Outputs(tuple(columns))
+    return Outputs(tuple(columns), complete=True)
+
+
+def _is_one(item: exp.Expression) -> bool:
+    """Whether one item of a SELECT list makes one column."""
     if item.find(exp.Columns, exp.Unnest, exp.Explode):
-        return None
-    if any(not isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star)):
-        return None
-    if isinstance(item, exp.Alias):
-        return [(item.alias.lower(), clause.places(item.this))]
-    return [(item.alias_or_name.lower(), clause.places(item))]
+        return False
+    return all(isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star))
 
 
-def _star(item: exp.Expression, clause: From) -> Outputs | None:
+def _star(item: exp.Expression, clause: From) -> tuple[list[Output], bool]:
+    """Return the columns that a star makes, and whether these are all."""
     star = item if isinstance(item, exp.Star) else item.this
     if star.args.get("rename") or star.args.get("ilike"):
-        return None
+        return [], False
     dropped = {part.name.lower() for part in star.args.get("except_") or star.args.get("except") or []}
     replaced = {part.alias.lower() for part in star.args.get("replace") or []}
     only = item.table.lower() if isinstance(item, exp.Column) else None
     if only is not None and only not in clause.sources:
-        return None  # the fields of a struct
+        return [], False  # the fields of a struct
     merged = {
         join.this.alias_or_name.lower(): {column.name.lower() for column in join.args.get("using") or []}
         for join in clause.joins
     }
-    result: Outputs = []
+    result = []
     for alias, source in clause.sources.items():
         if source.hidden or (only is not None and alias != only):
             continue
-        if source.columns is None:
-            return None
-        for name in source.columns:
+        for name, kind in source.kinds.items():
             if name in dropped or (only is None and name in merged.get(alias, ())):
                 continue
-            result.append((name, [] if name in replaced else [(alias, name)]))
-    return result
+            # A column that USING made of several has the value of any of them.
+            places = clause.places(exp.column(name)) if only is None and name in clause.merged else [(alias, name)]
+            result.append(Output(name, () if name in replaced else tuple(places), object if name in replaced else kind))
+        if not source.complete:
+            return result, False
+    return result, True
+
+
+def _reason(source: Source, known: Known, *, mistyped: bool) -> str:
+    """Say why nothing is known of a table: the first conjunct about it that led to nothing."""
+    if mistyped:
+        return "a column is compared with a value of another type"
+    alias, columns = source.node.alias_or_name.lower(), source.kinds
+    for part in known.unused:
+        for column in part.find_all(exp.Column):
+            if column.table.lower() == alias or (not column.table and column.name.lower() in columns):
+                return f"{_shape(part)}: {part.sql(dialect='duckdb')}"
+    return "no condition on its columns"
+
+
+def _shape(part: exp.Expression) -> str:
+    if isinstance(part, exp.Or):
+        return "an OR with another column"
+    if isinstance(part, exp.Not | exp.NEQ):
+        return "a condition on what it is not"
+    if isinstance(part, exp.Like | exp.ILike):
+        return "a pattern"
+    if part.find(exp.Func):
+        return "a function on the column"
+    return "a condition that files cannot be chosen by"

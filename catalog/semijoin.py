@@ -1,0 +1,273 @@
+"""Small tables asked first: which plates a question is about, when a table that it joins says so.
+
+``FROM cells JOIN wells USING (study_id, plate_id, well_id) WHERE wells.compound = 'x'`` says nothing about the columns
+by which files of cells can be chosen; the wells that satisfy the condition do. The condition is asked of the small
+table as the question writes it, so it may be anything that depends on nothing but a row: a pattern, a function, a
+comparison of two columns. DuckDB's own reading of the text is compared with its reading of the question; what differs
+is not asked.
+"""
+
+# ruff: noqa: S608 - names and values in the SQL made here are quoted
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+
+from .binding import Binder, open_connection, quoted, text
+from .constraints import Constraint, both, equal_to, filters, is_impossible
+from .foreign import open_foreign
+from .messages import cleaned
+from .relations import AttachedRelation, Relation, SetView, TableRelation
+
+if TYPE_CHECKING:
+    from .moment import Moment
+    from .statement import Statement
+
+#: More values than these are not listed to choose files: most files would be opened anyway.
+MANY_VALUES = 2000
+#: Rows that a table has at most to be asked first: a hundred thousand plates of 384 wells would be too many.
+MANY_ROWS = 20_000_000
+#: Tables that are asked for one question.
+_MOST_ASKED = 16
+_PLACES = {"query_location", "query_location_length"}
+
+
+class SmallTables:
+    """Looks into the small tables of one question, while it is planned.
+
+    Parameters
+    ----------
+    connections
+        Gets the connection that is used, for whoever has to interrupt it.
+    """
+
+    def __init__(
+        self,
+        moment: Moment,
+        relations: Mapping[str, Relation],
+        statement: Statement,
+        connections: list[duckdb.DuckDBPyConnection],
+    ) -> None:
+        self.moment = moment
+        self.relations = relations
+        self.statement = statement
+        #: How many tables were asked.
+        self.asked = 0
+        self._connections = connections
+        self._answers: dict[Any, Constraint] = {}
+        self._read: Any = None
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection for these questions: the names that they need are taken in that of the question itself."""
+        made = open_connection(self.moment)
+        self._connections.append(made)
+        return made
+
+    def is_worth(self, table: str, constraint: Constraint) -> bool:
+        """Whether knowing more than ``constraint`` could spare files of a relation: it has several that are left."""
+        relation = self.relations.get(table)
+        if relation is None or is_impossible(constraint):
+            return False
+        return self._files(relation, constraint) > 1
+
+    def ask(
+        self, table: str, alias: str, keys: Sequence[str], constraint: Constraint, conditions: Sequence[exp.Expression]
+    ) -> Constraint:
+        """Return the values of ``keys`` in the rows of a small table that satisfy everything.
+
+        Returns
+        -------
+        Column → its values; columns with very many values are left out, and all are where the table is not small.
+        """
+        relation = self.relations.get(table)
+        if relation is None or isinstance(relation, SetView) or is_impossible(constraint):
+            return {}
+        kinds = {name.lower() for name in relation.schema.names}
+        wanted = [name for name in dict.fromkeys(keys) if name in kinds]
+        texts = [one for one in (self._as_asked(part) for part in conditions) if one is not None]
+        if not wanted or not (texts or constraint) or not self.is_small(relation, constraint):
+            return {}
+        known = tuple(sorted((name, str(bound)) for name, bound in constraint.items()))
+        key = (table, alias.lower(), tuple(wanted), known, tuple(texts))
+        if key not in self._answers:
+            if self.asked >= _MOST_ASKED:
+                return {}
+            self.asked += 1
+            self._answers[key] = self._ask(relation, alias, wanted, constraint, texts)
+        return self._answers[key]
+
+    def _ask(
+        self, relation: Relation, alias: str, keys: Sequence[str], constraint: Constraint, texts: Sequence[str]
+    ) -> Constraint:
+        conditions = list(_in_sql(constraint))
+        where = " AND ".join(f"({part})" for part in [*conditions, *texts])
+        columns = ", ".join(quoted(name) for name in keys)
+        lists = ", ".join(
+            f"(SELECT list(k) FROM (SELECT DISTINCT {quoted(name)} AS k FROM picked WHERE {quoted(name)} IS NOT NULL"
+            f" LIMIT {MANY_VALUES + 1}))"
+            for name in keys
+        )
+        query = (
+            f"WITH picked AS MATERIALIZED (SELECT DISTINCT {columns} FROM {quoted(relation.name)} AS {quoted(alias)} WHERE {where})"
+            f" SELECT {lists}"
+        )
+        with self.bound(relation, constraint) as paths:
+            try:
+                (found,) = self.connection.execute(query).fetchall()
+            except (duckdb.IOException, duckdb.InterruptException) as error:
+                raise cleaned(error, query, paths=paths) from error
+            except duckdb.Error:
+                # A row for which a condition cannot be computed; whether the question meets it too, it will say itself.
+                return {}
+        origin = f"{relation.name} where {' and '.join([*_in_words(constraint), *texts])}"
+        return {
+            name: equal_to(values or (), origin)
+            for name, values in zip(keys, found, strict=True)
+            if len(values or ()) <= MANY_VALUES
+        }
+
+    @contextmanager
+    def bound(self, relation: Relation, constraint: Constraint) -> Iterator[Sequence[str]]:
+        """Give a relation its name in :attr:`connection` for a while; yields the files behind it."""
+        binder = Binder(self.connection, self.moment)
+        binder.bind(relation, constraint)
+        try:
+            yield binder.paths
+        finally:
+            self.connection.execute(f"DROP VIEW {quoted(relation.name)}").fetchall()
+
+    def is_small(self, relation: Relation, constraint: Constraint) -> bool:
+        """Whether a table has so few rows, as its log says, that asking it costs little."""
+        if isinstance(relation, AttachedRelation):
+            scan = open_foreign(relation.url, constraint, version=relation.version)
+            rows = [file.rows for file in scan.files] if scan.plain else [None]
+        else:
+            found = self.moment.scan(relation.name, self._filters(relation, constraint))
+            rows = [] if found is None else [file.rows for file in found.files] if found.plain else [None]
+        return all(count is not None for count in rows) and sum(count or 0 for count in rows) <= MANY_ROWS
+
+    def _files(self, relation: Relation, constraint: Constraint) -> int:
+        """Return how many files of a relation a constraint leaves; 0 where none can be left out."""
+        if isinstance(relation, AttachedRelation):
+            scan = open_foreign(relation.url, constraint, version=relation.version)
+            return len(scan.files) if scan.plain else 0
+        if isinstance(relation, TableRelation):
+            return self._files_of(relation, constraint)
+        return sum(
+            self._files_of(
+                TableRelation(table, self.moment.schema(table)), both(constraint, {"study_id": equal_to(studies)})
+            )
+            for table, studies in relation.members.items()
+        )
+
+    def _files_of(self, relation: TableRelation, constraint: Constraint) -> int:
+        snapshot = self.moment.snapshot(relation.name)
+        if snapshot is None or snapshot.delta is not None:
+            return 0
+        return int(snapshot.files(tuple(self._filters(relation, constraint))).num_rows)
+
+    def _filters(self, relation: Relation, constraint: Constraint) -> list[Any]:
+        from ..store.datafiles import statistics_columns
+
+        return filters(constraint, statistics_columns(relation.schema, key=self.moment.root.tables.key(relation.name)))
+
+    def _as_asked(self, part: exp.Expression) -> str | None:
+        """Return a condition as SQL that DuckDB reads as it read it in the question; None where there is none."""
+        if self._read is None:
+            bodies = [one.body for one in self.statement.definitions if one.kind in {"table", "view"}]
+            self._read = [node for one in (self.statement.text, *bodies) for node in _nodes(self._tree(one))]
+        for write in (_Infix, DuckDB.Generator):
+            written = write(dialect=DuckDB()).generate(part)
+            wanted = self._tree(f"SELECT 1 WHERE {written}")
+            condition = wanted and wanted["statements"][0]["node"]["where_clause"]
+            if not condition or not any(node == condition for node in self._read):
+                continue
+            called = {node["function_name"] for node in _nodes(condition) if "function_name" in node}
+            return written if called <= _steady_functions() else None
+        return None
+
+    def _tree(self, query: str) -> Any:
+        """Return DuckDB's syntax tree of a text, without the places in it; None where it cannot show one."""
+        ((found,),) = self.connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+        tree = json.loads(found)
+        return None if tree["error"] else _without_places(tree)
+
+
+class _Infix(DuckDB.Generator):
+    """Writes ``x IS NOT NULL`` and ``x NOT IN (...)``, which sqlglot reads as NOT of the other."""
+
+    def not_sql(self, expression: exp.Not) -> str:
+        inner = expression.this
+        if isinstance(inner, exp.Is):
+            return f"{self.sql(inner, 'this')} IS NOT {self.sql(inner, 'expression')}"
+        return super().not_sql(expression)
+
+
+@cache
+def _steady_functions() -> frozenset[str]:
+    """Return the functions and operators of DuckDB whose value depends on nothing but their arguments."""
+    with duckdb.connect(":memory:") as connection:
+        rows = connection.execute(
+            "SELECT function_name FROM duckdb_functions() GROUP BY ALL"
+            " HAVING bool_and(function_type = 'scalar' AND stability = 'CONSISTENT')"
+        ).fetchall()
+    return frozenset(str(row[0]) for row in rows)
+
+
+def _without_places(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_places(value) for key, value in node.items() if key not in _PLACES}
+    return [_without_places(one) for one in node] if isinstance(node, list) else node
+
+
+def _nodes(root: Any) -> Iterator[dict[str, Any]]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _in_sql(constraint: Constraint) -> Iterator[str]:
+    for name, bound in constraint.items():
+        yield from (f"{quoted(name)} {operator} {_written(value)}" for operator, value in bound.ranges)
+        if bound.values is not None:
+            yield f"{quoted(name)} IN ({', '.join(map(_written, bound.values))})" if bound.values else "false"
+
+
+def _in_words(constraint: Constraint) -> Iterator[str]:
+    """Yield the parts of a constraint for people: a long list is counted."""
+    for name, bound in constraint.items():
+        yield from (f"{name} {operator} {_written(value)}" for operator, value in sorted(bound.ranges, key=str))
+        if bound.values is not None:
+            yield in_words(name, bound.values, bound.origin)
+
+
+def in_words(name: str, values: frozenset[str | int], origin: frozenset[str]) -> str:
+    """Say what a column may be: ``plate_id = 'P1'``, ``plate_id among 3 plates of wells where compound = 'x'``."""
+    if origin:
+        nouns = {"study_id": ("study", "studies")}
+        stem = name.removesuffix("_id") if name.endswith("_id") else "value"
+        one, many = nouns.get(name, (stem, f"{stem}s"))
+        return f"{name} among {len(values)} {one if len(values) == 1 else many} of {' and of '.join(sorted(origin))}"
+    if len(values) == 1:
+        return f"{name} = {_written(next(iter(values)))}"
+    if len(values) > 5:
+        return f"{name} among {len(values)} values"
+    return f"{name} in ({', '.join(_written(value) for value in sorted(values, key=str))})"
+
+
+def _written(value: str | int) -> str:
+    return text(value) if isinstance(value, str) else str(value)
