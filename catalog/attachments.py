@@ -78,7 +78,7 @@ def attach(
         return {"run_id": None, "status": "skipped", **facts}
     run = _run("catalog attach", {"name": called, "url": where, "version": version})
     run.add_input("table", where, version=scan.version)
-    row = {name: facts.get(name) for name in ("name", "url", "version")}
+    row: dict[str, Any] = {name: facts.get(name) for name in ("name", "url", "version")}
     row |= {"description": description, "attached_at": datetime.now(UTC), "run_id": run.run_id}
     _write(root, run, row, before)
     return {"run_id": run.run_id, "status": "ok", **facts}

@@ -86,7 +86,7 @@ def _version_at(moment: Moment, row: Mapping[str, Any]) -> int | None:
     until = moment.at.timestamp() * 1000
     with storage_errors(f"reading the log of {row['name']}"):
         history = DeltaTable(storage.url, storage_options=storage.delta_options() or None).history()
-    times = [(entry.get("timestamp"), entry["version"]) for entry in history]
+    times: list[tuple[int | None, int]] = [(entry.get("timestamp"), entry["version"]) for entry in history]
     found = [version for time, version in times if time is not None and time <= until]
     if not found:
         raise QueryError(
@@ -118,8 +118,9 @@ def _arms(binder: Binder, scan: Scan, schema: pa.Schema) -> list[str] | None:
     declared = {name.lower(): (name, kind) for name, kind in zip(schema.names, types, strict=True)}
     arms = []
     for files in _alike(scan).values():
-        given = {name.lower(): _value(value) for name, value in files[0].partition.items()}
-        if None in given.values():
+        partition = {name.lower(): _value(value) for name, value in files[0].partition.items()}
+        given = {name: value for name, value in partition.items() if value is not None}
+        if len(given) < len(partition):
             return None
         source = f"read_parquet([{', '.join(text(file.uri) for file in files)}], hive_partitioning = false)"
         try:
