@@ -7,7 +7,6 @@ relations that it may read are then planned without any constraint.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from sqlglot import exp
 
 from ..errors import QueryError
 from .library import Definition, closure, library
+from .syntax import parsed
 
 #: How deep definitions may use one another.
 _DEEPEST = 12
@@ -77,16 +77,17 @@ def expand(
     views = {name.lower() for name in (*names, *given) if _is_view(name)}
     definitions = closure(sorted(called | views))
     tables = {name for one in definitions for name in relations_of(one)} | {one for one in given if not _is_view(one)}
-    # An expression may ask tables in a subquery; a view that a CTE hides may be meant where the CTE is not seen.
-    unseen = [one.name for one in definitions if one.kind in {"scalar", "aggregate"}]
-    unseen += [name for name in views if name in ctes]
-    opaque = {name for one in closure(unseen) for name in relations_of(one)}
+    # An expression may ask tables in a subquery. A view that a CTE hides may be meant where the CTE is not seen.
+    hidden = {one.name for one in definitions if one.kind == "view"} & set(ctes)
+    expressions = {one.name for one in definitions if one.kind in {"scalar", "aggregate"}}
+    unseen = {name for one in closure(sorted(hidden | expressions)) for name in relations_of(one)}
+    unseen |= {one for name, arguments in calls if name in expressions for one in _given(known[name], arguments)}
+    opaque = {name.lower() for name in unseen}
     written = None
-    if tree is not None:
+    # What an expression asks of a CTE is nowhere in the tree.
+    if tree is not None and not (expressions and opaque & set(ctes)):
         with contextlib.suppress(_NotWritable):
             written = _written_out(tree.copy(), frozenset(ctes)) if definitions else tree
-    if written is None:
-        opaque |= {name.lower() for name in tables}
     return Expansion(tuple(definitions), tuple(sorted(tables)), frozenset(opaque), written)
 
 
@@ -102,13 +103,9 @@ class _NotWritable(Exception):  # noqa: N818 - not an error of anybody
 @cache
 def body_of(one: Definition) -> exp.Expression:
     """Return the syntax tree of a definition's body; not to be changed."""
-    logger = logging.getLogger("sqlglot")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        text = one.body if one.kind in {"table", "view"} else f"SELECT {one.body}"
-        tree: exp.Expression = sqlglot.parse_one(text, dialect="duckdb")
-    finally:
-        logger.disabled = disabled
+    tree = parsed(one.body if one.kind in {"table", "view"} else f"SELECT {one.body}")
+    if tree is None:
+        raise ValueError(f"{one.group}.sql: the body of {one.name} cannot be read by sqlglot")
     return tree
 
 
@@ -194,21 +191,28 @@ def _relation_name(node: exp.Expression) -> str | None:
 
 
 def _written_out(tree: exp.Expression, ctes: frozenset[str], depth: int = 0) -> exp.Expression:
-    """Put the bodies of views and table macros in their places, in a tree that may be changed."""
+    """Put the bodies of views and table macros in their places, in a tree that may be changed.
+
+    As in DuckDB, the tables of a macro are looked up where it is called, so that a table expression of the question may
+    hide them, and the tables of a view are those of the lake.
+    """
     known = library()
     for table in list(tree.find_all(exp.Table)):
-        name = _called(table)
-        if name is None or name not in known or (not isinstance(table.this, exp.Anonymous) and name in ctes):
+        is_call = not isinstance(table.this, exp.Identifier)
+        name = str(table.this.name).lower()
+        if name not in known or (not is_call and not table.db and name in ctes):
             continue
-        if depth >= _DEEPEST:
-            raise _NotWritable
         one = known[name]
-        if (one.kind == "view") != isinstance(table.this, exp.Identifier) or one.kind not in {"view", "table"}:
-            continue
+        if table.text("db").lower() not in {"", "main"} or table.text("catalog") or depth >= _DEEPEST:
+            raise _NotWritable
+        if is_call != (one.kind == "table") or (is_call and not isinstance(table.this, exp.Anonymous)):
+            raise _NotWritable
         body = body_of(one).copy()
-        if isinstance(table.this, exp.Anonymous):
+        if is_call:
             _substitute(body, _bound(table.this, one))
-        inner = _written_out(body, ctes, depth + 1)
+            inner = _written_out(body, ctes, depth + 1)
+        else:
+            inner = _of_the_lake(_written_out(body, frozenset(), depth + 1))
         alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name))
         replacement = exp.Subquery(this=inner, alias=alias)
         for part in ("joins", "pivots", "sample", "laterals"):
@@ -220,12 +224,13 @@ def _written_out(tree: exp.Expression, ctes: frozenset[str], depth: int = 0) -> 
     return tree
 
 
-def _called(table: exp.Table) -> str | None:
-    if table.db:
-        return None
-    if isinstance(table.this, exp.Identifier | exp.Anonymous):
-        return str(table.this.name).lower()
-    return None
+def _of_the_lake(view: exp.Expression) -> exp.Expression:
+    """Say of a view's tables that no table expression of a question is meant."""
+    own = {cte.alias.lower() for cte in view.find_all(exp.CTE)}
+    for table in view.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier) and not table.db and table.name.lower() not in own:
+            table.set("db", exp.to_identifier("main"))
+    return view
 
 
 def _substitute(body: exp.Expression, bound: Mapping[str, exp.Expression]) -> None:

@@ -7,19 +7,19 @@ would not do, since DuckDB counts ``WITH d AS (DELETE ...) SELECT ...`` among th
 from __future__ import annotations
 
 import json
-import logging
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import sqlglot
 from sqlglot import exp
 
 from ..errors import QueryError
 from .expansion import expand
 from .library import Definition
 from .messages import cleaned
+from .syntax import parsed
 
 #: A function that a question calls, in lower case; of each argument its name and the relation that it may mean.
 Call = tuple[str, Sequence[tuple[str, str | None]]]
@@ -27,6 +27,7 @@ Call = tuple[str, Sequence[tuple[str, str | None]]]
 _READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 #: Table functions that run a text, or name a table in a text, which nobody has read.
 _REFUSED_FUNCTIONS = {"query", "query_table"}
+_BY_PLACE = re.compile(r"#\s*\d")
 _READ_ONLY = "ask with SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT; the lake changes only through its verbs"
 _CHANGING = (
     exp.Alter,
@@ -77,26 +78,30 @@ class Statement:
     definitions: tuple[Definition, ...] = ()
     opaque: frozenset[str] = frozenset()
 
-    def may_name(self, columns: Collection[str]) -> bool:
-        """Whether the question may use one of these columns: by name, with ``*``, or in a way that is not understood.
+    def names(self) -> frozenset[str] | None:
+        """Return every name in the question, in lower case, that may be a column's; None where it may be any.
 
-        Parameters
-        ----------
-        columns
-            Names in lower case.
+        It may be any where a ``*`` stands for them, where a table's name stands for its row, and where this text is
+        not understood.
         """
         tree = self.tree
-        if not isinstance(tree, exp.Query) or tree.find(exp.Columns, exp.Pivot):
-            return True
+        if not isinstance(tree, exp.Query) or self.opaque or tree.find(exp.Columns, exp.Pivot):
+            return None
         if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
-            return True
-        if any(join.method for join in tree.find_all(exp.Join)):  # NATURAL joins by every name
-            return True
+            return None
+        # NATURAL joins by every name; `#1` is a column by its place.
+        if any(join.method for join in tree.find_all(exp.Join)) or _BY_PLACE.search(self.text):
+            return None
         # A table's name or alias used like a column means its whole row.
         rows = {table.alias_or_name.lower() for table in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
         if any(column.name.lower() in rows for column in tree.find_all(exp.Column)):
-            return True
-        return any(name.name.lower() in columns for name in tree.find_all(exp.Identifier))
+            return None
+        return frozenset(name.name.lower() for name in tree.find_all(exp.Identifier))
+
+    def may_name(self, columns: Collection[str]) -> bool:
+        """Whether the question may use one of these columns, given in lower case."""
+        names = self.names()
+        return names is None or not names.isdisjoint(columns)
 
 
 def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Statement:
@@ -118,7 +123,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Stateme
             f"a question is one statement, this text has {len(statements)}", hint="ask one after the other"
         )
     kind = statements[0].type.name
-    tree = _tree(query)
+    tree = parsed(query)
     if kind == "SELECT":
         root = _serialized(connection, query)
         _check_reading(root)
@@ -148,19 +153,6 @@ def _with_library(
 
 def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
-
-
-def _tree(query: str) -> exp.Expression | None:
-    # sqlglot logs a warning where it falls back to an unparsed command; the fallback is all we need to know.
-    logger = logging.getLogger("sqlglot")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        trees = [tree for tree in sqlglot.parse(query, dialect="duckdb") if tree is not None]
-    except (sqlglot.errors.SqlglotError, RecursionError):
-        return None
-    finally:
-        logger.disabled = disabled
-    return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
 
 
 def _serialized(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
