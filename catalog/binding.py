@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
+from .exclusions import excluded_wells
 from .messages import cleaned
 from .moment import Moment
 from .relations import IMAGE_KEY, WELL_KEY, AttachedRelation, Relation, SetView
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ..store.scan import Scan, ScanFile
     from .library import Definition
 
+#: Arrow type → SQL type, of those that were met.
+_SQL_TYPES: dict[Any, str] = {}
 #: More plates than this are not listed one by one to choose files: most files would be opened anyway.
 _MANY_PLATES = 2000
 
@@ -54,6 +58,8 @@ def open_connection(moment: Moment) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions = false",
         "TimeZone = 'UTC'",
         f"temp_directory = {text(str(spill))}",
+        # A question is bound three times before it runs: one look at a file's footer is enough.
+        "parquet_metadata_cache = true",
     ):
         # GLOBAL: cursors are connections of their own, and take nothing else over.
         connection.execute(f"SET GLOBAL {setting}").fetchall()
@@ -81,21 +87,29 @@ class Binder:
         self.paths: list[str] = []
         self._made = 0
 
-    def bind(self, relation: Relation, constraint: Constraint, *, pixel_sizes: bool = True) -> None:
+    def bind(self, relation: Relation, constraint: Constraint, *, names: Collection[str] | None = None) -> None:
         """Make ``relation`` a view over the files that may hold rows satisfying ``constraint``.
 
-        Without ``pixel_sizes`` a view of objects lacks these columns, and ``images`` is not read: joining it costs, and
-        DuckDB does not see that the join changes nothing where its columns are not asked for.
+        Parameters
+        ----------
+        names
+            The columns, in lower case, that anybody may ask for, where that is known. The view then has only these of
+            its columns, and what it takes from other tables is joined only where it is asked for: DuckDB does not see
+            by itself that such a join changes nothing.
         """
         if isinstance(relation, SetView):
-            body = self._view(relation, constraint, pixel_sizes=pixel_sizes)
+            body = self._view(relation, constraint, names)
         elif isinstance(relation, AttachedRelation):
             from .foreign import select_attached
 
             body = select_attached(self, relation, constraint)
         else:
-            body = self._table(relation.name, relation.schema, constraint, label=relation.name)
-        self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
+            schema = _narrowed(relation.schema, names)
+            body = self._table(relation.name, schema, constraint, label=relation.name)
+        try:
+            self.connection.execute(f"CREATE VIEW {quoted(relation.name)} AS {body}").fetchall()
+        except duckdb.Error as error:
+            raise cleaned(error, "", paths=self.paths) from error
 
     def define(self, definitions: Sequence[Definition]) -> None:
         """Make macros and views of the library, whose tables have been bound."""
@@ -115,131 +129,183 @@ class Binder:
         ):
             self.connection.execute(f"SET GLOBAL {setting}").fetchall()
 
-    def _view(self, view: SetView, constraint: Constraint, *, pixel_sizes: bool) -> str:
-        wells = None
-        if view.well_columns:
-            on_identity = {name: bound for name, bound in constraint.items() if name in WELL_KEY}
-            on_wells = {name: bound for name, bound in constraint.items() if name in view.well_columns}
-            wells = self._table("wells", self.moment.schema("wells"), on_identity, label=f"wells of {view.name}")
-            constraint = both(constraint, self._plates_of_wells(wells, on_wells))
+    def _view(self, view: SetView, constraint: Constraint, names: Collection[str] | None) -> str:
+        shown = _narrowed(view.schema, names).names
+        of_wells = [name for name in shown if name in view.well_columns]
+        of_images = [name for name in shown if name in view.pixel_columns]
+        label = f"wells of {view.name}"
+        resolved = self._plates_of_wells(view, constraint, label=label)
+        if resolved is not None:
+            constraint = both(constraint, resolved)
         parts = []
+        own = [name for name in shown if name not in {*view.well_columns, *view.pixel_columns, view.label_column}]
         for table, studies in view.members.items():
             schema = self.moment.schema(table)
+            schema = _picked(schema, {*own, *IMAGE_KEY})
             here = both(constraint, {"study_id": equal_to(studies)})
             rows = self._table(table, schema, here, label=table)
             parts.append(f"SELECT *, {text(view.labels[table])} AS {view.label_column} FROM ({rows})")
         columns = []
-        for name in view.schema.names:
-            if name == "excluded" and wells is not None:
+        for name in shown:
+            if name == "excluded" and of_wells:
                 columns.append("coalesce(w.excluded, false) AS excluded")
-            elif name not in view.pixel_columns:
-                columns.append(f"{'w' if name in view.well_columns else 'f'}.{quoted(name)}")
-            elif pixel_sizes:
-                columns.append(f"i.{quoted(name)}")
+            else:
+                alias = "w" if name in of_wells else "i" if name in of_images else "f"
+                columns.append(f"{alias}.{quoted(name)}")
         objects = " UNION ALL BY NAME ".join(f"({part})" for part in parts) or self._empty(_own_columns(view))
         query = f"SELECT {', '.join(columns)} FROM ({objects}) f"
-        if pixel_sizes and view.pixel_columns:
-            on_image = {name: bound for name, bound in constraint.items() if name in IMAGE_KEY}
-            images = self._table("images", self.moment.schema("images"), on_image, label=f"images of {view.name}")
+        if of_images:
+            images = self._joined("images", [*IMAGE_KEY, *of_images], IMAGE_KEY, constraint, f"images of {view.name}")
             query += f" LEFT JOIN ({images}) i ON {_equal('i', IMAGE_KEY)}"
-        if wells is not None:
+        if of_wells:
+            told = None if resolved is not None else label
+            wells = self._joined("wells", [*WELL_KEY, *of_wells, "excluded"], WELL_KEY, constraint, told)
             query += f" LEFT JOIN ({wells}) w ON {_equal('w', WELL_KEY)} WHERE NOT coalesce(w.excluded, false)"
+        elif view.well_columns:
+            excluded = excluded_wells(self, constraint, label=label)
+            if excluded.num_rows:
+                query += f" ANTI JOIN ({self.held(excluded)}) w ON {_equal('w', WELL_KEY)}"
         return query
 
-    def _plates_of_wells(self, wells: str, constraint: Constraint) -> Constraint:
-        """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first."""
-        if not constraint:
-            return {}
-        where = " AND ".join(_condition(name, bound) for name, bound in constraint.items())
-        query = f"SELECT DISTINCT study_id, plate_id FROM ({wells}) WHERE {where} LIMIT {_MANY_PLATES + 1}"
-        plates = self.connection.execute(query).fetchall()
+    def _joined(
+        self, table: str, columns: Sequence[str], key: Sequence[str], constraint: Constraint, label: str | None
+    ) -> str:
+        """Return a SELECT of some columns of a table whose rows are joined by ``key``, those left out that never match.
+
+        Without a ``label`` its files have been counted.
+        """
+        on_key = {name: bound for name, bound in constraint.items() if name in key}
+        rows = self._table(table, _picked(self.moment.schema(table), columns), on_key, label=label)
+        return f"SELECT * FROM ({rows}) WHERE {_condition_of(on_key)}" if on_key else rows
+
+    def _plates_of_wells(self, view: SetView, constraint: Constraint, *, label: str) -> Constraint | None:
+        """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first.
+
+        None where nothing is said about wells; no constraint where there are too many plates to list.
+        """
+        on_wells = {name: bound for name, bound in constraint.items() if name in view.well_columns}
+        if not on_wells:
+            return None
+        wells = self._joined("wells", [*WELL_KEY, *on_wells], WELL_KEY, constraint, label)
+        query = (
+            f"SELECT DISTINCT study_id, plate_id FROM ({wells}) WHERE {_condition_of(on_wells)} "
+            f"LIMIT {_MANY_PLATES + 1}"
+        )
+        try:
+            plates = self.connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise cleaned(error, query, paths=self.paths) from error
         if len(plates) > _MANY_PLATES:
             return {}
         return {"study_id": equal_to(row[0] for row in plates), "plate_id": equal_to(row[1] for row in plates)}
 
-    def _table(self, table: str, schema: pa.Schema, constraint: Constraint, *, label: str) -> str:
+    def count(self, label: str, table: str, scan: Scan | None, *, opened: int) -> None:
+        """Say how many files of a table are read."""
+        version, considered = (None, 0) if scan is None else (scan.version, scan.considered)
+        self.scans.append(TableScan(label, table, version, considered, opened))
+
+    def _table(self, table: str, schema: pa.Schema, constraint: Constraint, *, label: str | None) -> str:
         """Return a SELECT of all columns of ``schema`` over the files of one table that ``constraint`` leaves."""
         from ..store.datafiles import statistics_columns
 
-        prunable = statistics_columns(schema, key=self.moment.root.tables.key(table))
+        prunable = statistics_columns(self.moment.schema(table), key=self.moment.root.tables.key(table))
         scan = self.moment.scan(table, filters(constraint, prunable))
-        if scan is None:
-            self.scans.append(TableScan(label, table, None, 0, 0))
-            return self._empty(schema)
-        files = [] if is_impossible(constraint) else list(scan.files)
-        opened = len(files) if scan.plain else scan.considered
-        self.scans.append(TableScan(label, table, scan.version, scan.considered, opened))
-        if not scan.plain:
-            return self.held(scan.read())
-        if not files:
+        files = [] if scan is None or is_impossible(constraint) else list(scan.files)
+        if label is not None:
+            self.count(label, table, scan, opened=len(files) if scan is None or scan.plain else scan.considered)
+        if scan is not None and not scan.plain:
+            return self.held(scan.read(schema.names))
+        if scan is None or not files:
             return self._empty(schema)
         return self._parquet(scan, files, schema)
 
     def _parquet(self, scan: Scan, files: Sequence[ScanFile], schema: pa.Schema) -> str:
         """Return a SELECT over Parquet files: one ``read_parquet`` for all that have the same columns."""
-        types = dict(zip(schema.names, self.types(schema), strict=True))
         root = self.moment.root.storage.url
+        folders = {file.uri.rpartition("/")[0].removeprefix(root) for file in files}
         # DuckDB believes the first `study_id=` of a path, also one above the lake.
-        hive = all(_is_hive(file, root) for file in files) and not any(f"/{key}=" in root for key in scan.partition_by)
-        wanted = {file.uri for file in files}
+        hive = all(_says(folder, scan.partition_by) for folder in folders) and not any(
+            f"/{key}=" in root for key in scan.partition_by
+        )
         arms = []
-        for group in scan.groups_by_fingerprint().values():
-            kept = [file for file in group if file.uri in wanted]
+        for mark, group in replace(scan, files=tuple(files)).groups_by_fingerprint().items():
             if hive:
-                arms += [self._arm([file.uri for file in kept], schema, types, scan.partition_by, {})] if kept else []
+                arms.append(self._arm(mark, group, schema, scan, {}))
                 continue
-            parts: dict[tuple[Any, ...], list[str]] = {}
-            for file in kept:
-                parts.setdefault(tuple(file.partition[key] for key in scan.partition_by), []).append(file.uri)
-            for values, uris in parts.items():
-                given = dict(zip(scan.partition_by, values, strict=True))
-                arms.append(self._arm(uris, schema, types, (), given))
+            parts: dict[tuple[Any, ...], list[ScanFile]] = {}
+            for file in group:
+                parts.setdefault(tuple(file.partition[key] for key in scan.partition_by), []).append(file)
+            for values, some in parts.items():
+                arms.append(self._arm(mark, some, schema, scan, dict(zip(scan.partition_by, values, strict=True))))
         return " UNION ALL ".join(arms)
 
     def _arm(
-        self,
-        uris: list[str],
-        schema: pa.Schema,
-        types: Mapping[str, str],
-        partition_by: Sequence[str],
-        given: Mapping[str, Any],
+        self, mark: str, files: Sequence[ScanFile], schema: pa.Schema, scan: Scan, given: Mapping[str, Any]
     ) -> str:
         """Return a SELECT of all columns over files with the same columns; those that they lack are NULL.
 
         Parameters
         ----------
-        partition_by
-            Columns whose values are in the files' paths.
+        mark
+            The fingerprint of the files' columns.
         given
-            Column → the value that it has in all of the files.
+            Partition column → the value that it has in all of the files; empty where their paths say it.
         """
-        hive = ", hive_partitioning = false"
-        if partition_by:
-            kinds = ", ".join(f"{text(name)}: {types[name]}" for name in partition_by)
-            hive = f", hive_partitioning = true, hive_types_autocast = false, hive_types = {{{kinds}}}"
+        types = dict(zip(schema.names, self.types(schema), strict=True))
+        options, present = "hive_partitioning = false", self._stored(mark, files[0])
+        if scan.partition_by and not given:
+            partition = _picked(scan.schema, scan.partition_by)
+            kinds = ", ".join(f"{text(n)}: {k}" for n, k in zip(partition.names, self.types(partition), strict=True))
+            options = f"hive_partitioning = true, hive_types_autocast = false, hive_types = {{{kinds}}}"
+            present = present | {name.lower() for name in scan.partition_by}
+        uris = [file.uri for file in files]
         self.paths += uris
-        source = f"read_parquet([{', '.join(text(uri) for uri in uris)}]{hive})"
-        try:
-            present = {name.lower() for name in self.connection.sql(f"SELECT * FROM {source}").columns}
-        except duckdb.Error as error:
-            raise cleaned(error, "", paths=uris) from error
         columns = []
         for name in schema.names:
             if given.get(name) is not None:
                 columns.append(f"{_literal(given[name])}::{types[name]} AS {quoted(name)}")
-            elif name.lower() in present:
+            elif name.lower() in present and name not in given:
                 columns.append(quoted(name))
             else:
                 columns.append(f"NULL::{types[name]} AS {quoted(name)}")
-        return f"SELECT {', '.join(columns)} FROM {source}"
+        return f"SELECT {', '.join(columns)} FROM {_read_parquet(uris, options)}"
+
+    def sources(self, scan: Scan, files: Sequence[ScanFile]) -> Iterator[tuple[str, list[str], frozenset[str]]]:
+        """Yield what to select from for files with the same columns, their addresses, and their columns' names.
+
+        ``filename`` is a column too; the partition columns are not. The names are in lower case.
+        """
+        for mark, group in replace(scan, files=tuple(files)).groups_by_fingerprint().items():
+            uris = [file.uri for file in group]
+            self.paths += uris
+            yield _read_parquet(uris, "hive_partitioning = false, filename = true"), uris, self._stored(mark, group[0])
+
+    def _stored(self, mark: str, file: ScanFile) -> frozenset[str]:
+        """Return the columns, in lower case, that files with this fingerprint have; one is looked into once."""
+        kept = self.moment.root.snapshots
+        known: frozenset[str] | None = kept.recall(("columns", mark))
+        if known is None:
+            source = _read_parquet([file.uri], "hive_partitioning = false")
+            try:
+                known = frozenset(name.lower() for name in self.connection.sql(f"SELECT * FROM {source}").columns)
+            except duckdb.Error as error:
+                raise cleaned(error, "", paths=[file.uri]) from error
+            kept.keep(("columns", mark), known)
+        return known
 
     def types(self, schema: pa.Schema) -> list[str]:
         """Return the SQL types of columns."""
-        name = self._next_name()
-        self.connection.register(name, schema.empty_table())
-        types = [str(kind) for kind in self.connection.sql(f"SELECT * FROM {quoted(name)}").types]
-        self.connection.unregister(name)
-        return types
+        import pyarrow as pa
+
+        unknown = dict.fromkeys(kind for kind in schema.types if kind not in _SQL_TYPES)
+        if unknown:
+            name = self._next_name()
+            empty = pa.schema([(str(k), kind) for k, kind in enumerate(unknown)]).empty_table()
+            self.connection.register(name, empty)
+            found = self.connection.sql(f"SELECT * FROM {quoted(name)}").types
+            self.connection.unregister(name)
+            _SQL_TYPES.update(zip(unknown, map(str, found), strict=True))
+        return [_SQL_TYPES[kind] for kind in schema.types]
 
     def _empty(self, schema: pa.Schema) -> str:
         return self.held(schema.empty_table())
@@ -268,10 +334,31 @@ def _equal(alias: str, key: Sequence[str]) -> str:
     return " AND ".join(f"f.{name} = {alias}.{name}" for name in key)
 
 
-def _is_hive(file: ScanFile, root: str) -> bool:
-    """Whether the folders of a file say all its partition values."""
-    folders = file.uri.removeprefix(root).split("/")
-    return all(any(folder.startswith(f"{name}=") for folder in folders) for name in file.partition)
+def _narrowed(schema: pa.Schema, names: Collection[str] | None) -> pa.Schema:
+    """Return the columns that are among ``names``, in lower case; the first one if there is none, all if unknown."""
+    if names is None:
+        return schema
+    return _picked(schema, {name for name in schema.names if name.lower() in names} or {schema.names[0]})
+
+
+def _picked(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([field for field in schema if field.name in names])
+
+
+def _read_parquet(uris: Sequence[str], options: str) -> str:
+    return f"read_parquet([{', '.join(text(uri) for uri in uris)}], {options})"
+
+
+def _says(folder: str, partition_by: Sequence[str]) -> bool:
+    """Whether the folders of a path say all partition values."""
+    parts = folder.split("/")
+    return all(any(part.startswith(f"{name}=") for part in parts) for name in partition_by)
+
+
+def _condition_of(constraint: Constraint) -> str:
+    return " AND ".join(_condition(name, bound) for name, bound in constraint.items())
 
 
 def _condition(name: str, bound: Bound) -> str:
