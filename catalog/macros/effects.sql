@@ -10,16 +10,17 @@ coalesce(control_type IN ('negative_vehicle', 'negative_non_targeting', 'untreat
 -- about: A number as DOUBLE; NULL where it is NULL, NaN or infinite.
 CASE WHEN isfinite(value::DOUBLE) THEN value::DOUBLE END
 
--- name: robust_z(value, is_control)
--- kind: aggregate
--- about: Distance from the controls' median in units of 1.4826 times their median absolute distance from it (MAD).
---   Used as a window over each plate; `COLUMNS(...)` as the value scales many features at once. Of controls NULL, NaN and
---   infinite values are not learned from. NULL where the value is none of a number, there are no controls, or their MAD is
---   0: nothing is known then about how far is far. The numbers are those of the operator robust_z of profile recipes.
+-- name: robust_z(value, is_control, per)
+-- kind: scalar
+-- about: Distance from the controls' median in units of 1.4826 times their median absolute distance from it (MAD), among
+--   the rows of the same `per`: `(study_id, plate_id)` measures each well against the controls of its plate.
+--   `COLUMNS('^Nuclei_')` as the value scales many features at once. Of controls NULL, NaN and infinite values are not
+--   learned from. NULL where the value is no finite number, there are no controls, or their MAD is 0: nothing is known then
+--   about how far is far. The numbers are those of the operator robust_z of profile recipes.
 -- source: Malo et al., Nature Biotechnology 24 (2006) 167-175.
--- example: SELECT well_id, robust_z(n_objects, is_negative_control(control_type)) OVER (PARTITION BY study_id, plate_id) AS z FROM profiles
-_finite((_finite(value) - median(_finite(value)) FILTER (WHERE is_control))
-  / nullif(1.4826::DOUBLE * mad(_finite(value)) FILTER (WHERE is_control), 0))
+-- example: SELECT well_id, robust_z(n_objects, is_negative_control(control_type), (study_id, plate_id)) AS z FROM profiles
+_finite((_finite(value) - median(_finite(value)) FILTER (WHERE is_control) OVER (PARTITION BY per))
+  / nullif(1.4826::DOUBLE * mad(_finite(value)) FILTER (WHERE is_control) OVER (PARTITION BY per), 0))
 
 -- name: _hedges_correction(df)
 -- kind: scalar

@@ -33,6 +33,15 @@ CASE WHEN s.k < 2 THEN NULL WHEN fixed.q <= s.k - 1 THEN 0
 --   question.
 list_transform(range(1, 101), lambda df: t_quantile(p, df))
 
+-- name: _t_quantile_of(df, quantiles, z)
+-- kind: scalar
+-- about: A quantile of the t distribution for whole degrees of freedom: of _t_quantiles, or for more of them the series
+--   around the normal quantile z.
+-- source: Abramowitz and Stegun 26.7.5.
+CASE WHEN df <= 100 THEN quantiles[df] ELSE z + z * ((z ^ 2 + 1) / 4 + ((5 * z ^ 4 + 16 * z ^ 2 + 3) / 96
+  + ((3 * z ^ 6 + 19 * z ^ 4 + 17 * z ^ 2 - 15) / 384
+  + (79 * z ^ 8 + 776 * z ^ 6 + 1482 * z ^ 4 - 1920 * z ^ 2 - 945) / (92160 * df)) / df) / df) / df END
+
 -- name: _meta(studies, method, test, level)
 -- kind: scalar
 -- about: A pooled estimate of what _studies gives; `method` is 'fixed', 'DL' or 'PM'.
@@ -54,10 +63,8 @@ list_transform(list_transform(list_transform(list_transform(list_transform([{'s'
     'mean': d.f.mean,
     'se': sqrt(CASE WHEN d.df IS NULL THEN 1 WHEN test = 'hksj' THEN greatest(1, d.f.q / d.df) ELSE d.f.q / d.df END
       / d.f.sum),
-    'times': CASE WHEN d.df IS NULL THEN d.of.z WHEN d.df <= 100 THEN d.of.t[d.df]
-      ELSE t_quantile(0.5 + level::DOUBLE / 2, d.df) END,
-    'times_pi': CASE WHEN d.tau2 IS NULL OR d.k < 3 THEN NULL WHEN d.k <= 102 THEN d.of.t[d.k - 2]
-      ELSE t_quantile(0.5 + level::DOUBLE / 2, d.k - 2) END}),
+    'times': CASE WHEN d.df IS NULL THEN d.of.z ELSE _t_quantile_of(d.df, d.of.t, d.of.z) END,
+    'times_pi': CASE WHEN d.tau2 IS NOT NULL AND d.k > 2 THEN _t_quantile_of(d.k - 2, d.of.t, d.of.z) END}),
   lambda m: {
     'k': m.k, 'k_left_out': m.left_out, 'estimate': m.mean, 'se': m.se,
     'ci_low': m.mean - m.times * m.se, 'ci_high': m.mean + m.times * m.se,
@@ -81,7 +88,7 @@ list_transform(list_transform(list_transform(list_transform(list_transform([{'s'
 -- source: Hedges and Olkin, Statistical Methods for Meta-Analysis (1985); I² of Higgins and Thompson, Stat. Med. 21 (2002)
 --   1539-1558.
 -- example: WITH trials(estimate, variance) AS (VALUES (0.10, 0.03), (0.30, 0.03), (0.35, 0.05), (0.65, 0.01))
---   SELECT unnest(meta_fixed(estimate, variance)) FROM trials
+--   SELECT pooled.* FROM (SELECT meta_fixed(estimate, variance) AS pooled FROM trials)
 _meta(_studies(estimates, variances), 'fixed', 'z', level)
 
 -- name: meta_random(estimates, variances, method := 'DL', test := 'z', level := 0.95)
@@ -97,7 +104,7 @@ _meta(_studies(estimates, variances), 'fixed', 'z', level)
 --   (1982) 377-385; Hartung and Knapp, Stat. Med. 20 (2001) 3875-3889; the factor of at least 1: Röver, Knapp and Friede,
 --   BMC Med. Res. Methodol. 15 (2015) 99; interval: Higgins, Thompson and Spiegelhalter, J. R. Stat. Soc. A 172 (2009) 137-159.
 -- example: WITH trials(estimate, variance) AS (VALUES (0.10, 0.03), (0.30, 0.03), (0.35, 0.05), (0.65, 0.01))
---   SELECT unnest(meta_random(estimate, variance, method := 'PM')) FROM trials
+--   SELECT pooled.* FROM (SELECT meta_random(estimate, variance, method := 'PM') AS pooled FROM trials)
 _meta(_studies(estimates, variances), method, test, level)
 
 -- name: study_effects(relation, treatment, feature, moderated := true)
@@ -124,7 +131,7 @@ WITH _chosen AS (
   SELECT * FROM _cast UNPIVOT (_value FOR _feature IN (COLUMNS(* EXCLUDE (study_id, plate_id, control_type, _treatment))))
 ), _scaled AS (
   SELECT study_id, plate_id, _feature, _treatment, is_negative_control(control_type) AS _is_control, _value,
-    robust_z(_value, is_negative_control(control_type)) OVER (PARTITION BY study_id, plate_id, _feature) AS _z,
+    robust_z(_value, is_negative_control(control_type), (study_id, plate_id, _feature)) AS _z,
     count(_finite(_value)) FILTER (WHERE is_negative_control(control_type))
       OVER (PARTITION BY study_id, plate_id, _feature) AS _controls
   FROM _long
@@ -138,19 +145,19 @@ WITH _chosen AS (
 ), _effects AS (
   SELECT study_id, _feature, _treatment, any_value(_effect) AS _estimate, sum(_n)::BIGINT AS _wells,
     count(*) FILTER (WHERE _n > 0) AS _plates, sum(_controls) FILTER (WHERE _n > 0)::BIGINT AS _all_controls,
-    sum(_without)::BIGINT AS _left_out, sum(_n)::BIGINT - 1 AS _df,
-    CASE WHEN sum(_n) > 1 THEN sum(_within + _n * coalesce((_mean - _effect) ^ 2, 0)) / (sum(_n) - 1) END AS _s2,
+    sum(_without)::BIGINT AS _left_out, sum(_n)::BIGINT - 1 AS _sample_df,
+    CASE WHEN sum(_n) > 1 THEN sum(_within + _n * coalesce((_mean - _effect) ^ 2, 0)) / (sum(_n) - 1) END AS _sample_variance,
     sum((_n / nullif(_controls, 0)) * _n) FILTER (WHERE _n > 0) / nullif(sum(_n), 0) ^ 2 AS _per_control
   FROM _centred GROUP BY study_id, _feature, _treatment
 ), _spread AS (
-  SELECT * FROM moderated_variances(_effects, _s2, _df, per := (study_id, _feature))
+  SELECT * FROM moderated_variances(_effects, _sample_variance, _sample_df, per := (study_id, _feature))
 ), _final AS (
-  SELECT *, CASE WHEN moderated THEN moderated_variance ELSE _s2 END AS _used FROM _spread
+  SELECT *, CASE WHEN moderated THEN moderated_variance ELSE _sample_variance END AS _used FROM _spread
 )
 SELECT study_id, _treatment AS treatment, _feature AS feature, _estimate AS estimate,
   _used / nullif(_wells, 0) + _per_control * (pi() / 2 + 1.361 * _estimate ^ 2) AS variance,
   _wells AS n_wells, _plates AS n_plates, _all_controls AS n_controls, _left_out AS n_left_out,
-  _used AS well_variance, CASE WHEN moderated THEN moderated_df ELSE _df END AS df
+  _used AS well_variance, CASE WHEN moderated THEN moderated_df ELSE _sample_df END AS df
 FROM _final
 
 -- name: meta_effects(relation, treatment, feature, method := 'DL', test := 'z', level := 0.95, moderated := true)
@@ -163,3 +170,37 @@ SELECT _treatment AS treatment, _feature AS feature, _meta.* FROM (
   SELECT _treatment, _feature, meta_random(_estimate, _variance, method := method, test := test, level := level) AS _meta
   FROM study_effects(relation, treatment, feature, moderated := moderated) AS _effects(_study, _treatment, _feature, _estimate, _variance)
   GROUP BY _treatment, _feature)
+
+-- name: forest(relation, label, per := NULL, method := 'DL', test := 'z', level := 0.95)
+-- kind: table
+-- about: The rows of a forest plot (`cytolake plot forest`) of a relation with a row per study and the columns estimate and
+--   variance, as study_effects gives them. `label` is the column that names a row, `per` the one that is pooled by: each of
+--   its values is a group of its own. Per group its studies (kind `study`, the interval of each alone, and its weight in the
+--   pooled estimate as a fraction), the pooled estimate of meta_random (kind `pooled`), and where there are three studies or
+--   more the prediction interval around it (kind `prediction`). A study that meta_random leaves out has no interval and no
+--   weight. Columns: group, label, kind, estimate, ci_low, ci_high, weight.
+-- source: As meta_random; a weight is 1 / (variance + tau2), divided by the sum of the group's.
+-- example: WITH effects AS (FROM study_effects(profiles, perturbation, n_objects)) FROM forest(effects, study_id, per := treatment)
+WITH _rows AS (
+  SELECT per::VARCHAR AS _per, label::VARCHAR AS _label, _finite(estimate) AS _e, variance::DOUBLE AS _v,
+    isfinite(estimate::DOUBLE) AND isfinite(variance::DOUBLE) AND variance > 0 AS _is_usable
+  FROM query_table(relation)
+), _fits AS (
+  SELECT _per, meta_random(_e, _v, method := method, test := test, level := level) AS _fit FROM _rows GROUP BY _per
+), _weighted AS (
+  SELECT _rows.*, CASE WHEN _is_usable THEN 1 / (_v + coalesce(_fit.tau2, 0)) END AS _w
+  FROM _rows JOIN _fits ON _rows._per IS NOT DISTINCT FROM _fits._per
+), _all AS (
+  SELECT _per, 0 AS _order, _label, 'study' AS _kind, _e,
+    CASE WHEN _is_usable THEN _e - normal_quantile(0.5 + level::DOUBLE / 2) * sqrt(_v) END AS _low,
+    CASE WHEN _is_usable THEN _e + normal_quantile(0.5 + level::DOUBLE / 2) * sqrt(_v) END AS _high,
+    _w / sum(_w) OVER (PARTITION BY _per) AS _weight
+  FROM _weighted
+  UNION ALL
+  SELECT _per, 1, 'pooled', 'pooled', _fit.estimate, _fit.ci_low, _fit.ci_high, NULL FROM _fits WHERE _fit.k > 0
+  UNION ALL
+  SELECT _per, 2, 'prediction interval', 'prediction', _fit.estimate, _fit.pi_low, _fit.pi_high, NULL
+  FROM _fits WHERE _fit.pi_low IS NOT NULL
+)
+SELECT _per AS "group", _label AS label, _kind AS kind, _e AS estimate, _low AS ci_low, _high AS ci_high, _weight AS weight
+FROM _all ORDER BY _per, _order, _label
