@@ -13,7 +13,7 @@ ARGS ?=
 JOBS ?= 2
 
 PIP_VERSION_CHECK := PIP_DISABLE_PIP_VERSION_CHECK=1
-INSTALL = $(if $(UV),"$(UV)" pip install --quiet --python $(1)/bin/python,$(PIP_VERSION_CHECK) $(1)/bin/python -m pip install --quiet)
+INSTALL = $(if $(UV),"$(UV)" pip install --quiet --compile-bytecode --python $(1)/bin/python,$(PIP_VERSION_CHECK) $(1)/bin/python -m pip install --quiet)
 OLDER_PYTHONS := $(foreach v,3.12 3.13,$(if $(shell command -v python$(v) 2>/dev/null),$(v)))
 
 .DEFAULT_GOAL := help
@@ -36,11 +36,11 @@ help:  ## show this
 	@$(call INSTALL,.venv) -c constraints.txt -e '.[all]'
 	@touch $@
 
-# What a developer needs beside it.
-.venv/.dev: .venv/.core
-	@echo "installing the development dependencies into .venv" >&2
+# What a developer needs: that, and more beside it.
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing cytolake and its development dependencies into .venv" >&2
 	@$(call INSTALL,.venv) -c constraints.txt -e '.[dev]'
-	@touch $@
+	@touch .venv/.core $@
 
 # LinkML lives apart; see constraints-linkml.txt.
 .venv-linkml/.done: constraints-linkml.txt
@@ -69,7 +69,12 @@ help:  ## show this
 demo: .venv/.core  ## two small studies from export to answer
 	@.venv/bin/cytolake demo $(ARGS)
 
-test: .venv/.dev .venv-linkml/.done  ## all tests
+# Made side by side, where they are not there yet.
+.PHONY: environments
+environments:
+	@$(MAKE) --silent --jobs=2 .venv/.dev .venv-linkml/.done
+
+test: environments  ## all tests
 	.venv/bin/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
 
 test-all: test  ## all tests, on every Python from 3.11 that is present

@@ -12,6 +12,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,37 @@ def tiny_export(demo_truth: Truth) -> Path:
     return demo_truth.export
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the slow tests: one that comes last would leave the other processes of a run idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Leave one core to the commands started meanwhile, another one for each process of a test run.
+
+    A transform then starts no worker processes, which take longer to start than these small plates to measure, and
+    which the other test processes would have to make room for. Tests of their own start workers on purpose.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(cores)[turn % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Commands that the test starts have one core; see :func:`_one_core`."""
+    with _one_core():
+        yield
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRun:
     """What ``cytolake demo`` did, run once for every test that looks at it. ``folder`` is read only."""
@@ -89,15 +121,16 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
             command = ["cytolake", "demo", "--directory", "cytolake-demo"]
             # Where the command is found, as on the pages: the demo tells a shell that does not find it how to.
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=os.environ | {"PATH": path},
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
+            with _one_core():
+                done = subprocess.run(
+                    command,
+                    cwd=folder,
+                    env=os.environ | {"PATH": path},
+                    capture_output=True,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
+                    check=False,
+                )
             told.write_text(
                 json.dumps({"output": done.stdout, "errors": done.stderr, "exit_code": done.returncode}),
                 encoding="utf-8",

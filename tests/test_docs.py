@@ -23,6 +23,7 @@ def everything_written() -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_the_page_shows_is_what_happens(page: Path, tmp_path: Path, demo_run: DemoRun) -> None:
     for step in docs_runner.steps(page.read_text(encoding="utf-8")):

@@ -131,6 +131,7 @@ if any("spawn_main" in word for word in sys.orig_argv):
 """
 
 
+@pytest.mark.slow
 def test_a_field_that_kills_its_workers_is_recorded_and_the_others_are_measured(lake: Lake, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(POISON)
     code = (
