@@ -111,14 +111,19 @@ class _Walk:
     seen: set[int] = field(default_factory=set)
     visits: int = 0
     _active: set[int] = field(default_factory=set)
+    _whole: set[int] = field(default_factory=set)
     _asked: set[int] = field(default_factory=set)
     _known_outputs: dict[int, Outputs] = field(default_factory=dict)
 
     def visit(self, node: exp.Expression, names: _Names, wanted: Constraint) -> None:
         """Walk one SELECT, set operation or pair of parentheses; rows of its result that fail ``wanted`` are idle."""
+        if id(node) in self._whole:  # what more is wanted of it now cannot make up for the use that wants all
+            return
         self.visits += 1
         if self.visits > _TOO_MANY or id(node) in self._active:
             return
+        if not wanted:
+            self._whole.add(id(node))
         self._active.add(id(node))
         names = _defined(node, names)
         passing = {} if _cuts(node) else wanted
