@@ -113,7 +113,9 @@ def forget_synonyms(root: LakeRoot, source: str) -> dict[str, Any]:
     mine = [one for one in known if one["source"] == source]
     if not mine:
         guess = did_you_mean(source, [one["source"] for one in known])
-        raise NotFoundError(f"no synonyms were learnt from {source!r}{guess}", hint="list them: `cytolake catalog synonyms`")
+        raise NotFoundError(
+            f"no synonyms were learnt from {source!r}{guess}", hint="list them: `cytolake catalog synonyms`"
+        )
     run = Run.start("synonyms", parameters={"source": source, "forget": True})
     run.add_output("table", TABLE, rows=0)
     with Commit(root, run_id=run.run_id, app_id=f"synonyms/{source}") as commit:
@@ -162,12 +164,12 @@ def _table(data: bytes, name: str) -> pa.Table:
         convert = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
         return csv.read_csv(pa.BufferReader(data), parse_options=parse, convert_options=convert)
     except pa.ArrowInvalid as error:
-        raise InvalidDataError(f"{name} is no table: {error}", hint="CSV or TSV with the names of its columns above") from error
+        raise InvalidDataError(
+            f"{name} is no table: {error}", hint="CSV or TSV with the names of its columns above"
+        ) from error
 
 
-def _read_long(
-    connection: duckdb.DuckDBPyConnection, columns: list[str], kind: Kind, name: str
-) -> dict[str, Any]:
+def _read_long(connection: duckdb.DuckDBPyConnection, columns: list[str], kind: Kind, name: str) -> dict[str, Any]:
     known = {normal(column): column for column in columns}
     missing = [column for column in _LONG if column.replace("_", "") not in known]
     if missing:
@@ -186,14 +188,19 @@ def _read_long(
     wrong = connection.execute(f"SELECT DISTINCT relation FROM learnt WHERE relation NOT IN {_RELATIONS}").fetchall()
     if wrong:
         given = [str(one) for (one,) in wrong]
-        raise InvalidDataError(f"{name}: no relation is called {listed(given, _SHOWN)}", hint=f"{', '.join(_RELATIONS)}")
+        raise InvalidDataError(
+            f"{name}: no relation is called {listed(given, _SHOWN)}", hint=f"{', '.join(_RELATIONS)}"
+        )
     unnamed = connection.execute(
         "SELECT count(*) FROM learnt WHERE namespace = '' OR preferred_namespace = ''"
     ).fetchone()
     if unnamed and unnamed[0]:
         raise InvalidDataError(f"{name}: {unnamed[0]} rows lack a namespace", hint=f"such as {', '.join(NAMESPACES)}")
-    invalid = _invalid_of(connection, "SELECT namespace AS column_name, namespace, synonym AS entry FROM learnt UNION ALL "
-                          "SELECT preferred_namespace, preferred_namespace, preferred FROM learnt")
+    invalid = _invalid_of(
+        connection,
+        "SELECT namespace AS column_name, namespace, synonym AS entry FROM learnt UNION ALL "
+        "SELECT preferred_namespace, preferred_namespace, preferred FROM learnt",
+    )
     for namespace, pattern in PATTERNS.items():
         connection.execute(
             f"""DELETE FROM learnt WHERE (namespace = {text(namespace)} AND NOT regexp_matches(synonym, {text(pattern)}))

@@ -37,15 +37,20 @@ END)[1]
 -- kind: scalar
 -- about: A name in small letters without accents, Greek letters spelled out, signs of rotation as words.
 regexp_replace(regexp_replace(
-  replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+  CASE WHEN regexp_matches(text, '[^\x00-\x7f]') THEN _ascii_name(text) ELSE lower(text) END,
+  '\(\s*(\+\s*/\s*[-−–]|±|\+[-−–])\s*\)', '(rac)', 'g'),
+  '\(\s*[-−–]\s*\)', '(minus)', 'g')
+
+-- name: _ascii_name(text)
+-- kind: scalar
+-- about: A name in small letters without accents, Greek letters spelled out.
+replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
   replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
     lower(strip_accents(text)),
     'α', 'alpha'), 'β', 'beta'), 'γ', 'gamma'), 'δ', 'delta'), 'ε', 'epsilon'), 'ζ', 'zeta'), 'η', 'eta'),
     'θ', 'theta'), 'ι', 'iota'), 'κ', 'kappa'), 'λ', 'lambda'), 'μ', 'mu'), 'ν', 'nu'), 'ξ', 'xi'), 'ο', 'omicron'),
     'π', 'pi'), 'ρ', 'rho'), 'σ', 'sigma'), 'ς', 'sigma'), 'τ', 'tau'), 'υ', 'upsilon'), 'φ', 'phi'), 'χ', 'chi'),
-    'ψ', 'psi'), 'ω', 'omega'), 'µ', 'mu'), '’', ''''), '′', ''''),
-  '\(\s*(\+\s*/\s*[-−–]|±|\+[-−–])\s*\)', '(rac)', 'g'),
-  '\(\s*[-−–]\s*\)', '(minus)', 'g')
+    'ψ', 'psi'), 'ω', 'omega'), 'µ', 'mu'), '’', ''''), '′', '''')
 
 -- name: _name_key(text)
 -- kind: scalar
@@ -85,11 +90,18 @@ CASE split_part(key, ':', 1) WHEN 'inchikey' THEN 0 WHEN 'entrez' THEN 0 WHEN 'p
   WHEN 'chembl' THEN 2 WHEN 'ensembl' THEN 2 WHEN 'chebi' THEN 3 WHEN 'jcp' THEN 4 WHEN 'brd' THEN 5
   WHEN 'symbol' THEN 8 WHEN 'name' THEN 9 ELSE 6 END
 
--- name: _perturbation_keys
+-- name: harmonised_perturbations
 -- kind: view
--- about: Every identifier and name of every perturbation as a key, with the kind of what it names. A name counts where
---   nothing more telling has it: a gene's only without a symbol or number, a treatment's only without a compound's.
-WITH _kinds AS (
+-- about: The perturbations of each study with the key under which all studies have them: the best identifier that is
+--   known of them (compounds: InChIKey, PubChem, ChEMBL, ChEBI, JCP, BRD, name; genes: Entrez, HGNC, Ensembl, symbol).
+--   `matched_by` is the identifier of the study that led there, and `how` says by what: `own` (the study has the key
+--   itself), `synonym` (by the table `synonyms`) or `study` (another study has that identifier beside the key). Where
+--   identifiers lead to several keys, `ambiguous` is true and `candidates` lists them; `key` is then what the study's best
+--   identifier says, and NULL where that one leads to several itself. `connectivity` is the first block of the InChIKey:
+--   the same for stereoisomers, isotopes and charges of one molecule. Untreated wells have no key.
+-- source: The first block of an InChIKey hashes formula and connectivity (IUPAC InChI technical manual).
+-- example: SELECT study_id, name, key, how FROM harmonised_perturbations ORDER BY ALL
+WITH RECURSIVE _kinds AS (
   SELECT *,
     CASE WHEN type IN ('crispr_ko', 'crispr_i', 'crispr_a', 'orf', 'sirna') THEN 'gene'
       WHEN type = 'compound' THEN 'compound'
@@ -97,7 +109,8 @@ WITH _kinds AS (
         AND coalesce(gene, hgnc_id, ensembl_id, ncbi_gene_id::VARCHAR) IS NOT NULL, 'gene', 'compound')
       END AS kind
   FROM perturbations
-), _given AS (
+), _given AS MATERIALIZED (
+  -- A name counts where nothing more telling has it.
   SELECT study_id, perturbation_id, kind, unnest(if(kind = 'gene',
     [{'namespace': 'entrez', 'text': ncbi_gene_id::VARCHAR, 'hidden': false},
      {'namespace': 'hgnc', 'text': hgnc_id, 'hidden': false},
@@ -116,52 +129,40 @@ WITH _kinds AS (
 ), _texts AS (
   SELECT namespace, text, harmonise_perturbation(text, namespace) AS key
   FROM (SELECT DISTINCT given.namespace AS namespace, given.text AS text FROM _given WHERE given.text IS NOT NULL)
-)
-SELECT DISTINCT _g.study_id, _g.perturbation_id, _g.kind, _t.key, _key_rank(_t.key) AS rank
-FROM _given AS _g
-JOIN _texts AS _t ON _g.given.text = _t.text AND _g.given.namespace IS NOT DISTINCT FROM _t.namespace
-WHERE _t.key IS NOT NULL AND NOT (_g.given.hidden AND _t.key LIKE 'name:%')
-
--- name: _key_steps
--- kind: view
--- about: Which key stands for which other one: as the table `synonyms` says, and as a study says that gives one
---   perturbation several identifiers. A step leads to the better identifier; between two of one kind, from the synonym
---   to the preferred one. Of several relations of a key only the strongest counts: who has an approved symbol is not
---   found by another gene's alias.
-WITH _said AS (
+), _keys AS MATERIALIZED (
+  SELECT DISTINCT _g.study_id, _g.perturbation_id, _g.kind, _t.key, _key_rank(_t.key) AS rank
+  FROM _given AS _g
+  JOIN _texts AS _t ON _g.given.text = _t.text AND _g.given.namespace IS NOT DISTINCT FROM _t.namespace
+  WHERE _t.key IS NOT NULL AND NOT (_g.given.hidden AND _t.key LIKE 'name:%')
+), _said AS (
   SELECT kind, harmonise_perturbation(synonym, namespace) AS synonym,
     harmonise_perturbation(preferred, preferred_namespace) AS preferred,
     CASE relation WHEN 'previous' THEN 1 WHEN 'alias' THEN 2 ELSE 0 END AS relation
   FROM synonyms
 ), _directed AS (
+  -- From the weaker identifier to the better one; between two of one kind, from the synonym to the preferred one.
   SELECT kind, if(_key_rank(synonym) < _key_rank(preferred), preferred, synonym) AS from_key,
     if(_key_rank(synonym) < _key_rank(preferred), synonym, preferred) AS to_key, relation, 'synonym' AS how
   FROM _said
   UNION ALL
   SELECT DISTINCT _k.kind, _k.key, _b.key, 0, 'study'
-  FROM _perturbation_keys AS _k
-  JOIN (SELECT study_id, perturbation_id, kind, min(rank) AS rank, arg_min(key, rank) AS key
-        FROM _perturbation_keys GROUP BY study_id, perturbation_id, kind) AS _b
-    ON _k.study_id = _b.study_id AND _k.perturbation_id = _b.perturbation_id AND _k.kind = _b.kind
+  FROM _keys AS _k
+  JOIN (SELECT study_id, perturbation_id, min(rank) AS rank, arg_min(key, rank) AS key
+        FROM _keys GROUP BY study_id, perturbation_id) AS _b
+    ON _k.study_id = _b.study_id AND _k.perturbation_id = _b.perturbation_id
   WHERE _b.rank < _k.rank
-)
-SELECT kind, from_key, to_key, if(bool_or(how = 'synonym'), 'synonym', 'study') AS how,
-  _key_rank(from_key) = _key_rank(to_key) AS level
-FROM (
-  SELECT * FROM _directed
-  WHERE from_key IS NOT NULL AND to_key IS NOT NULL AND from_key <> to_key
-  QUALIFY relation = min(relation) OVER (PARTITION BY kind, from_key)
-)
-GROUP BY kind, from_key, to_key
-
--- name: _resolved_keys
--- kind: view
--- about: Where the identifiers of perturbations lead, in at most six steps: to the best keys that can be reached from
---   each. Of keys that stand for one another the last one counts; of a circle the first in the alphabet.
-WITH RECURSIVE _steps AS MATERIALIZED (
-  SELECT * FROM _key_steps
+), _steps AS MATERIALIZED (
+  -- The strongest relation of a key counts: an approved symbol is not found by another gene's alias.
+  SELECT kind, from_key, to_key, if(bool_or(how = 'synonym'), 'synonym', 'study') AS how,
+    _key_rank(from_key) = _key_rank(to_key) AS level
+  FROM (
+    SELECT * FROM _directed
+    WHERE from_key IS NOT NULL AND to_key IS NOT NULL AND from_key <> to_key
+    QUALIFY relation = min(relation) OVER (PARTITION BY kind, from_key)
+  )
+  GROUP BY kind, from_key, to_key
 ), _reached AS (
-  SELECT DISTINCT kind, key AS start, key, 0 AS steps, 'own' AS how FROM _perturbation_keys
+  SELECT DISTINCT kind, key AS start, key, 0 AS steps, 'own' AS how FROM _keys
   UNION
   SELECT _r.kind, _r.start, _s.to_key, _r.steps + 1, if('study' IN (_r.how, _s.how), 'study', 'synonym')
   FROM _reached AS _r
@@ -174,53 +175,40 @@ WITH RECURSIVE _steps AS MATERIALIZED (
 ), _onward AS (
   SELECT DISTINCT kind, from_key FROM _steps WHERE level
 ), _ends AS (
-  SELECT _b.kind, _b.start, list_sort(list(DISTINCT _b.key) FILTER (_o.from_key IS NULL)) AS ends,
-    min(_b.key) AS smallest, arg_min(_b.how, (_b.steps, _b.how)) FILTER (_o.from_key IS NULL) AS how_end,
-    arg_min(_b.how, (_b.key, _b.steps)) AS how_smallest
+  -- Of keys that stand for one another the last one counts; of a circle the first in the alphabet.
+  SELECT _b.kind, _b.start,
+    coalesce(list_sort(list(DISTINCT _b.key) FILTER (_o.from_key IS NULL)), [min(_b.key)]) AS keys,
+    coalesce(arg_min(_b.how, (_b.steps, _b.how)) FILTER (_o.from_key IS NULL), arg_min(_b.how, (_b.key, _b.steps))) AS how
   FROM _best AS _b
   LEFT JOIN _onward AS _o ON _b.kind = _o.kind AND _b.key = _o.from_key
   GROUP BY _b.kind, _b.start
-)
-SELECT kind, start, coalesce(ends, [smallest]) AS keys, coalesce(how_end, how_smallest) AS how FROM _ends
-
--- name: harmonised_perturbations
--- kind: view
--- about: The perturbations of each study with the key under which all studies have them: the best identifier that is
---   known of them (compounds: InChIKey, PubChem, ChEMBL, ChEBI, JCP, BRD, name; genes: Entrez, HGNC, Ensembl, symbol).
---   `matched_by` is the identifier of the study that led there, and `how` says by what: `own` (the study has the key
---   itself), `synonym` (by the table `synonyms`) or `study` (another study has that identifier beside the key). Where
---   identifiers lead to several keys, `ambiguous` is true and `candidates` lists them; `key` is then what the study's best
---   identifier says, and NULL where that one leads to several itself. `connectivity` is the first block of the InChIKey:
---   the same for stereoisomers, isotopes and charges of one molecule. Untreated wells have no key.
--- source: The first block of an InChIKey hashes formula and connectivity (IUPAC InChI technical manual).
--- example: SELECT study_id, name, key, how FROM harmonised_perturbations ORDER BY ALL
-WITH _led AS (
-  SELECT _k.study_id, _k.perturbation_id, _k.kind, _k.key, _k.rank, _r.keys, _r.how, _key_rank(_r.keys[1]) AS to_rank
-  FROM _perturbation_keys AS _k
-  JOIN _resolved_keys AS _r ON _k.kind = _r.kind AND _k.key = _r.start
-), _chosen AS (
-  SELECT study_id, perturbation_id, min((to_rank, rank)) AS best,
-    arg_min({'keys': keys, 'key': key, 'how': how}, (to_rank, rank, key)) AS chosen
+), _led AS MATERIALIZED (
+  SELECT _k.study_id, _k.perturbation_id, _k.kind, _k.key, _k.rank, _e.keys, _e.how, _key_rank(_e.keys[1]) AS to_rank
+  FROM _keys AS _k
+  JOIN _ends AS _e ON _k.kind = _e.kind AND _k.key = _e.start
+), _chosen AS MATERIALIZED (
+  SELECT study_id, perturbation_id, any_value(kind) AS kind,
+    arg_min({'keys': keys, 'key': key, 'how': how, 'rank': to_rank}, (to_rank, rank, key)) AS chosen
   FROM _led
   GROUP BY study_id, perturbation_id
-), _candidates AS (
-  SELECT _l.study_id, _l.perturbation_id, list_sort(list_distinct(flatten(list(_l.keys)))) AS candidates
+), _against AS (
+  SELECT _l.study_id, _l.perturbation_id, flatten(list(_l.keys)) AS keys
   FROM _led AS _l
   JOIN _chosen AS _c ON _l.study_id = _c.study_id AND _l.perturbation_id = _c.perturbation_id
-  WHERE _l.key = _c.chosen.key
-    OR (_l.to_rank = _key_rank(_c.chosen.keys[1]) AND _l.rank < 9 AND NOT list_has_any(_l.keys, _c.chosen.keys))
+  WHERE _l.to_rank = _c.chosen.rank AND _l.rank < 9 AND NOT list_has_any(_l.keys, _c.chosen.keys)
   GROUP BY _l.study_id, _l.perturbation_id
+), _all AS (
+  SELECT _c.*, list_sort(list_distinct(_c.chosen.keys || coalesce(_a.keys, []))) AS candidates
+  FROM _chosen AS _c
+  LEFT JOIN _against AS _a ON _c.study_id = _a.study_id AND _c.perturbation_id = _a.perturbation_id
 )
-SELECT _p.study_id, _p.perturbation_id, _p.name, _p.type, if(_p.type = 'none', NULL, _k.kind) AS kind,
+SELECT _p.study_id, _p.perturbation_id, _p.name, _p.type, _c.kind,
   if(len(_c.chosen.keys) = 1, _c.chosen.keys[1], NULL) AS key, _c.chosen.key AS matched_by, _c.chosen.how AS how,
-  coalesce(len(_n.candidates) > 1, false) AS ambiguous, coalesce(_n.candidates, []) AS candidates,
-  if(len(list_distinct(list_transform(_n.candidates, lambda k: k[:23]))) = 1 AND _n.candidates[1] LIKE 'inchikey:%',
-    _n.candidates[1][10:23], NULL) AS connectivity
+  coalesce(len(_c.candidates) > 1, false) AS ambiguous, coalesce(_c.candidates, []) AS candidates,
+  if(_c.candidates[1] LIKE 'inchikey:%' AND len(list_distinct(list_transform(_c.candidates, lambda k: k[:23]))) = 1,
+    _c.candidates[1][10:23], NULL) AS connectivity
 FROM perturbations AS _p
-LEFT JOIN (SELECT study_id, perturbation_id, any_value(kind) AS kind FROM _perturbation_keys GROUP BY ALL) AS _k
-  ON _p.study_id = _k.study_id AND _p.perturbation_id = _k.perturbation_id
-LEFT JOIN _chosen AS _c ON _p.study_id = _c.study_id AND _p.perturbation_id = _c.perturbation_id
-LEFT JOIN _candidates AS _n ON _p.study_id = _n.study_id AND _p.perturbation_id = _n.perturbation_id
+LEFT JOIN _all AS _c ON _p.study_id = _c.study_id AND _p.perturbation_id = _c.perturbation_id
 
 -- name: perturbation_matches
 -- kind: view
@@ -257,25 +245,35 @@ WITH _known AS MATERIALIZED (
   SELECT kind, stem AS near, stem, 'name' AS way FROM (SELECT DISTINCT kind, stem FROM _labels WHERE stem IS NOT NULL)
   UNION ALL SELECT kind, one || ' / ' || other, one, 'letter' FROM _letters
   UNION ALL SELECT kind, one || ' / ' || other, other, 'letter' FROM _letters
+), _places AS (
+  SELECT DISTINCT _k.kind, _l.stem, _k.study_id, _k.molecule
+  FROM _labels AS _l JOIN _known AS _k ON _l.kind = _k.kind AND _l.label = _k.label
+  WHERE _l.stem IS NOT NULL
+), _worth AS MATERIALIZED (
+  SELECT _a.kind, _a.near, _a.way, list(DISTINCT _a.stem) AS stems
+  FROM _alike AS _a JOIN _places AS _p ON _a.kind = _p.kind AND _a.stem = _p.stem
+  GROUP BY _a.kind, _a.near, _a.way
+  HAVING count(DISTINCT _p.study_id) > 1 AND count(DISTINCT _p.molecule) > 1
+    AND (_a.way = 'name' OR count(DISTINCT _a.stem) > 1)
 ), _near AS (
-  SELECT _k.*, _l.words, _l.name_key, _a.near, _a.way
-  FROM _alike AS _a
-  JOIN _labels AS _l ON _a.kind = _l.kind AND _a.stem = _l.stem
+  SELECT _k.*, _l.words, _l.name_key, _w.near, _w.way
+  FROM (SELECT kind, near, way, unnest(stems) AS stem FROM _worth) AS _w
+  JOIN _labels AS _l ON _w.kind = _l.kind AND _w.stem = _l.stem
   JOIN _known AS _k ON _l.kind = _k.kind AND _l.label = _k.label
 ), _groups AS (
   SELECT kind, key AS shared, if(count(DISTINCT study_id) FILTER (how = 'own') > 1, 'exact', 'synonym') AS match,
     split_part(key, ':', 1) AS reason,
-    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id) AS members
+    list({'study_id': study_id, 'perturbation_id': perturbation_id, 'name': name, 'key': key, 'how': how}) AS members
   FROM _known
+  WHERE (kind, key) IN (SELECT (kind, key) FROM _known GROUP BY kind, key HAVING count(DISTINCT study_id) > 1)
   GROUP BY kind, key
-  HAVING count(DISTINCT study_id) > 1
   UNION ALL
   SELECT kind, connectivity, 'connectivity', 'first block of the InChIKey',
-    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id)
+    list({'study_id': study_id, 'perturbation_id': perturbation_id, 'name': name, 'key': key, 'how': how})
   FROM _known
-  WHERE connectivity IS NOT NULL
+  WHERE (kind, connectivity) IN (SELECT (kind, connectivity) FROM _known WHERE connectivity IS NOT NULL
+    GROUP BY kind, connectivity HAVING count(DISTINCT study_id) > 1 AND count(DISTINCT key) > 1)
   GROUP BY kind, connectivity
-  HAVING count(DISTINCT study_id) > 1 AND count(DISTINCT key) > 1
   UNION ALL
   SELECT kind, near, 'near miss',
     CASE WHEN way = 'letter' THEN 'one letter'
@@ -284,12 +282,11 @@ WITH _known AS MATERIALIZED (
         if(bool_or(_without_salt(words) <> words), 'salt or hydrate', NULL),
         if(bool_or(_without_stereo(_without_salt(words)) <> _without_salt(words)), 'stereoisomer', NULL)), ''),
         'punctuation') END,
-    list(struct_pack(study_id, perturbation_id, name, key, how) ORDER BY study_id, perturbation_id)
+    list({'study_id': study_id, 'perturbation_id': perturbation_id, 'name': name, 'key': key, 'how': how})
   FROM _near
   GROUP BY kind, near, way
-  HAVING count(DISTINCT study_id) > 1 AND count(DISTINCT molecule) > 1
 )
 SELECT match, kind, shared, reason, len(studies) AS n_studies, studies,
   list_sort(list_distinct(list_transform(members, lambda m: m.name))) AS names,
-  list_sort(list_distinct(list_transform(members, lambda m: m.key))) AS keys, members
+  list_sort(list_distinct(list_transform(members, lambda m: m.key))) AS keys, list_sort(members) AS members
 FROM (SELECT *, list_sort(list_distinct(list_transform(members, lambda m: m.study_id))) AS studies FROM _groups)
