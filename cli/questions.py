@@ -30,6 +30,7 @@ _BINARY = {"arrow", "parquet"}
 )
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write the rows to a file.")
 @click.option("--as-of", metavar="RELEASE|TIMESTAMP|VERSION", help="Ask the lake as it was, such as 2026-03-01T12:00.")
+@click.option("--policy", metavar="FILE", help="Ask within a policy (TOML), in a process of its own.")
 @click.option("--explain", is_flag=True, help="Say which files would be read, and how many need not be.")
 @lake_option
 @common
@@ -40,6 +41,7 @@ def sql(
     format_: str | None,
     output: str | None,
     as_of: str | None,
+    policy: str | None,
     explain: bool,
     json_: bool,
 ) -> None:
@@ -50,6 +52,8 @@ def sql(
     """
     if query == "-":
         query = sys.stdin.read()
+    if policy is not None and (explain or as_of is not None):
+        raise click.UsageError("a policy says itself what moment is asked, and not which files are read")
     if explain:
         if format_ is not None or output is not None:
             raise click.UsageError("--explain asks nothing; leave out --format and --output")
@@ -63,7 +67,7 @@ def sql(
         format_ = "table"
     if format_ in _BINARY and output is None and sys.stdout.isatty():
         raise click.UsageError(f"{format_} is not for a terminal; name a file with --output")
-    result = the_lake(ctx).sql(query, as_of=as_of)
+    result = the_lake(ctx).sql(query, as_of=as_of) if policy is None else _guarded(ctx, query, policy)
     if output is not None and format_ != "table":
         rows = result.write(output, format_)
         say(f"{counted(rows, 'row')} in {output}")
@@ -71,6 +75,14 @@ def sql(
         _print_table(result, output)
     else:
         result.write(sys.stdout.buffer, format_)
+
+
+def _guarded(ctx: click.Context, query: str, policy: str) -> Result:
+    answer = the_lake(ctx).sandbox(policy).sql(query)
+    if answer.truncated:
+        rows = counted(answer.record.rows, "row")
+        say(f"the policy's limit {answer.record.limit} let {rows} through; there are more")
+    return answer
 
 
 def _print_table(result: Result, output: str | None) -> None:
@@ -86,4 +98,5 @@ def _print_table(result: Result, output: str | None) -> None:
 def _plan(plan: Mapping[str, Any]) -> str:
     names = ("relation", "table", "version", "files_considered", "files_pruned", "files_opened", "because")
     rows = [[scan[name] for name in names] for scan in plan["scans"]]
-    return table(rows, ("relation", "table", "version", "considered", "pruned", "opened", "because"))
+    shown = table(rows, ("relation", "table", "version", "considered", "pruned", "opened", "because"))
+    return f"{shown}\n\nmacros and views: {', '.join(plan['macros'])}" if plan["macros"] else shown

@@ -51,7 +51,7 @@ def check_functions(tree: Any) -> None:
         The question uses one of them.
     """
     own = library()
-    for node in _nodes(tree):
+    for node in nodes(tree):
         name = str(node.get("function_name") or "").lower()
         if node.get("type") == "TABLE_FUNCTION":
             called = str(node["function"].get("function_name") or "").lower()
@@ -80,7 +80,7 @@ def check_tables(tree: Any, *, ctes: Collection[str], visible: Collection[str]) 
     """
     views = {one.name for one in library().values() if one.kind == "view"}
     known = {name.lower() for name in visible} | set(ctes) | views
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.get("type") not in ("BASE_TABLE", "SHOW_REF") or not node.get("table_name"):
             continue
         path = [part for part in (node.get("catalog_name"), node.get("schema_name"), node["table_name"]) if part]
@@ -103,7 +103,8 @@ def _is_qualified(function: dict[str, Any]) -> bool:
     return bool(function.get("schema") or function.get("catalog"))
 
 
-def _nodes(root: Any) -> Iterator[dict[str, Any]]:
+def nodes(root: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of DuckDB's syntax tree."""
     waiting = [root]
     while waiting:
         node = waiting.pop()

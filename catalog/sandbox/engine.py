@@ -30,7 +30,7 @@ from ..messages import cleaned
 from ..planner import constraints
 from ..statement import Statement, read_statement
 from . import frames
-from .checks import check_functions, check_tables, no_table, parsed
+from .checks import check_functions, check_tables, no_table, nodes, parsed
 
 #: Rows of an answer that are handed over at once.
 _ROWS_AT_ONCE = 2048
@@ -39,6 +39,7 @@ _MIB = 2**20
 _SLACK_MB = 64
 _OUT_OF_TIME = "maximum execution time"
 _OUT_OF_MEMORY = re.compile(r"Out of Memory|failed to allocate|bad_alloc|malloc of size", re.IGNORECASE)
+_TOO_DEEP = "Max expression depth"
 _NO_TABLE = re.compile(r"Table with name (.+?) does not exist")
 
 
@@ -186,16 +187,19 @@ class _Question:
     def read(self) -> dict[str, Any]:
         """Check the question; return for each relation that it uses the ``columns`` and ``hints`` on its rows."""
         try:
+            statement = read_statement(self.connection, self.query)
             tree = parsed(self.connection, self.query)
         except duckdb.Error as error:
-            raise cleaned(error, self.query) from error
-        if tree is not None:
-            check_functions(tree)
-        statement = read_statement(self.connection, self.query)
+            raise self._ours(error) from error
+        except QueryError as error:
+            if isinstance(error.__cause__, duckdb.Error):
+                raise self._ours(error.__cause__) from error
+            raise
         if tree is None:
             raise QueryError(
                 "a PIVOT needs its list of values here", hint="write PIVOT ... ON column IN ('a', 'b') USING ..."
             )
+        check_functions(tree)
         check_tables(tree, ctes=statement.ctes, visible=self.visible)
         used = self._used(statement)
         self.used = used
@@ -204,8 +208,10 @@ class _Question:
         self.shape = self._shape()  # what is wrong with names and types is told before any row is read
         kinds = {name.lower(): _kinds(schema) for name, schema in used.items()}
         found = dict(constraints(statement.tree, kinds)) | {name: {} for name in statement.opaque}
-        named = _named_columns(statement)
-        needs = {}
+        named = _named_columns(statement, tree)
+        needs: dict[str, Any] = {}
+        if isinstance(statement.tree, exp.Describe):
+            return needs  # names and types are known already
         for name, schema in used.items():
             wanted = schema.names
             if named is not None and name.lower() not in statement.opaque:
@@ -286,6 +292,8 @@ class _Question:
             return LimitError("", limit="seconds")
         if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or _OUT_OF_MEMORY.search(text):
             return LimitError("", limit="memory_mb")
+        if _TOO_DEEP in text:
+            return QueryError("the question is nested too deeply", hint="ask in smaller steps")
         if isinstance(error, duckdb.CatalogException) and (missing := _NO_TABLE.search(text)):
             return no_table(missing[1], self.visible)
         found = cleaned(error, self.query, columns=self.columns)
@@ -298,14 +306,33 @@ def _hand_over(target: int, rows: int, sink: io.BytesIO) -> None:
     sink.truncate()
 
 
-def _named_columns(statement: Statement) -> set[str] | None:
-    """Return the columns, in lower case, that a question may use; None where it may be any."""
+def _named_columns(statement: Statement, parsed_tree: Any) -> set[str] | None:
+    """Return the columns, in lower case, that a question may use; None where it may be any.
+
+    Both syntax trees must agree that columns are named one by one: a column that is left out by mistake could change
+    the answer. sqlglot's has the library's macros written out; DuckDB's is what runs.
+    """
     tree = statement.tree
     if tree is None or statement.may_name(()):
         return None
     if any(alias.columns and isinstance(alias.parent, exp.Table) for alias in tree.find_all(exp.TableAlias)):
         return None  # its names go by position
-    return {name.name.lower() for name in tree.find_all(exp.Identifier)}
+    names = {name.name.lower() for name in tree.find_all(exp.Identifier)}
+    rows: set[str] = set()
+    used: set[str] = set()
+    for node in nodes(parsed_tree):
+        kind = node.get("type")
+        if kind in ("STAR", "SHOW_REF", "PIVOT") or node.get("ref_type") in ("NATURAL", "POSITIONAL"):
+            return None
+        if kind == "BASE_TABLE":
+            if node.get("column_name_alias"):
+                return None
+            rows.add(str(node.get("alias") or node["table_name"]).lower())
+        if kind == "COLUMN_REF":
+            used |= {str(part).lower() for part in node["column_names"][:1] if len(node["column_names"]) == 1}
+            names |= {str(part).lower() for part in node["column_names"]}
+        names |= {str(name).lower() for name in node.get("using_columns") or ()}
+    return None if used & rows else names
 
 
 def _kinds(schema: pa.Schema) -> dict[str, type]:

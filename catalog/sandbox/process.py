@@ -32,7 +32,8 @@ _GIVEN = {
 _MOST_TOLD = 16 * 2**20
 #: Seconds after its time after which the process ends itself, if nobody has done it.
 _GRACE = 5.0
-_SHOWN_OF_CRASH = 2000
+#: Characters of what the process says that are handed on.
+_SHOWN = 2000
 
 
 class Child:
@@ -161,7 +162,7 @@ class Child:
             return self.stopped(limit)
         if "failure" in found:
             return self._failed(str(found["failure"]))
-        return QueryError(message, hint=None if hint is None else str(hint))
+        return QueryError(message[:_SHOWN], hint=None if hint is None else str(hint))
 
     def _ended(self) -> CytolakeError:
         """Return what it means that the process is gone."""
@@ -178,7 +179,7 @@ class Child:
         if "bad_alloc" in said or "MemoryError" in said or "Cannot allocate" in said:
             return self.stopped("memory_mb")
         if code > 0:
-            return self._failed(said[-_SHOWN_OF_CRASH:].strip() or f"exit code {code}")
+            return self._failed(said[-_SHOWN:].strip() or f"exit code {code}")
         return self._broken(f"ended it ({signal.Signals(-code).name})")
 
     @staticmethod

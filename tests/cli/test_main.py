@@ -61,7 +61,7 @@ OPTIONS = {
     "illumination": {"--study", "--plate", "--method", "--picture", "--lake", "--json"},
     "report": {"--study", "--plate", "--output", "--lake", "--json"},
     "tracks": {"--study", "--plate", "--well", "--field", "--picture", "--lake", "--json"},
-    "sql": {"--format", "--output", "--as-of", "--explain", "--lake", "--json"},
+    "sql": {"--format", "--output", "--as-of", "--policy", "--explain", "--lake", "--json"},
     "plot": {"--output", "--title", "--as-of", "--set", "--lake", "--json"},
     "export": {
         "--output", "--study", "--plate", "--where", "--as-of", "--format", "--layout", "--overwrite", "--lake",
