@@ -106,13 +106,21 @@ class Questions:
         as_of: Moment = None,
         format: str | None = None,
         overwrite: bool = False,
+        compare: PathLike | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Build a data set for training from a spec; see :func:`.catalog.datasets.build_dataset`."""
         from .catalog.datasets import build_dataset
 
         return build_dataset(
-            self.root, spec, Path(output), as_of=as_of, format=format, overwrite=overwrite, progress=progress
+            self.root,
+            spec,
+            Path(output),
+            as_of=as_of,
+            format=format,
+            overwrite=overwrite,
+            compare=compare,
+            progress=progress,
         )
 
     def duckdb(self, *, study: str | None = None, as_of: Moment = None) -> duckdb.DuckDBPyConnection:

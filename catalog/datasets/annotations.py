@@ -115,7 +115,8 @@ def find_annotation(pinned: Pinned, rows: Rows, label: Label, number: int) -> An
         first = min(row["first"] for row in there)
         by = f" by {listed(list(label.annotators), 5)}" if label.annotators else ""
         raise InvalidDataError(
-            f"{label.where}: {label.vocabulary!r} has no label{by} on or before {_said(label)}; the first is of {first}",
+            f"{label.where}: {label.vocabulary!r} has no label{by} on or before {_said(label)}; the first is of "
+            f"{first:%Y-%m-%d %H:%M:%S}",
             hint="take a later as_of, or other annotators",
         )
     object_set = rows.source.object_set if chosen == "object" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from ...errors import InvalidDataError
 from ...wording import listed
 from ..annotated import meanings_of, require_anndata
 from .card import card_of, write_card
-from .comparison import compare, find_card, read_index
+from .comparison import difference, find_card, read_index
 from .features import Chosen
 from .fingerprint import arrow_type, logical_hash
 from .folder import Target, files_of
@@ -36,13 +37,13 @@ _SHOWN = 8
 
 def build_dataset(
     root: LakeRoot,
-    spec: Mapping[str, Any] | str | Path,
-    output: Path,
+    spec: Mapping[str, Any] | str | os.PathLike[str],
+    output: str | os.PathLike[str],
     *,
     as_of: str | datetime | int | None = None,
     format: str | None = None,
     overwrite: bool = False,
-    compare_with: Path | None = None,
+    compare: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build the data set that a spec describes.
@@ -62,7 +63,7 @@ def build_dataset(
         ``parquet``, ``anndata`` or ``numpy``; else as the spec says.
     overwrite
         Whether a data set that is there may be replaced.
-    compare_with
+    compare
         The card or the folder of an earlier data set to compare with; else the one that is at ``output``.
     progress
         Called with the rows that are done and all rows.
@@ -97,7 +98,7 @@ def build_dataset(
         require_anndata()
     target = Target(root, Path(output))
     target.check(overwrite=overwrite)
-    earlier = find_card(compare_with) if compare_with is not None else target.card()
+    earlier = find_card(Path(compare)) if compare is not None else target.card()
     pinned = Pinned(root, as_of if as_of is not None else read.as_of)
     plan = Plan.of(pinned, read)
     tally = plan.count()
@@ -151,7 +152,7 @@ def build_dataset(
         write_card(folder, card)
         compared = None
         if earlier is not None:
-            compared = compare(earlier, card, read_index(earlier), folder / INDEX)
+            compared = difference(earlier, card, read_index(earlier), folder / INDEX)
         status = target.put(folder, overwrite=overwrite, compared=compared)
     files = [*card["files"], *files_of(target.path, {}, only=("card.json", "README.md"))]
     return {

@@ -1,4 +1,4 @@
-"""The card of a data set: for programs as ``card.json``, for people as ``README.md``. The same rows make the same card."""
+"""The card of a data set, ``card.json`` for programs and ``README.md`` for people; the same rows make the same card."""
 
 # ruff: noqa: S608 - names and values in the SQL made here are quoted
 

@@ -23,9 +23,9 @@ def check_dataset(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``status`` (``ok`` or ``damaged``), ``path``, ``name``, ``sha256``, ``files`` (how many), ``faults`` (sentences),
-        ``content`` (whether the logical hash was computed again from the values; of AnnData only the files are
-        compared).
+        ``status`` (``ok`` or ``damaged``), ``path``, ``name``, ``sha256``, ``files`` (how many), ``faults``
+        (sentences), ``content`` (whether the logical hash was computed again from the values; of AnnData only the
+        files are compared).
 
     Raises
     ------

@@ -31,7 +31,7 @@ def read_index(card: Mapping[str, Any]) -> Path | None:
     return path if path.is_file() else None
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any], old: Path | None, new: Path) -> dict[str, Any]:
+def difference(before: Mapping[str, Any], after: Mapping[str, Any], old: Path | None, new: Path) -> dict[str, Any]:
     """Say what differs between two data sets.
 
     Parameters
@@ -61,8 +61,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], old: Path | Non
         because.append(f"the spec differs in {listed(spec, _SHOWN)}")
     if before["as_of"] != after["as_of"]:
         because.append(f"it is of {after['as_of']}, was of {before['as_of']}")
-    for one in tables:
-        because.append(_moved(one))
+    because += [_moved(one) for one in tables]
     if before["sets"] != after["sets"]:
         old_sets, new_sets = (
             [f"{one['label']} ({one['hash'][:8]})" for one in card["sets"]] for card in (before, after)

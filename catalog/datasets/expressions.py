@@ -12,6 +12,8 @@ import duckdb
 from ...errors import InvalidDataError
 from ...wording import listed
 
+# ruff: noqa: S608 - what is only parsed cannot be injected
+
 #: What gives another value at another run, and is written without parentheses.
 _MOMENTS = frozenset({"current_date", "current_timestamp", "current_time", "localtime", "localtimestamp"})
 _HARMLESS = frozenset({"error", "vector_type"})
@@ -85,17 +87,23 @@ def _check_steady(tree: Any, text: str, where: str) -> None:
 
 @cache
 def _unsteady() -> frozenset[str]:
-    with duckdb.connect(":memory:") as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
-            "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
-        ).fetchall()
+    query = (
+        "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
+        "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+    )
+    rows = _engine().cursor().execute(query).fetchall()
     return frozenset(name for (name,) in rows) - _HARMLESS
 
 
 def _parsed(query: str) -> Any:
-    with duckdb.connect(":memory:") as connection:
-        return json.loads(connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
+    rows = _engine().cursor().execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    return json.loads(rows[0][0])
+
+
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """Return a connection that reads nothing but text."""
+    return duckdb.connect(":memory:", config={"enable_external_access": "false"})
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

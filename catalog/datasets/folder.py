@@ -9,7 +9,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CARD = "card.json"
 PAGE = "README.md"
+_HINT = "give a card.json, or its folder"
 #: What of a card may differ although the data set is the same: versions of tables without another row in it.
 _MOVING = frozenset({"versions", "table_rows", "folder"})
 
@@ -30,9 +31,8 @@ class Target:
     """Where a data set goes."""
 
     def __init__(self, root: LakeRoot, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path
         self._lake = Path(root.url).resolve() if root.storage.is_local else None
-        self.path = path if path.is_absolute() else path
 
     def check(self, *, overwrite: bool) -> None:
         """Make sure that a data set may appear here.
@@ -90,7 +90,6 @@ class Target:
         AlreadyExistsError
             Another data set is there and may not be replaced.
         """
-        _sync(folder)
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
         if not self.path.exists():
@@ -119,7 +118,7 @@ class Target:
         return self.path.with_name(f".{self.path.name}.{mark}.{kind}")
 
     def _recover(self) -> None:
-        """Clean up behind builds on this machine that were killed; one that had just moved the old one aside lost nothing."""
+        """Clean up behind builds on this machine that were killed, and put back what one of them had moved aside."""
         prefix = f".{self.path.name}.{socket.gethostname()}-"
         for left in sorted(self.path.parent.glob(f".{self.path.name}.*")):
             if not left.name.startswith(prefix) or left.suffix not in {".tmp", ".old"}:
@@ -141,14 +140,6 @@ def _lives(number: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _sync(folder: Path) -> None:
-    """Let the disk have everything before the name appears."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file, suppress(OSError):
-                os.fsync(file.fileno())
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -205,5 +196,5 @@ def read_card(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidDataError(f"{file} is no card of a data set: {error}") from error
     if not isinstance(card, dict) or card.get("kind") != "cytolake dataset":
-        raise InvalidDataError(f"{file} is no card of a data set", hint="give a card.json, or its folder")
+        raise InvalidDataError(f"{file} is no card of a data set", hint=_HINT)
     return {**card, "folder": str(file.parent)}

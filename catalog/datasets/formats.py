@@ -19,7 +19,7 @@ from ..columns import Columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "write_statistics": True}
+_PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ class ParquetFiles:
             path = self._folder / self._split / f"part-{self._file:05}.parquet"
             path.parent.mkdir(exist_ok=True)
         facts = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
-        # Random numbers gain nothing from a dictionary of them.
-        return pq.ParquetWriter(path, self._schema, use_dictionary=facts, **_PARQUET)
+        # Measured numbers gain nothing from a dictionary, and nobody looks for one by its bounds.
+        return pq.ParquetWriter(path, self._schema, use_dictionary=facts, write_statistics=facts, **_PARQUET)
 
     def write(self, facts: Mapping[str, pa.Array[Any]], block: NDArray[Any]) -> None:
         """Take the next rows; ``block`` are the features, of shape (features, rows)."""

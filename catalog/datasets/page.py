@@ -96,8 +96,8 @@ def _label(name: str, label: Mapping[str, Any], card: Mapping[str, Any]) -> list
         when = f"as of {label['as_of']}" if label["as_of"] else "as of the version of the table"
         conflicts = label["conflicts"]
         parts.append(
-            f"Labels of the vocabulary `{label['vocabulary']}` given to each {label['level']}, {when}; where annotators "
-            f"disagree: {conflicts['rule']} ({conflicts['rows']:,} rows)."
+            f"Labels of the vocabulary `{label['vocabulary']}` given to each {label['level']}, {when}; "
+            f"where annotators disagree: {conflicts['rule']} ({conflicts['rows']:,} rows)."
         )
     splits = list(card["splits"])
     if "classes" not in label:

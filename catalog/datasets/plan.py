@@ -171,7 +171,7 @@ class Plan:
         if label.vocabulary is not None:
             level = self.rows.annotations[name].level
             return InvalidDataError(
-                f"{label.where}: no row of this data set has a label of {label.vocabulary!r} (they are of level {level!r})",
+                f"{label.where}: no row of this data set has a label of {label.vocabulary!r} (of level {level!r})",
                 hint='look at them: cytolake sql "FROM labels"',
             )
         return InvalidDataError(f"{label.where}: no row has a value of label {name!r}", hint=hint)

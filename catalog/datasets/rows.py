@@ -163,6 +163,7 @@ class Rows:
         features: Sequence[str] = (),
         where: Sequence[str] = (),
         tail: str = "",
+        whole: bool = False,
     ) -> str:
         """Return a SELECT.
 
@@ -178,6 +179,8 @@ class Rows:
             More conditions, of the columns of a row.
         tail
             What stands behind WHERE.
+        whole
+            Name every column of every source: who asks this can ask the same tables for any of them again.
         """
         filters = [*where]
         if self.spec.where is not None:
@@ -187,11 +190,11 @@ class Rows:
         inner_features = {*features, *(by_lower[name] for name in used if name in by_lower and name not in self.names)}
         asked = [f"{sql} AS {quoted(name)}" for name, sql in wanted.items()]
         asked += [quoted(name) for name in features]
-        inner = self._inner(used, inner_features, conditions or {})
+        inner = self._inner(used, inner_features, conditions or {}, whole=whole)
         conditions_sql = f" WHERE {' AND '.join(filters)}" if filters else ""
         return f"SELECT {', '.join(asked)} FROM ({inner}) r{conditions_sql}{tail}"
 
-    def _inner(self, used: set[str], features: set[str], conditions: Conditions) -> str:
+    def _inner(self, used: set[str], features: set[str], conditions: Conditions, *, whole: bool) -> str:
         conditions = {**self._of_spec(), **conditions}
         needed = {name: sql for name, sql in self.names.items() if name in used or name in self.identity}
         shown = [f"{sql} AS {quoted(name)}" for name, sql in needed.items()]
@@ -202,8 +205,8 @@ class Rows:
             if here:
                 alias = f"f{number}"
                 shown += [f"{alias}.{quoted(name)}" for name in here]
-                joins.append(self._join(one, here, alias, conditions))
-        for number, (name, annotation) in enumerate(self.annotations.items()):
+                joins.append(self._join(one, here, alias, conditions, whole=whole))
+        for number, annotation in enumerate(self.annotations.values()):
             if not ({annotation.value, annotation.disputed} & used):
                 continue
             alias = f"l{number}"
@@ -219,7 +222,8 @@ class Rows:
         columns = [name for name in self.source.schema.names if name.lower() in own]
         columns += [self.own[name] for name in features if name in self.own and self.own[name] not in columns]
         left_out = " WHERE NOT coalesce(w.excluded, false)" if self.has_wells else ""
-        return f"SELECT {', '.join(shown)} FROM ({self._entities(columns, conditions)}) e {' '.join(joins)}{left_out}"
+        rows = self._entities([] if whole else columns, conditions)
+        return f"SELECT {', '.join(shown)} FROM ({rows}) e {' '.join(joins)}{left_out}"
 
     def _of_spec(self) -> dict[str, str]:
         found = {}
@@ -229,7 +233,7 @@ class Rows:
         return found
 
     def _entities(self, columns: Sequence[str], conditions: Conditions) -> str:
-        shown = ", ".join(quoted(name) for name in columns)
+        shown = ", ".join(quoted(name) for name in columns) or "*"
         return f"SELECT {shown} FROM {self.source.relation}{_before(conditions, self.source.schema.names)}"
 
     def _context(self, needed: Mapping[str, str], conditions: Conditions) -> list[str]:
@@ -262,11 +266,12 @@ class Rows:
         used = any(sql.startswith("s.") for sql in needed.values())
         return ["LEFT JOIN studies s ON s.study_id = e.study_id"] if used else []
 
-    def _join(self, one: Joined, columns: Mapping[str, str], alias: str, conditions: Conditions) -> str:
+    def _join(self, one: Joined, columns: Mapping[str, str], alias: str, conditions: Conditions, *, whole: bool) -> str:
         keys = self.join_keys(one.source)
         on = " AND ".join(f"{alias}.{key} = e.{key}" for key in keys)
         before = _before(conditions, one.source.schema.names)
-        shown = ", ".join([*keys, *(f"{sql} AS {quoted(name)}" for name, sql in columns.items())])
+        every = ["*"] if whole and one.grouped is None else keys
+        shown = ", ".join([*every, *(f"{sql} AS {quoted(name)}" for name, sql in columns.items())])
         group = f" GROUP BY {', '.join(keys)}" if one.grouped is not None else ""
         rows = f"SELECT {shown} FROM {one.grouped or one.source.relation}{before}{group}"
         return f"LEFT JOIN ({rows}) {alias} ON {on}"

@@ -1,5 +1,7 @@
 """Where rows and columns come from: a view, a table, one set as ``name@version``, or a question."""
 
+# ruff: noqa: S608 - names in the SQL made here are quoted
+
 from __future__ import annotations
 
 import re

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +129,7 @@ class Spec:
     given: Mapping[str, Any]
 
 
-def read_spec(spec: Mapping[str, Any] | str | Path) -> Spec:
+def read_spec(spec: Mapping[str, Any] | str | os.PathLike[str]) -> Spec:
     """Read a spec from a TOML file, or from what such a file would hold.
 
     Raises

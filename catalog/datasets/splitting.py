@@ -13,6 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ...errors import InvalidDataError
@@ -27,6 +28,7 @@ _NAMES = frozenset({"compound", "gene", "perturbation", "donor", "cell_line"})
 Tally = Sequence[Mapping[str, Any]]
 
 
+@cache
 def key_of(dimension: str, value: Any) -> str | None:
     """Return by what a value is known: names without regard to case and outer spaces."""
     if value is None:

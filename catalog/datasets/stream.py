@@ -141,6 +141,8 @@ class Stream:
         self._plan = plan
         self._layout = layout
         self._names = list(writers)
+        of_sources = ([name for name in one.columns if name in set(layout.features)] for one in plan.chosen)
+        self._few = [names[0] for names in of_sources if names]
         self._splits = splits
         self._dropped = dropped
         self.states = {
@@ -153,16 +155,9 @@ class Stream:
         }
         self.missing_by_plate: dict[str, list[int]] = {}
         self._last: tuple[Any, ...] | None = None
-        schema = pa.schema(
-            [
-                *(pa.field(name, kind) for name, kind in layout.identity.items()),
-                ("split", pa.string()),
-                ("digest", pa.uint64()),
-            ]
-        )
-        self._index = pq.ParquetWriter(
-            index, schema, compression="zstd", use_dictionary=[n for n in schema.names if n != "digest"]
-        )
+        schema = pa.schema([*layout.identity.items(), ("split", pa.string()), ("digest", pa.uint64())])
+        repeating = [name for name in schema.names if name != "digest"]
+        self._index = pq.ParquetWriter(index, schema, compression="zstd", use_dictionary=repeating)
 
     def run(self, some: Sequence[Piece], progress: Callable[[int, int], None] | None) -> None:
         """Ask every piece and write its rows.
@@ -188,8 +183,10 @@ class Stream:
     def _piece(self, piece: Piece) -> int:
         plan, layout = self._plan, self._layout
         where = [f"{sql} IS NOT NULL" for name, sql in plan.labels.items() if self._label(name).missing == "drop"]
+        # Files are chosen by a question with few columns: to read a text with all of them takes longer than to ask it.
+        few = plan.rows.select(plan.wanted(), conditions=piece, features=self._few, where=where, whole=True)
         query = plan.rows.select(plan.wanted(), conditions=piece, features=layout.features, where=where)
-        table = plan.pinned.ask(query).to_arrow().combine_chunks()
+        table = plan.pinned.ask(few).again(query).to_arrow().combine_chunks()
         facts = {name: _stored(table[name], kind) for name, kind in layout.facts.items()}
         codes = self._codes(facts)
         keys = [(name, "ascending") for name in layout.identity]
@@ -197,9 +194,11 @@ class Stream:
         order = order[codes[order] >= 0]
         facts = {name: values.take(pa.array(order)) for name, values in facts.items()}
         self._check_once({name: facts[name] for name in layout.identity}, len(order))
+        in_order = len(order) == table.num_rows and bool((order[1:] > order[:-1]).all())
         block = np.empty((len(layout.features), len(order)), dtype=layout.dtype)
         for number, name in enumerate(layout.features):
-            block[number] = _floats(table[name], layout.dtype)[order]
+            values = _floats(table[name], layout.dtype)
+            block[number] = values if in_order else values[order]
         del table
         canonical(block)
         codes = codes[order]

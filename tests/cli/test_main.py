@@ -30,7 +30,7 @@ GROUPS = {
         "detach",
         "synonyms",
     },
-    "dataset": {"build"},
+    "dataset": {"build", "check"},
     "features": {"list", "show", "diff", "use", "check"},
     "release": {"create", "list", "show", "diff", "withdraw"},
 }
