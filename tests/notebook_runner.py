@@ -1,6 +1,6 @@
 """Run a notebook's cells, one after the other in one process, and write or compare what they show.
 
-Cells are plain Python; the value of a last expression is shown as a notebook shows it: a picture, a table (``_repr_html_``)
+Cells are plain Python; the value of a last expression is shown as a notebook does: a picture, a table (``_repr_html_``)
 or text. ``python tests/notebook_runner.py NOTEBOOK FOLDER`` runs it in a folder and writes its outputs into it.
 """
 
