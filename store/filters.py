@@ -80,10 +80,7 @@ def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
         ">": lambda v: pc.greater(high, v),
         ">=": lambda v: pc.greater_equal(high, v),
     }
-    if one.op == "in":
-        held = _holds_any(low, high, values)
-    else:
-        held = pc.fill_null(tests[one.op](values[0]), True)
+    held = _holds_any(low, high, values) if one.op == "in" else pc.fill_null(tests[one.op](values[0]), True)
     # A file without bounds is kept, unless that is because every value is NULL.
     return pc.and_(held, pc.fill_null(pc.less(nulls, records), True))
 

@@ -31,7 +31,18 @@ if TYPE_CHECKING:
 
     from .root import LakeRoot
 
-__all__ = ["Filter", "Scan", "ScanFile", "count", "file_paths", "live_files", "scan", "scan_foreign", "scan_snapshot"]
+__all__ = [
+    "Filter",
+    "Scan",
+    "ScanFile",
+    "count",
+    "file_paths",
+    "live_files",
+    "scan",
+    "scan_files",
+    "scan_foreign",
+    "scan_snapshot",
+]
 
 _PARTITION = "partition."
 _MOST_OPEN = 16  # files at a time: each is there with its footer
@@ -323,12 +334,13 @@ def scan_snapshot(snapshot: Snapshot, filters: Iterable[Filter] = ()) -> Scan:
         considered = len(snapshot.delta.file_uris())
         return Scan(**same, files=(), considered=considered, pruned=0, plain=False, _delta=snapshot.delta)
     kept = snapshot.files(filters)
-    files = tuple(_scan_files(snapshot.uri, kept, snapshot.partition_by))
+    files = tuple(scan_files(snapshot.uri, kept, snapshot.partition_by))
     considered = snapshot.actions.num_rows
     return Scan(**same, files=files, considered=considered, pruned=considered - len(files))
 
 
-def _scan_files(uri: str, kept: pa.Table, partition_by: Sequence[str]) -> list[ScanFile]:
+def scan_files(uri: str, kept: pa.Table, partition_by: Sequence[str]) -> list[ScanFile]:
+    """Return the files that rows of a table's log name; see :attr:`.snapshots.Snapshot.actions`."""
     names = [f"{_PARTITION}{name}" for name in partition_by]
     # Tens of thousands of files are usual: only these columns become Python objects.
     wanted = kept.select(["path", "num_records", "size_bytes", *names])
