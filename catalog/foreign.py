@@ -22,6 +22,7 @@ from ..store.storage import open_storage, storage_errors
 from .binding import Binder, quoted, text
 from .constraints import Constraint, filters
 from .messages import cleaned
+from .moment import Versions
 from .relations import AttachedRelation
 from .result import TableScan
 
@@ -73,6 +74,8 @@ def open_foreign(url: str, constraint: Constraint | None = None, *, version: int
 
 def _version_at(moment: Moment, row: Mapping[str, Any]) -> int | None:
     pinned: int | None = row["version"]
+    if isinstance(moment.at, Versions):
+        return moment.at.pins.get(str(row["name"]).lower(), pinned)
     if pinned is not None or moment.at is None:
         return pinned
     if not isinstance(moment.at, datetime):

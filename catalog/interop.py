@@ -54,7 +54,7 @@ def connection(
     UserWarning
         A table of somebody else's that is attached cannot be read now; the connection lacks it.
     """
-    moment = Moment(root, parse_moment(root, as_of))
+    moment = Moment(root, parse_moment(root, as_of)).for_tables([])
     relations = Relations(moment)
     constraint: Constraint = {}
     if study is not None:
@@ -91,7 +91,7 @@ def dataset(root: LakeRoot, name: str, *, as_of: str | datetime | int | None = N
 
     from ..store.storage import open_storage
 
-    moment = Moment(root, parse_moment(root, as_of))
+    moment = Moment(root, parse_moment(root, as_of)).for_tables([name])
     relation = Relations(moment).get(name)
     if isinstance(relation, SetView):
         return None

@@ -486,7 +486,8 @@ def select_outputs(node: exp.Select, clause: From) -> Outputs:
             complete = _is_one(item)
             if complete:
                 places = tuple(clause.places(item.unalias()))
-                columns.append(Output(item.alias_or_name.lower(), places, clause.kind(places)))
+                kind = clause.kind(places) if places else _cast_to(item.unalias())
+                columns.append(Output(item.alias_or_name.lower(), places, kind))
         if not complete:
             return Outputs(tuple(columns))
     return Outputs(tuple(columns), complete=True)
@@ -497,6 +498,14 @@ def _is_one(item: exp.Expression) -> bool:
     if item.find(exp.Columns, exp.Unnest, exp.Explode):
         return False
     return all(isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star))
+
+
+def _cast_to(item: exp.Expression) -> type:
+    """Return the type of an expression that says it."""
+    if isinstance(item, exp.Cast):
+        to = item.args["to"].this
+        return str if to in exp.DataType.TEXT_TYPES else int if to in exp.DataType.INTEGER_TYPES else object
+    return str if isinstance(item, exp.Literal) and item.is_string else object
 
 
 def _star(item: exp.Expression, clause: From) -> tuple[list[Output], bool]:
@@ -543,7 +552,7 @@ def _reason(source: Source, known: Known, *, mistyped: bool) -> str:
 def _shape(part: exp.Expression) -> str:
     if isinstance(part, exp.Or):
         return "an OR with another column"
-    if isinstance(part, exp.Not | exp.NEQ):
+    if isinstance(part, exp.Not | exp.NEQ) or part.args.get("negate"):
         return "a condition on what it is not"
     if isinstance(part, exp.Like | exp.ILike):
         return "a pattern"

@@ -8,6 +8,7 @@ its columns in the rows that satisfy it bound the columns that these are joined 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -135,7 +136,7 @@ class Predicates:
                 conditions.setdefault(alias, []).append(part)
         waiting = [alias for alias, source in clause.sources.items() if source.table is not None]
         # Those with conditions of their own first: their values are conditions of others.
-        waiting = [name for name in waiting if name in conditions] + [name for name in waiting if name not in conditions]
+        waiting.sort(key=lambda alias: alias not in conditions)
         asked = set()
         while True:
             for alias in waiting:
@@ -206,7 +207,7 @@ class Predicates:
         """
         result: Bounds = {}
         for part in conjuncts(condition):
-            bounds = self._bound(part, within)
+            bounds = {place: bound for place, bound in self._bound(part, within).items() if not bound.is_free}
             result = both(result, bounds)
             if collect:
                 self.clause.required |= {alias for alias, name in bounds if name not in self.clause.merged}
@@ -220,7 +221,7 @@ class Predicates:
     def _is_exact(self, part: exp.Expression, bounds: Bounds) -> bool:
         """Whether bounds say all that a conjunct says."""
         kept = {place: bound.of_type(self.clause.kind([place])) for place, bound in bounds.items()}
-        return kept == bounds and not isinstance(part, exp.Or)
+        return kept == bounds and not isinstance(part, exp.Or | exp.Like)
 
     def _about(self, part: exp.Expression, within: Within) -> str | None:
         """Return the one source that a conjunct is about, None where it cannot be asked alone."""
@@ -236,6 +237,8 @@ class Predicates:
         return alias
 
     def _bound(self, part: exp.Expression, within: Within) -> Bounds:
+        if part.args.get("negate"):
+            return {}
         if isinstance(part, exp.Or):
             return either(self._bounds(part.this, within), self._bounds(part.expression, within))
         if isinstance(part, exp.EQ):
@@ -251,6 +254,8 @@ class Predicates:
             if high is not None and not part.args.get("symmetric"):
                 bounds = both(bounds, dict.fromkeys(places, compared("<=", high)))
             return bounds
+        if isinstance(part, exp.Like):
+            return dict.fromkeys(self.clause.places(part.this, within), _begins(_value(part.expression)))
         if isinstance(part, exp.In):
             query = part.args.get("query")
             if query is not None:
@@ -311,6 +316,17 @@ def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
             waiting.append(part.this)
         elif part is not None:
             yield part
+
+
+def _begins(pattern: Value | None) -> Bound:
+    """Return the bound of ``column LIKE pattern``: what the text in front of the first wildcard allows."""
+    prefix = re.split("[%_]", pattern)[0] if isinstance(pattern, str) else ""
+    if not prefix:
+        return Bound()
+    ranges = {(">=", prefix)}
+    if prefix[-1] < "~":  # there is a next character, and it is ASCII too
+        ranges.add(("<", prefix[:-1] + chr(ord(prefix[-1]) + 1)))
+    return Bound(ranges=frozenset(ranges))
 
 
 def _value(node: exp.Expression | None) -> Value | None:

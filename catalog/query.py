@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,15 @@ import duckdb
 
 from . import listing
 from .binding import Binder, column_kinds, open_connection
+from .explanation import Explanation
 from .interruption import interruptible
 from .messages import cleaned
-from .moment import Moment, parse_moment
-from .planner import constraints
-from .relations import PIXEL_COLUMNS, Relations
+from .moment import At, Moment, parse_moment
+from .planner import plan
+from .relations import Relations
 from .result import Prepared, Result
+from .semijoin import SmallTables
+from .shortcuts import from_log
 from .statement import read_statement
 
 if TYPE_CHECKING:
@@ -47,8 +50,9 @@ class Catalog:
         query
             One statement that reads: SELECT, FROM, WITH, DESCRIBE, SUMMARIZE or PIVOT.
         as_of
-            Ask the lake as it was: a release or its name, or a time (UTC where it names no zone). What a release names is
-            kept; of a time more than a week ago some files may have been removed by ``maintain``.
+            Ask the lake as it was: a release or its name; a time (UTC where it names no zone); or versions of tables,
+            ``"wells@3,plates@7"``, or the number alone where the question reads one table. What a release names is
+            kept; of anything else more than a week ago some files may have been removed by ``maintain``.
 
         Returns
         -------
@@ -68,22 +72,20 @@ class Catalog:
         return Result(query, lambda: self._prepare(query, at), annotated=lambda one: annotate(self.root, one, as_of))
 
     def explain(self, query: str, *, as_of: str | datetime | int | None = None) -> dict[str, Any]:
-        """Say which files a question would read, and how many need not be.
+        """Say which files a question reads, and why not the others; nothing is computed.
 
         Returns
         -------
         dict
             ``scans``: one entry per table, with ``relation``, ``table``, ``version``, ``files_considered``,
-            ``files_pruned``, ``files_opened`` and ``because``.
+            ``files_pruned``, ``files_opened`` and ``because``; ``macros``: what is used of the library.
 
         Raises
         ------
         QueryError
             As :meth:`sql` does.
         """
-        names = ("relation", "table", "version", "files_considered", "files_pruned", "files_opened")
-        scans = self.sql(query, as_of=as_of).scans
-        return {"scans": [{name: getattr(scan, name) for name in names} | {"because": None} for scan in scans]}
+        return self.sql(query, as_of=as_of).explained()
 
     def table(self, name: str, *, where: str | None = None, as_of: str | datetime | int | None = None) -> Result:
         """Ask for all rows of a table or view, or those that satisfy a condition in SQL.
@@ -103,16 +105,22 @@ class Catalog:
             result.files = lambda: dataset(self.root, name, as_of=as_of)
         return result
 
-    def _prepare(self, query: str, at: datetime | Release | None) -> Prepared:
-        moment = Moment(self.root, at)
+    def _prepare(self, query: str, at: At) -> Prepared:
+        return self._prepare_of(query, Moment(self.root, at))
+
+    def _prepare_of(self, query: str, moment: Moment, *, whole: bool = False) -> Prepared:
         connection = open_connection(moment)
         cursor = connection.cursor()
-        return interruptible(lambda: self._bound(query, moment, connection, cursor), [connection, cursor])
+        connections = [connection, cursor]
+        return interruptible(lambda: self._bound(query, moment, connections, whole=whole), connections)
 
     def _bound(
-        self, query: str, moment: Moment, connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
+        self, query: str, moment: Moment, connections: list[duckdb.DuckDBPyConnection], *, whole: bool
     ) -> Prepared:
+        """Bind a question; ``whole`` says that its tables are wanted even where the log alone has the answer."""
+        connection, cursor = connections
         statement = read_statement(connection, query)
+        moment = moment.for_tables([name for name in statement.tables if name.lower() not in statement.ctes])
         relations = Relations(moment)
         used = {}
         for name in statement.tables:
@@ -120,20 +128,37 @@ class Catalog:
             if found is not None:
                 used[name.lower()] = found
         kinds = {name: column_kinds(relation.schema) for name, relation in used.items()}
-        limits = dict(constraints(statement.tree, kinds))
-        limits.update((name, {}) for name in statement.opaque)
+        with SmallTables(moment, used, statement, connections) as small:
+            planned = plan(statement.tree, kinds, small)
+        limits = planned.constraints | {name: {} for name in statement.opaque}
         binder = Binder(connection, moment)
+        columns = [column for relation in used.values() for column in relation.schema.names]
+        explanation = Explanation(self.root, statement, used, planned)
+        short = None if whole else from_log(statement, used, limits, binder)
+        if short is not None:
+            binder.lock()
+            return Prepared(
+                connection,
+                short.names,
+                short.types,
+                tuple(binder.scans),
+                tuple(columns),
+                tuple(binder.paths),
+                replace(explanation, from_log=True),
+                text=short.text,
+                whole=lambda: self._prepare_of(query, moment, whole=True),
+            )
+        named = statement.names()
         for name, relation in used.items():
-            binder.bind(relation, limits[name], pixel_sizes=statement.may_name(PIXEL_COLUMNS))
+            binder.bind(relation, limits[name], names=named)
         binder.define(statement.definitions)
         binder.lock()
-        columns = [column for relation in used.values() for column in relation.schema.names]
         try:
             shape = cursor.sql(query)
             names, types = list(shape.columns), [str(kind) for kind in shape.types]
         except duckdb.Error as error:
             raise cleaned(error, query, columns=columns, paths=binder.paths) from error
-        return Prepared(connection, names, types, tuple(binder.scans), tuple(columns), tuple(binder.paths))
+        return Prepared(connection, names, types, tuple(binder.scans), tuple(columns), tuple(binder.paths), explanation)
 
     def tables(self) -> list[dict[str, Any]]:
         """List what can be asked: tables, views of object sets, feature tables."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import polars
     import pyarrow.dataset as ds
 
+    from .explanation import Explanation
+
 T = TypeVar("T")
 
 #: Rows that a printed answer shows.
@@ -47,6 +49,8 @@ class TableScan:
         The Delta table, and its version; None where nothing had been written to it.
     files_considered, files_opened
         Files of the table at that version, and those that the question reads.
+    from_log
+        Whether the log says what is asked about the files that are not opened.
     """
 
     relation: str
@@ -54,6 +58,7 @@ class TableScan:
     version: int | None
     files_considered: int
     files_opened: int
+    from_log: bool = False
 
     @property
     def files_pruned(self) -> int:
@@ -71,6 +76,10 @@ class Prepared:
     scans: tuple[TableScan, ...]
     known_columns: tuple[str, ...]
     paths: tuple[str, ...]
+    explanation: Explanation | None = None
+    #: What to run instead of the question, where the log has the answer; then the tables are bound by ``whole`` alone.
+    text: str | None = None
+    whole: Callable[[], Prepared] | None = None
 
 
 class Result:
@@ -101,6 +110,7 @@ class Result:
         self._prepare = prepare
         self._annotated = annotated
         self._table: pa.Table | None = None
+        self._tables: Prepared | None = None
         try:
             self._prepared = prepare()
         except FileIsGoneError:
@@ -110,6 +120,11 @@ class Result:
     def scans(self) -> tuple[TableScan, ...]:
         """Which tables the question reads, and how many of their files."""
         return self._prepared.scans
+
+    def explained(self) -> dict[str, Any]:
+        """Return which files the question reads, and why not the others; see :meth:`.query.Catalog.explain`."""
+        assert self._prepared.explanation is not None
+        return self._prepared.explanation.of(self._prepared.scans)
 
     @property
     def columns(self) -> list[str]:
@@ -188,7 +203,8 @@ class Result:
         """Return the names and Arrow types of the columns; nothing is computed."""
         if self._table is not None:
             return self._table.schema
-        return self.again(f"SELECT * FROM ({self.query}) LIMIT 0").to_arrow().schema  # noqa: S608 - asked already
+        query = f"SELECT * FROM ({self._prepared.text or self.query}) LIMIT 0"  # noqa: S608 - asked already
+        return self._again(query, self._prepared).to_arrow().schema
 
     def batches(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the schema and all rows as Arrow batches; memory stays flat where the question itself allows it."""
@@ -199,10 +215,16 @@ class Result:
 
         ``query`` must be one that reads: it is not looked at again.
         """
+        if self._prepared.whole is not None and self._tables is None:
+            self._tables = self._prepared.whole()
+        return self._again(query, self._tables or self._prepared)
 
+    @staticmethod
+    def _again(query: str, bound: Prepared) -> Result:
         def prepare() -> Prepared:
-            shape = self._prepared.connection.cursor().sql(query)
-            return replace(self._prepared, names=list(shape.columns), types=[str(kind) for kind in shape.types])
+            shape = bound.connection.cursor().sql(query)
+            names, types = list(shape.columns), [str(kind) for kind in shape.types]
+            return replace(bound, names=names, types=types, text=None, whole=None)
 
         return Result(query, prepare)
 
@@ -293,7 +315,8 @@ class Result:
         # A cursor of its own: an unfinished stream owns its connection.
         cursor = self._prepared.connection.cursor()
         try:
-            reader = interruptible(lambda: cursor.sql(self.query).to_arrow_reader(self._rows_at_once()), [cursor])
+            text = self._prepared.text or self.query
+            reader = interruptible(lambda: cursor.sql(text).to_arrow_reader(self._rows_at_once()), [cursor])
         except duckdb.Error as error:
             raise self._ours(error) from error
         schema = told(reader.schema, self._prepared.names, self._prepared.types)

@@ -81,7 +81,9 @@ class Selection:
             There is no such table, or the condition is none.
         """
         root = catalog.root
-        relation = Relations(Moment(root, parse_moment(root, as_of))).get(_unquoted(table))
+        moment = Moment(root, parse_moment(root, as_of)).for_tables([_unquoted(table)])
+        as_of = moment.at
+        relation = Relations(moment).get(_unquoted(table))
         self.root = root
         self.name = relation.name
         self.is_of_sets = isinstance(relation, SetView) or relation.name.startswith((FEATURES, PROFILES))

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 from sqlglot import exp
@@ -64,6 +64,14 @@ class SmallTables:
         self._connections = connections
         self._answers: dict[Any, Constraint] = {}
         self._read: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "connection" in self.__dict__:
+            self._connections.remove(self.connection)
+            self.connection.close()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -117,8 +125,8 @@ class SmallTables:
             for name in keys
         )
         query = (
-            f"WITH picked AS MATERIALIZED (SELECT DISTINCT {columns} FROM {quoted(relation.name)} AS {quoted(alias)} WHERE {where})"
-            f" SELECT {lists}"
+            f"WITH picked AS MATERIALIZED (SELECT DISTINCT {columns} FROM {quoted(relation.name)} AS {quoted(alias)}"
+            f" WHERE {where}) SELECT {lists}"
         )
         with self.bound(relation, constraint) as paths:
             try:
@@ -128,7 +136,7 @@ class SmallTables:
             except duckdb.Error:
                 # A row for which a condition cannot be computed; whether the question meets it too, it will say itself.
                 return {}
-        origin = f"{relation.name} where {' and '.join([*_in_words(constraint), *texts])}"
+        origin = f"{relation.name} where {' and '.join([part for part in (in_words(constraint), *texts) if part])}"
         return {
             name: equal_to(values or (), origin)
             for name, values in zip(keys, found, strict=True)
@@ -186,7 +194,7 @@ class SmallTables:
             bodies = [one.body for one in self.statement.definitions if one.kind in {"table", "view"}]
             self._read = [node for one in (self.statement.text, *bodies) for node in _nodes(self._tree(one))]
         for write in (_Infix, DuckDB.Generator):
-            written = write(dialect=DuckDB()).generate(part)
+            written = write(dialect=DuckDB(), normalize_functions="lower").generate(part)
             wanted = self._tree(f"SELECT 1 WHERE {written}")
             condition = wanted and wanted["statements"][0]["node"]["where_clause"]
             if not condition or not any(node == condition for node in self._read):
@@ -247,21 +255,27 @@ def _in_sql(constraint: Constraint) -> Iterator[str]:
             yield f"{quoted(name)} IN ({', '.join(map(_written, bound.values))})" if bound.values else "false"
 
 
-def _in_words(constraint: Constraint) -> Iterator[str]:
-    """Yield the parts of a constraint for people: a long list is counted."""
+def in_words(constraint: Constraint) -> str:
+    """Say what rows have to satisfy: ``plate_id = 'P1'``, ``plate_id among 3 plates of wells where compound = 'x'``."""
+    parts = []
+    learnt: dict[str, list[str]] = {}
     for name, bound in constraint.items():
-        yield from (f"{name} {operator} {_written(value)}" for operator, value in sorted(bound.ranges, key=str))
-        if bound.values is not None:
-            yield in_words(name, bound.values, bound.origin)
+        if bound.values is not None and bound.origin:
+            learnt.setdefault(" and ".join(sorted(bound.origin)), []).append(_among(name, len(bound.values)))
+        elif bound.values is not None:
+            parts.append(_written_out(name, bound.values))
+        parts += [f"{name} {operator} {_written(value)}" for operator, value in sorted(bound.ranges, key=str)]
+    parts += [f"{', '.join(counted)} of {origin}" for origin, counted in learnt.items()]
+    return " and ".join(parts)
 
 
-def in_words(name: str, values: frozenset[str | int], origin: frozenset[str]) -> str:
-    """Say what a column may be: ``plate_id = 'P1'``, ``plate_id among 3 plates of wells where compound = 'x'``."""
-    if origin:
-        nouns = {"study_id": ("study", "studies")}
-        stem = name.removesuffix("_id") if name.endswith("_id") else "value"
-        one, many = nouns.get(name, (stem, f"{stem}s"))
-        return f"{name} among {len(values)} {one if len(values) == 1 else many} of {' and of '.join(sorted(origin))}"
+def _among(name: str, count: int) -> str:
+    one = name.removesuffix("_id") if name.endswith("_id") else "value"
+    many = "studies" if one == "study" else f"{one}s"
+    return f"{name} among {count} {one if count == 1 else many}"
+
+
+def _written_out(name: str, values: frozenset[str | int]) -> str:
     if len(values) == 1:
         return f"{name} = {_written(next(iter(values)))}"
     if len(values) > 5:

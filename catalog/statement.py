@@ -136,6 +136,11 @@ def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Stateme
         tables = tuple(dict.fromkeys(table.name for table in tree.find_all(exp.Table) if not table.db))
         ctes = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
         return _with_library(query, tuple(name for name in tables if name), ctes, tree, _calls_in(tree))
+    if kind == "EXPLAIN":
+        raise QueryError(
+            "EXPLAIN is not asked in SQL here",
+            hint="leave the word out and ask with `cytolake sql --explain`, or `lake.explain(...)`",
+        )
     raise QueryError(f"only questions can be asked here, this is {_article(kind)} statement", hint=_READ_ONLY)
 
 

@@ -53,6 +53,8 @@ P1 = {"plate_id": ["P1"]}
             {"nuclei": {"study_id": ["s", "t"], "plate_id": ["P1", "P2"]}},
         ),
         ("FROM nuclei WHERE plate_id BETWEEN 'P1' AND 'P3'", {"nuclei": {"plate_id": [("<=", "P3"), (">=", "P1")]}}),
+        ("FROM nuclei WHERE plate_id LIKE 'P1%_'", {"nuclei": {"plate_id": [("<", "P2"), (">=", "P1")]}}),
+        ("FROM nuclei WHERE plate_id LIKE 'ü%'", {"nuclei": {"plate_id": [(">=", "ü")]}}),
         ("FROM nuclei WHERE 3 < field_id", {"nuclei": {"field_id": [(">", 3)]}}),
         ("FROM nuclei WHERE field_id > -2", {"nuclei": {"field_id": [(">", -2)]}}),
         ("SELECT * FROM nuclei JOIN wells USING (plate_id, well_id) WHERE plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
@@ -62,6 +64,18 @@ P1 = {"plate_id": ["P1"]}
         ("WITH c AS (FROM nuclei) FROM c WHERE plate_id = 'P1'", {"nuclei": P1}),
         ("WITH c AS (SELECT plate_id AS p FROM nuclei) FROM c WHERE p = 'P1'", {"nuclei": P1}),
         ("SELECT * FROM (SELECT plate_id, avg(x) AS m FROM nuclei GROUP BY 1) WHERE plate_id = 'P1' AND m > 2", {"nuclei": P1}),
+        ("FROM nuclei JOIN wells USING (plate_id) WHERE plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("FROM nuclei n LEFT JOIN wells w ON n.plate_id = w.plate_id WHERE w.plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("FROM nuclei n, wells w ANTI JOIN plates p ON w.plate_id = p.plate_id WHERE w.plate_id = 'P1'", {"wells": P1, "plates": P1}),
+        # names in front of columns that nobody can name
+        ("SELECT * FROM (SELECT plate_id, median(COLUMNS('x')) FROM nuclei GROUP BY ALL) WHERE plate_id = 'P1'", {"nuclei": P1}),
+        ("SELECT * FROM (SELECT plate_id, * FROM nuclei, range(3)) WHERE plate_id = 'P1'", {"nuclei": P1}),
+        ("SELECT * FROM (SELECT *, y FROM nuclei, range(3)) WHERE plate_id = 'P1'", {"nuclei": P1}),
+        ("SELECT * FROM (SELECT plate_id, COLUMNS('x') FROM nuclei UNION ALL SELECT plate_id, well_id FROM wells) WHERE plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("FROM (SELECT plate_id, max(COLUMNS('x')) FROM nuclei GROUP BY 1) p JOIN wells w USING (plate_id) WHERE w.plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("FROM (FROM nuclei UNION ALL BY NAME SELECT NULL::VARCHAR AS plate_id) n JOIN wells w ON n.plate_id = w.plate_id WHERE w.plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("SELECT * FROM (FROM nuclei QUALIFY row_number() OVER (PARTITION BY plate_id) = 1) WHERE plate_id = 'P1'", {"nuclei": P1}),
+        ("SELECT * FROM (SELECT DISTINCT plate_id, x FROM nuclei) WHERE plate_id = 'P1'", {"nuclei": P1}),
         ("SELECT * FROM (SELECT plate_id, count(*) FROM nuclei GROUP BY ROLLUP (plate_id)) WHERE plate_id = 'P1'", {"nuclei": P1}),
         ("WITH c AS (FROM nuclei) SELECT * FROM c a, c b WHERE a.plate_id = 'P1' AND b.plate_id = 'P2'", {"nuclei": {"plate_id": ["P1", "P2"]}}),
         ("SELECT * FROM nuclei a, nuclei b WHERE a.plate_id = 'P1' AND b.plate_id = 'P2'", {"nuclei": {"plate_id": ["P1", "P2"]}}),
@@ -82,7 +96,11 @@ def test_predicates_reach_their_tables(question: str, expected: dict[str, Any]) 
         "FROM nuclei WHERE plate_id = 'P1' OR x > 3",
         "FROM nuclei WHERE NOT plate_id = 'P1'",
         "FROM nuclei WHERE plate_id <> 'P1'",
-        "FROM nuclei WHERE plate_id LIKE 'P%'",
+        "FROM nuclei WHERE plate_id LIKE '%P'",
+        "FROM nuclei WHERE plate_id ILIKE 'P%'",
+        "FROM nuclei WHERE plate_id LIKE 'P$%' ESCAPE '$'",
+        "FROM nuclei WHERE field_id LIKE '3%'",
+        "FROM nuclei WHERE plate_id NOT LIKE 'P%'",
         "FROM nuclei WHERE plate_id IS NULL",
         "FROM nuclei WHERE lower(plate_id) = 'p1'",
         # SQL casts here, and '03' is 3:
@@ -100,6 +118,8 @@ def test_predicates_reach_their_tables(question: str, expected: dict[str, Any]) 
         "SELECT * FROM nuclei ASOF JOIN wells w ON nuclei.well_id >= w.well_id WHERE w.plate_id = 'P1'",
         "SELECT * FROM nuclei n FULL JOIN wells w ON n.plate_id = w.plate_id AND w.plate_id = 'P1'",
         "SELECT * FROM nuclei n ANTI JOIN wells w ON n.plate_id = w.plate_id AND n.plate_id = 'P1'",
+        "SELECT * FROM (FROM nuclei QUALIFY row_number() OVER (PARTITION BY well_id) = 1) WHERE plate_id = 'P1'",
+        "SELECT * FROM (SELECT median(COLUMNS('x')), plate_id FROM nuclei GROUP BY ALL) WHERE plate_id = 'P1'",
         "WITH RECURSIVE r AS (SELECT plate_id, 1 AS i FROM nuclei UNION ALL SELECT plate_id, i + 1 FROM r WHERE i < 3) FROM r WHERE plate_id = 'P1'",
         # an unused name, a renamed column, a computed one
         "SELECT * FROM (SELECT upper(plate_id) AS plate_id FROM nuclei) WHERE plate_id = 'P1'",
@@ -111,6 +131,21 @@ def test_predicates_reach_their_tables(question: str, expected: dict[str, Any]) 
 )  # fmt: skip
 def test_what_is_not_understood_constrains_nothing(question: str) -> None:
     assert plan(question) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        # rows without a partner are not equal to anything
+        ("FROM nuclei n JOIN plates p ON true LEFT JOIN wells w ON w.plate_id = n.plate_id AND w.plate_id = p.plate_id WHERE n.plate_id = 'P1'", {"nuclei": P1, "wells": P1}),
+        ("FROM nuclei n JOIN plates p ON true LEFT JOIN wells w ON n.plate_id = p.plate_id WHERE n.plate_id = 'P1'", {"nuclei": P1}),
+        ("FROM nuclei n LEFT JOIN wells w USING (plate_id) WHERE w.study_id = 's'", {"wells": {"study_id": ["s"]}}),
+        # '03' = 3 = '3'
+        ("FROM wells a JOIN nuclei n ON a.well_id = n.field_id JOIN plates p ON n.field_id = p.plate_id WHERE a.well_id = '03'", {"wells": {"well_id": ["03"]}}),
+    ],
+)  # fmt: skip
+def test_bounds_travel_no_further_than_rows_are_equal(question: str, expected: dict[str, Any]) -> None:
+    assert plan(question) == expected
 
 
 def test_an_alias_in_the_select_list_does_not_stand_for_the_column() -> None:
