@@ -133,18 +133,19 @@ list_reduce([least(
     sqrt(df) * list_transform([(_normal_upper_quantile(q, points) * (8 * df + 3) / (8 * df + 1)) ^ 2 / df],
       lambda v: sqrt(exp(v) * _expm1_negative(v)))[1],
     exp(((df - 1) / 2 * ln(df) + ln(_half_gamma_ratio(df / 2) / sqrt(df * pi())) - ln(q)) / df))] || [0::DOUBLE, 0, 0, 0, 0],
-  lambda t, _: list_transform([_t_tail(t, df, points)], lambda tail: t * exp(ln(tail / q) * tail * sqrt(df * pi())
-    / (t * _half_gamma_ratio(df / 2) * exp(-(df + 1) / 2 * _log1p(t * t / df)))))[1])
+  lambda t, _: CASE WHEN isinf(t) THEN t ELSE list_transform([_t_tail(t, df, points)], lambda tail: t * exp(ln(tail / q) * tail * sqrt(df * pi())
+    / (t * _half_gamma_ratio(df / 2) * exp(-(df + 1) / 2 * _log1p(t * t / df)))))[1] END)
 
 -- name: t_quantile(p, df)
 -- kind: scalar
 -- about: The number that one of Student's t distribution with `df` degrees of freedom is at most with probability `p`.
---   NULL unless 0 < p < 1 and df > 0.
+--   NULL unless 0 < p < 1 and df > 0; infinite where no double is as large.
 -- source: Inverse of t_cdf by Newton's method.
 -- example: SELECT t_quantile(0.975, 4) AS t
 list_transform([{'p': p::DOUBLE, 'df': df::DOUBLE, 'points': _points()}], lambda one: CASE
   WHEN isnan(one.p) OR isnan(one.df) OR NOT (one.p > 0 AND one.p < 1 AND one.df > 0) THEN NULL
   WHEN one.p = 0.5 THEN 0
+  WHEN one.df > 1e15 THEN sign(one.p - 0.5) * _normal_upper_quantile(least(one.p, 1 - one.p), one.points)
   WHEN one.p < 0.5 THEN -_t_upper_quantile(one.p, one.df, one.points)
   ELSE _t_upper_quantile(1 - one.p, one.df, one.points) END)[1]
 
@@ -162,7 +163,7 @@ CASE WHEN n % 2 = 0 THEN 0 WHEN q < 1600 THEN 2 * _normal_tail(sqrt(q), points) 
 -- source: The finite sums of Abramowitz and Stegun 26.4.4 and 26.4.5.
 -- example: SELECT chi_square_p(7.8, 3) AS p
 list_transform([{'q': q::DOUBLE, 'n': df::DOUBLE, 'points': _points()}], lambda one: CASE
-  WHEN isnan(one.q) OR isnan(one.n) THEN NULL
+  WHEN one.q IS NULL OR one.n IS NULL OR isnan(one.q) OR isnan(one.n) THEN NULL
   WHEN one.n < 1 OR one.n != floor(one.n) OR isinf(one.n)
     THEN error('chi_square_p: the degrees of freedom are a whole number above 0, not ' || one.n)
   WHEN one.q <= 0 THEN 1
