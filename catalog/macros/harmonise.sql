@@ -126,7 +126,7 @@ WITH RECURSIVE _kinds AS (
      {'namespace': NULL, 'text': name, 'hidden': compound IS NOT NULL}])) AS given
   FROM _kinds
   WHERE kind IS NOT NULL
-), _texts AS (
+), _texts AS MATERIALIZED (
   SELECT namespace, text, harmonise_perturbation(text, namespace) AS key
   FROM (SELECT DISTINCT given.namespace AS namespace, given.text AS text FROM _given WHERE given.text IS NOT NULL)
 ), _keys AS MATERIALIZED (
@@ -134,12 +134,12 @@ WITH RECURSIVE _kinds AS (
   FROM _given AS _g
   JOIN _texts AS _t ON _g.given.text = _t.text AND _g.given.namespace IS NOT DISTINCT FROM _t.namespace
   WHERE _t.key IS NOT NULL AND NOT (_g.given.hidden AND _t.key LIKE 'name:%')
-), _said AS (
+), _said AS MATERIALIZED (
   SELECT kind, harmonise_perturbation(synonym, namespace) AS synonym,
     harmonise_perturbation(preferred, preferred_namespace) AS preferred,
     CASE relation WHEN 'previous' THEN 1 WHEN 'alias' THEN 2 ELSE 0 END AS relation
   FROM synonyms
-), _directed AS (
+), _directed AS MATERIALIZED (
   -- From the weaker identifier to the better one; between two of one kind, from the synonym to the preferred one.
   SELECT kind, if(_key_rank(synonym) < _key_rank(preferred), preferred, synonym) AS from_key,
     if(_key_rank(synonym) < _key_rank(preferred), synonym, preferred) AS to_key, relation, 'synonym' AS how
