@@ -32,7 +32,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 def ask(lake: Lake, query: str) -> list[dict[str, Any]]:
     """Ask about the wells as they were imported, in the view ``profiles``."""
-    found: list[dict[str, Any]] = lake.sql(query).to_arrow().to_pylist()
+    found: list[dict[str, Any]] = lake.sql(query).to_dicts()
     return found
 
 
@@ -54,8 +54,8 @@ def test_wells_that_are_no_gene_are_no_treatment(lake: Lake) -> None:
 
 
 def test_no_effect_is_certain_because_its_wells_coincide(lake: Lake) -> None:
-    query = f"""SELECT max(abs(estimate) / sqrt(well_variance / n_wells)) AS z
-        FROM study_effects(profiles, gene, COLUMNS('^(Nuclei|Cells|Cytoplasm)_'), moderated := {{}})"""
+    query = """SELECT max(abs(estimate) / sqrt(well_variance / n_wells)) AS z
+        FROM study_effects(profiles, gene, COLUMNS('^(Nuclei|Cells|Cytoplasm)_'), moderated := {})"""
     (naive,) = ask(lake, query.format("false"))
     (of_wells,) = ask(lake, query.format("true"))
     (whole,) = ask(
