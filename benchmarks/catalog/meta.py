@@ -1,6 +1,6 @@
 """Meta-analysis in SQL: one pooled effect for each of 15,621 cells of gene and feature, by method.
 
-``python -m benchmarks.catalog.meta`` prints seconds. A question is measured whole: read, planned, run, fetched.
+``python -m benchmarks.catalog.meta`` prints seconds; a question is measured whole: read, planned, run, fetched.
 """
 
 from __future__ import annotations
