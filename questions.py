@@ -77,6 +77,18 @@ class Questions:
 
         return import_synonyms(self.root, Path(file), kind=kind, source=source)
 
+    def synonym_sources(self) -> list[dict[str, Any]]:
+        """List what synonyms were learnt from."""
+        from .catalog.synonyms import synonym_sources
+
+        return synonym_sources(self.root)
+
+    def forget_synonyms(self, source: str) -> dict[str, Any]:
+        """Forget what was learnt from one source; see :func:`.catalog.synonyms.forget_synonyms`."""
+        from .catalog.synonyms import forget_synonyms
+
+        return forget_synonyms(self.root, source)
+
     def plot(
         self,
         kind: Literal["forest", "heatmap", "volcano", "embedding"],

@@ -75,7 +75,7 @@ COLUMNS: Mapping[str, Mapping[str, Role]] = {
         **_named(Role("chembl", "ChEMBL ID", between=_IDENTIFIERS), "chembl", "moleculechemblid"),
         **_named(Role("chebi", "ChEBI ID", between=_IDENTIFIERS), "chebi"),
         **_named(Role("name", "pert_iname"), "compoundname", "compound", "name", "drug", "drugname", "prefname"),
-        **_named(Role("name", "synonyms", "alias", _NAMES), "synonym", "aliases", "alias", "othernames", "alternativenames"),
+        **_named(Role("name", "synonyms", "alias", _NAMES), "synonym", "aliases", "alias", "othernames"),
         **_named(Role("name", "previous names", "previous", _NAMES), "previousname"),
     },
     "gene": {
@@ -91,6 +91,9 @@ COLUMNS: Mapping[str, Mapping[str, Role]] = {
         ),
         **_named(Role("symbol", "Approved symbol"), "symbol", "genesymbol", "gene"),
         **_named(Role("symbol", "Previous symbols", "previous", _IDENTIFIERS), "previoussymbol", "prevsymbol"),
-        **_named(Role("symbol", "Alias symbols", "alias", _IDENTIFIERS), "aliassymbol", "aliases", "alias", "synonyms", "synonym"),
+        **_named(
+            Role("symbol", "Alias symbols", "alias", _IDENTIFIERS),
+            "aliassymbol", "aliases", "alias", "synonyms", "synonym",
+        ),
     },
 }  # fmt: skip

@@ -1,10 +1,10 @@
 """Which identifiers and names mean the same compound or gene: files that say so are learnt into the table ``synonyms``.
 
 A file has one of two shapes. A *long* one has a row per synonym, with the columns ``namespace``, ``synonym``,
-``preferred_namespace``, ``preferred`` and perhaps ``relation``. A *wide* one has a row per compound or gene, and columns
-that are known by their names (``InChIKey``, ``Metadata_JCP2022``, ``broad_sample``, ``NCBI Gene ID``, ``Alias symbols``
-...): the best identifier of a row is the preferred one of all others. Nothing is decided here: what contradicts itself is
-kept, and told by the views that use it (``macros/harmonise.sql``).
+``preferred_namespace``, ``preferred`` and perhaps ``relation``. A *wide* one has a row per compound or gene, and
+columns that are known by their names (``InChIKey``, ``Metadata_JCP2022``, ``broad_sample``, ``NCBI Gene ID``, ``Alias
+symbols`` ...): the best identifier of a row is the preferred one of all others. Nothing is decided here: what
+contradicts itself is kept, and told by the views that use it (``macros/harmonise.sql``).
 """
 
 # ruff: noqa: S608 - names in the SQL made here are quoted
@@ -202,10 +202,9 @@ def _read_long(connection: duckdb.DuckDBPyConnection, columns: list[str], kind: 
         "SELECT preferred_namespace, preferred_namespace, preferred FROM learnt",
     )
     for namespace, pattern in PATTERNS.items():
-        connection.execute(
-            f"""DELETE FROM learnt WHERE (namespace = {text(namespace)} AND NOT regexp_matches(synonym, {text(pattern)}))
-                OR (preferred_namespace = {text(namespace)} AND NOT regexp_matches(preferred, {text(pattern)}))"""
-        ).fetchall()
+        for column, entry in (("namespace", "synonym"), ("preferred_namespace", "preferred")):
+            is_wrong = f"{column} = {text(namespace)} AND NOT regexp_matches({entry}, {text(pattern)})"
+            connection.execute(f"DELETE FROM learnt WHERE {is_wrong}").fetchall()
     used = {one.replace("_", ""): one for one in (*_LONG, "relation")}
     return {
         "columns": {column: used[one] for one, column in known.items() if one in used},
@@ -230,7 +229,8 @@ def _read_wide(connection: duckdb.DuckDBPyConnection, columns: list[str], kind: 
     connection.execute(f"CREATE TABLE cells AS SELECT {lists} FROM given").fetchall()
     number = {column: f"c{at}" for at, column in enumerate(roles)}
     entries = " UNION ALL ".join(
-        f"SELECT {text(column)} AS column_name, {text(role.namespace)} AS namespace, unnest({number[column]}) AS entry FROM cells"
+        f"SELECT {text(column)} AS column_name, {text(role.namespace)} AS namespace, unnest({number[column]}) AS entry "
+        "FROM cells"
         for column, role in roles.items()
     )
     good = {column: _good(number[column], role) for column, role in roles.items()}
@@ -308,21 +308,28 @@ def _against(
         "SELECT count(DISTINCT (namespace, synonym)), count(DISTINCT (preferred_namespace, preferred)) FROM learnt"
     ).fetchone()
     added = connection.execute("SELECT count(*) FROM fresh").fetchone()
+    # A table of its own: DuckDB would make the keys again wherever they are compared.
     connection.execute(
-        f"""CREATE TABLE doubtful AS
-            SELECT synonym, list_sort(list(DISTINCT preferred)) AS preferred FROM (
-              SELECT harmonise_perturbation(synonym, namespace) AS synonym,
-                harmonise_perturbation(preferred, preferred_namespace) AS preferred, preferred_namespace,
-                list_position({list(_RELATIONS)}, coalesce(relation, 'identifier')) AS strength
-              FROM (SELECT namespace, synonym, preferred_namespace, preferred, relation FROM learnt UNION
-                    SELECT namespace, synonym, preferred_namespace, preferred, relation FROM known WHERE kind = {text(kind)})
-              QUALIFY strength = min(strength) OVER (PARTITION BY synonym))
-            WHERE _key_rank(preferred) <= _key_rank(synonym)
-            GROUP BY synonym, preferred_namespace HAVING count(DISTINCT preferred) > 1"""
+        f"""CREATE TABLE keyed AS
+            SELECT harmonise_perturbation(synonym, namespace) AS synonym,
+              harmonise_perturbation(preferred, preferred_namespace) AS preferred, preferred_namespace,
+              list_position({list(_RELATIONS)}, coalesce(relation, 'identifier')) AS strength
+            FROM (SELECT namespace, synonym, preferred_namespace, preferred, relation FROM learnt
+                  UNION SELECT namespace, synonym, preferred_namespace, preferred, relation FROM known
+                  WHERE kind = {text(kind)})"""
+    ).fetchall()
+    connection.execute(
+        """CREATE TABLE doubtful AS
+           SELECT synonym, list_sort(list(DISTINCT preferred)) AS preferred
+           FROM (FROM keyed QUALIFY strength = min(strength) OVER (PARTITION BY synonym))
+           WHERE _key_rank(preferred) <= _key_rank(synonym)
+           GROUP BY synonym, preferred_namespace HAVING count(DISTINCT preferred) > 1"""
     ).fetchall()
     doubtful = connection.execute("SELECT count(*) FROM doubtful").fetchone()
     examples = connection.execute(f"FROM doubtful ORDER BY synonym LIMIT {_SHOWN}").fetchall()
-    assert counts is not None and added is not None and doubtful is not None
+    assert counts is not None
+    assert added is not None
+    assert doubtful is not None
     rows = connection.sql(
         f"""SELECT {text(kind)} AS kind, namespace, synonym, preferred_namespace, preferred, relation,
             {text(source)} AS source FROM fresh"""

@@ -232,16 +232,49 @@ def detach(ctx: click.Context, name: str, json_: bool) -> None:
 
 
 @catalog.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--kind", type=click.Choice(["compound", "gene"]), required=True, help="What the file names.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False), required=False, metavar="[FILE]")
+@click.option("--kind", type=click.Choice(["compound", "gene"]), help="What the file names.")
 @click.option("--source", metavar="TEXT", help="Where it is from; else the name of the file.")
+@click.option("--forget", metavar="SOURCE", help="Forget what was learnt from SOURCE.")
 @lake_option
 @common
 @click.pass_context
-def synonyms(ctx: click.Context, /, file: str, json_: bool, **options: Any) -> None:
-    """Learn from a table which identifiers and names mean the same compound or gene."""
-    report(the_lake(ctx).import_synonyms(file, **options), json_=json_, readable=_synonyms)
+def synonyms(
+    ctx: click.Context, /, file: str | None, kind: Any, source: str | None, forget: str | None, json_: bool
+) -> None:
+    """Learn from FILE which names and identifiers mean the same compound or gene; without FILE, list what was learnt."""
+    if file is not None and forget is None:
+        if kind is None:
+            raise click.UsageError("--kind compound or --kind gene: what does the file name?")
+        report(the_lake(ctx).import_synonyms(file, kind=kind, source=source), json_=json_, readable=_synonyms)
+    elif file is None and forget is not None:
+        report(the_lake(ctx).forget_synonyms(forget), json_=json_, readable=_forgotten)
+    elif file is None:
+        report({"sources": the_lake(ctx).synonym_sources()}, json_=json_, readable=_sources)
+    else:
+        raise click.UsageError("either FILE or --forget")
 
 
 def _synonyms(result: Mapping[str, Any]) -> str:
-    return f"{counted(result['synonyms'], 'synonym')} of {counted(result['preferred'], result['kind'])}"
+    many = {"compound": "compounds", "gene": "genes"}[result["kind"]]
+    shown = {
+        "synonyms": f"{result['synonyms']:,} of {result['preferred']:,} {many}, {result['added']:,} new",
+        "columns": ", ".join(f"{column} = {role}" for column, role in result["columns"].items()),
+        "not used": ", ".join(result["ignored_columns"]),
+        "not valid": "; ".join(
+            f"{told['count']:,} of {column}: {', '.join(told['examples'])}"
+            for column, told in result["invalid"].items()
+        ),
+        "ambiguous": counted(result["ambiguous"], "synonym") if result["ambiguous"] else "",
+        "for example": "; ".join(f"{one['synonym']}: {', '.join(one['preferred'])}" for one in result["examples"]),
+    }
+    return f"{facts({key: value for key, value in shown.items() if value})}\n\n{result['status']}  {result['source']}"
+
+
+def _forgotten(result: Mapping[str, Any]) -> str:
+    return f"{counted(result['synonyms'], 'synonym')} of {result['source']} forgotten"
+
+
+def _sources(result: Mapping[str, Any]) -> str:
+    names = ("source", "kind", "synonyms", "preferred")
+    return table([[one[name] for name in names] for one in result["sources"]], names)

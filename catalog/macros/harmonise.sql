@@ -92,7 +92,7 @@ CASE split_part(key, ':', 1) WHEN 'inchikey' THEN 0 WHEN 'entrez' THEN 0 WHEN 'p
 
 -- name: harmonised_perturbations
 -- kind: view
--- about: The perturbations of each study with the key under which all studies have them: the best identifier that is
+-- about: The perturbations of each study, by the name of the compound or gene, with the key that all studies have: the best identifier that is
 --   known of them (compounds: InChIKey, PubChem, ChEMBL, ChEBI, JCP, BRD, name; genes: Entrez, HGNC, Ensembl, symbol).
 --   `matched_by` is the identifier of the study that led there, and `how` says by what: `own` (the study has the key
 --   itself), `synonym` (by the table `synonyms`) or `study` (another study has that identifier beside the key). Where
@@ -202,7 +202,8 @@ WITH RECURSIVE _kinds AS (
   FROM _chosen AS _c
   LEFT JOIN _against AS _a ON _c.study_id = _a.study_id AND _c.perturbation_id = _a.perturbation_id
 )
-SELECT _p.study_id, _p.perturbation_id, _p.name, _p.type, _c.kind,
+SELECT _p.study_id, _p.perturbation_id, coalesce(if(_c.kind = 'gene', _p.gene, _p.compound), _p.name) AS name, _p.type,
+  _c.kind,
   if(len(_c.chosen.keys) = 1, _c.chosen.keys[1], NULL) AS key, _c.chosen.key AS matched_by, _c.chosen.how AS how,
   coalesce(len(_c.candidates) > 1, false) AS ambiguous, coalesce(_c.candidates, []) AS candidates,
   if(_c.candidates[1] LIKE 'inchikey:%' AND len(list_distinct(list_transform(_c.candidates, lambda k: k[:23]))) = 1,
@@ -220,16 +221,13 @@ LEFT JOIN _all AS _c ON _p.study_id = _c.study_id AND _p.perturbation_id = _c.pe
 --   look at. `members` says by what each got its key.
 -- example: SELECT match, reason, names, studies FROM perturbation_matches ORDER BY match, names
 WITH _known AS MATERIALIZED (
-  SELECT _h.study_id, _h.perturbation_id, _h.kind, _h.name, _h.key, _h.how, _h.connectivity,
-    coalesce(_h.connectivity, _h.key) AS molecule,
-    coalesce(if(_h.kind = 'gene', _p.gene, _p.compound), _h.name) AS label
-  FROM harmonised_perturbations AS _h
-  JOIN perturbations AS _p ON _h.study_id = _p.study_id AND _h.perturbation_id = _p.perturbation_id
-  WHERE _h.key IS NOT NULL
+  SELECT study_id, perturbation_id, kind, name, key, how, connectivity, coalesce(connectivity, key) AS molecule
+  FROM harmonised_perturbations
+  WHERE key IS NOT NULL
 ), _labels AS MATERIALIZED (
-  SELECT kind, label, _name_key(label) AS name_key, _words_of_name(label) AS words,
-    if(kind = 'gene', regexp_replace(lower(label), '[^0-9a-z]', '', 'g'), _stem_of_name(label)) AS stem
-  FROM (SELECT DISTINCT kind, label FROM _known)
+  SELECT kind, name, _name_key(name) AS name_key, _words_of_name(name) AS words,
+    if(kind = 'gene', regexp_replace(lower(name), '[^0-9a-z]', '', 'g'), _stem_of_name(name)) AS stem
+  FROM (SELECT DISTINCT kind, name FROM _known)
 ), _long AS MATERIALIZED (
   SELECT DISTINCT kind, stem FROM _labels WHERE kind = 'compound' AND len(stem) BETWEEN 8 AND 100
 ), _cuts AS (
@@ -247,7 +245,7 @@ WITH _known AS MATERIALIZED (
   UNION ALL SELECT kind, one || ' / ' || other, other, 'letter' FROM _letters
 ), _places AS (
   SELECT DISTINCT _k.kind, _l.stem, _k.study_id, _k.molecule
-  FROM _labels AS _l JOIN _known AS _k ON _l.kind = _k.kind AND _l.label = _k.label
+  FROM _labels AS _l JOIN _known AS _k ON _l.kind = _k.kind AND _l.name = _k.name
   WHERE _l.stem IS NOT NULL
 ), _worth AS MATERIALIZED (
   SELECT _a.kind, _a.near, _a.way, list(DISTINCT _a.stem) AS stems
@@ -259,7 +257,7 @@ WITH _known AS MATERIALIZED (
   SELECT _k.*, _l.words, _l.name_key, _w.near, _w.way
   FROM (SELECT kind, near, way, unnest(stems) AS stem FROM _worth) AS _w
   JOIN _labels AS _l ON _w.kind = _l.kind AND _w.stem = _l.stem
-  JOIN _known AS _k ON _l.kind = _k.kind AND _l.label = _k.label
+  JOIN _known AS _k ON _l.kind = _k.kind AND _l.name = _k.name
 ), _groups AS (
   SELECT kind, key AS shared, if(count(DISTINCT study_id) FILTER (how = 'own') > 1, 'exact', 'synonym') AS match,
     split_part(key, ':', 1) AS reason,
