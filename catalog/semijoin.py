@@ -211,7 +211,9 @@ class SmallTables:
 
 
 class _Infix(DuckDB.Generator):
-    """Writes ``x IS NOT NULL`` and ``x NOT IN (...)``, which sqlglot reads as NOT of the other."""
+    """Writes ``x IS NOT NULL``, which sqlglot reads as NOT of the other, and VARCHAR, which it reads as TEXT."""
+
+    TYPE_MAPPING = DuckDB.Generator.TYPE_MAPPING | {exp.DType.TEXT: "VARCHAR", exp.DType.INT: "INTEGER"}
 
     def not_sql(self, expression: exp.Not) -> str:
         inner = expression.this

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,3 +250,9 @@ def lake(shared_lake: TableLake, tmp_path: Path) -> TableLake:
     """A copy of it, for tests that change it."""
     shutil.copytree(shared_lake.root.url, odd_folder(tmp_path))
     return TableLake(open_root(odd_folder(tmp_path)), shared_lake.commits)
+
+
+@pytest.fixture(scope="session")
+def bare_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], TableLake]:
+    """Make an empty lake, for fixtures that fill one for many tests."""
+    return lambda: TableLake(init_root(tmp_path_factory.mktemp("bare") / "lake"))
