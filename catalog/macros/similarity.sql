@@ -12,7 +12,7 @@
 -- name: _measured(value)
 -- kind: scalar
 -- about: A number with a fraction as it is, NULL for values of other types, which are no features.
-CASE WHEN typeof(value)[:7] IN ('FLOAT', 'DOUBLE', 'DECIMAL') THEN TRY_CAST(value AS DOUBLE) END
+CASE WHEN regexp_full_match(typeof(value), 'DOUBLE|FLOAT|DECIMAL.*') THEN TRY_CAST(value AS DOUBLE) END
 
 -- name: _length(vector)
 -- kind: scalar
@@ -64,26 +64,21 @@ END
 -- kind: table
 -- about: Profiles as vectors, with what says how they are compared.
 WITH _typed AS (
+    -- Features start with a colon here. Expressions over all columns take time to bind: there are no more than needed.
     SELECT
+        row_number() OVER () AS _row,
         same AS _same,
         within AS _within,
         coalesce(against, false) AS _against,
         apart AS _apart,
-        COLUMNS(lambda name: lower(name) IN _described_columns() OR name IN keep OR name = '_row'),
-        _measured(COLUMNS(lambda name: lower(name) NOT IN _described_columns() AND name NOT IN keep AND name <> '_row'))
-    FROM (SELECT row_number() OVER () AS _row, * FROM query_table(relation))
+        COLUMNS(lambda name: lower(name) IN _described_columns() OR name IN keep),
+        _measured(COLUMNS(lambda name: lower(name) NOT IN _described_columns() AND name NOT IN keep)) AS ':\0'
+    FROM query_table(relation)
 ),
 _lists AS MATERIALIZED (
     SELECT
-        _same, _within, _against, _apart,
-        COLUMNS(lambda name: lower(name) IN _described_columns() OR name IN keep OR name = '_row'),
-        list_transform(
-            [*COLUMNS(
-                lambda name: lower(name) NOT IN _described_columns() AND name NOT IN keep
-                AND name NOT IN ['_row', '_same', '_within', '_against', '_apart']
-            )],
-            lambda x: CASE WHEN isfinite(x) THEN x END
-        ) AS _numbers
+        COLUMNS('^[^:]'),
+        list_transform([*COLUMNS('^:')], lambda x: CASE WHEN isfinite(x) THEN x END) AS _numbers
     FROM _typed
 ),
 -- Only rows with a gap are looked at one number at a time.
