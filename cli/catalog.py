@@ -242,7 +242,7 @@ def detach(ctx: click.Context, name: str, json_: bool) -> None:
 def synonyms(
     ctx: click.Context, /, file: str | None, kind: Any, source: str | None, forget: str | None, json_: bool
 ) -> None:
-    """Learn from FILE which names and identifiers mean the same compound or gene; without FILE, list what was learnt."""
+    """Learn from FILE which names mean the same compound or gene; without FILE, list what was learnt."""
     if file is not None and forget is None:
         if kind is None:
             raise click.UsageError("--kind compound or --kind gene: what does the file name?")

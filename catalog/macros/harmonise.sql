@@ -38,7 +38,7 @@ END)[1]
 -- about: A name in small letters without accents, Greek letters spelled out, signs of rotation as words.
 regexp_replace(regexp_replace(
   CASE WHEN regexp_matches(text, '[^\x00-\x7f]') THEN _ascii_name(text) ELSE lower(text) END,
-  '\(\s*(\+\s*/\s*[-−–]|±|\+[-−–])\s*\)', '(rac)', 'g'),
+  '\(\s*(\+\s*/?\s*[-−–]|±)\s*\)', '(rac)', 'g'),
   '\(\s*[-−–]\s*\)', '(minus)', 'g')
 
 -- name: _ascii_name(text)
