@@ -73,7 +73,8 @@ class ColumnHash:
 
     def __init__(self) -> None:
         self._values = hashlib.sha256()
-        self._shape = hashlib.sha256()
+        self._valid = hashlib.sha256()
+        self._lengths = hashlib.sha256()
 
     def floats(self, values: NDArray[Any]) -> None:
         """Take the next values, which are canonical and contiguous."""
@@ -85,12 +86,12 @@ class ColumnHash:
             numbers = values.to_numpy(zero_copy_only=False)
             self.floats(np.ascontiguousarray(canonical(np.array(numbers))))
             return
-        self._shape.update(np.asarray(values.is_valid().to_numpy(zero_copy_only=False), dtype=np.uint8).tobytes())
+        self._valid.update(np.asarray(values.is_valid().to_numpy(zero_copy_only=False), dtype=np.uint8).tobytes())
         if pa.types.is_string(values.type):
             filled: Any = pc.fill_null(values, "")
             _, offsets, data = filled.buffers()
             at = np.frombuffer(offsets, dtype=np.int32)[filled.offset : filled.offset + len(filled) + 1]
-            self._shape.update(np.diff(at).astype("<i8").tobytes())
+            self._lengths.update(np.diff(at).astype("<i8").tobytes())
             if data is not None:
                 self._values.update(memoryview(data)[at[0] : at[-1]])
             return
@@ -100,7 +101,8 @@ class ColumnHash:
 
     def hexdigest(self) -> str:
         """Return the hash of what was taken so far."""
-        return hashlib.sha256(self._values.digest() + self._shape.digest()).hexdigest()
+        parts = (self._values, self._valid, self._lengths)
+        return hashlib.sha256(b"".join(one.digest() for one in parts)).hexdigest()
 
 
 def logical_hash(splits: Mapping[str, Mapping[str, Any]]) -> str:

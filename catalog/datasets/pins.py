@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConflictError, UsageError
+from ...errors import ConflictError, NotFoundError, UsageError
 from ...store.journal import JOURNALS
 from ...store.releases import Pin, Release
-from ..moment import Moment, parse_moment
+from ...wording import did_you_mean
+from ..moment import Moment, Versions, parse_moment
 from ..query import Catalog
 from ..relations import Relations
 
@@ -33,14 +35,12 @@ class Pinned:
     """
 
     def __init__(self, root: LakeRoot, as_of: str | datetime | int | None) -> None:
-        if isinstance(as_of, int):
-            raise UsageError(
-                "a data set reads many tables, and a version is of one", hint="give a release or a time as as_of"
-            )
         self.root = root
         self.said = "now" if as_of is None else str(as_of)
         at = parse_moment(root, as_of)
-        if at is None or (isinstance(at, datetime) and at > datetime.now(UTC)):
+        if isinstance(at, Versions):
+            at = _with_versions(_now(root), at)
+        elif at is None or (isinstance(at, datetime) and at > datetime.now(UTC)):
             at = _now(root)
         self.at: datetime | Release = at
         self.versions: dict[str, int] = {}
@@ -63,6 +63,19 @@ class Pinned:
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a small answer."""
         return self.ask(query).to_dicts()
+
+
+def _with_versions(now: Release, given: Versions) -> Release:
+    if given.only is not None:
+        raise UsageError(
+            f"a data set reads many tables, and {given} is of one", hint="give a release, a time, or TABLE@VERSION"
+        )
+    spelt = {name.lower(): name for name in now.pins}
+    unknown = [name for name in given.pins if name not in spelt]
+    if unknown:
+        raise NotFoundError(f"there is no table {unknown[0]!r}{did_you_mean(unknown[0], spelt)}")
+    pins = {spelt[name]: Pin(version=version, rows=None, files=None) for name, version in given.pins.items()}
+    return replace(now, pins={**now.pins, **pins})
 
 
 def _now(root: LakeRoot) -> Release:
