@@ -109,6 +109,12 @@ def body_of(one: Definition) -> exp.Expression:
     return tree
 
 
+def columns_of(definitions: Sequence[Definition]) -> list[str]:
+    """Return the columns that macros of tables and views name in their results."""
+    bodies = [body_of(one) for one in definitions if one.kind in {"table", "view"}]
+    return [name for body in bodies if isinstance(body, exp.Query) for name in body.named_selects if name != "*"]
+
+
 @cache
 def relations_of(one: Definition) -> frozenset[str]:
     """Return the relations that a definition's own body names, its parameters and table expressions left out."""

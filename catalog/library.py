@@ -33,6 +33,8 @@ from ..wording import nearest
 KINDS = ("scalar", "aggregate", "table", "view")
 _HEAD = re.compile(r"^-- (name|kind|about|source|example): ?(.*)$")
 _SIGNATURE = re.compile(r"^(\w+)(?:\((.*)\))?$", re.DOTALL)
+#: A default may have commas in quotes and in brackets.
+_PARAMETER = re.compile(r"(?:'(?:[^']|'')*'|\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|[^,'(\[{])+")
 _WORD = re.compile(r"'(?:[^']|'')*'|--[^\n]*|\b\w+\b")
 
 
@@ -195,7 +197,7 @@ def _definition(head: Mapping[str, str], body: list[str], group: str) -> Definit
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str | None]]:
-    for part in re.split(r",(?![^(\[{]*[)\]}])", text):
+    for part in _PARAMETER.findall(text):
         if part.strip():
             name, given, default = part.partition(":=")
             yield name.strip(), default.strip() if given else None

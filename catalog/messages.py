@@ -14,6 +14,11 @@ _LINE = re.compile(r"\n\s*LINE (\d+):([^\n]*)\n([^\n]*)")
 _NO_COLUMN = re.compile(
     r'(?:Referenced column|column named|Column with name|Column) "?([^"\n]+?)"? (?:not found|does not exist)'
 )
+_NO_FUNCTION = re.compile(r'(Scalar|Table|Aggregate) Function with name "?(\w+)"? does not exist')
+_MACRO = re.compile(r"Macro (\w+)\(\) does not support")
+_TABLE_FUNCTION = re.compile(r'Function "(\w+)" is a table function')
+_COMPARED = re.compile(r"Cannot compare values of type (\S+) and type (\S+)")
+_ADVICE = " You might need to add explicit type casts."
 _TABLE_NO_COLUMN = re.compile(r'(?:Table|Values list) "([^"]+)" does not have a column named "([^"]+)"')
 # A file that is not there is tried as a folder of Parquet files, which is not allowed.
 _GONE = re.compile(
@@ -61,6 +66,9 @@ def cleaned(
     message = message[: where.start()] if where else message
     message, candidates = _candidates(message)
     message = " ".join(message.split()).rstrip("!")
+    if _MACRO.search(message):
+        message = message.replace(_ADVICE, "")
+    message = message.replace("_LITERAL", "")  # of a type: a number that the question writes
     message = message.replace("Values list ", "Table ")  # what DuckDB calls a view
     if where and len(query.splitlines()) > 1:
         message = f"line {where.group(1)}: {message}"
@@ -78,6 +86,7 @@ def cleaned(
 
 
 def _candidates(message: str) -> tuple[str, list[str]]:
+    message = message.partition("Candidate macros:")[0]
     for introduction in ("Candidate bindings:", "Candidate tables:", "Did you mean"):
         head, marker, tail = message.partition(introduction)
         if marker:
@@ -93,8 +102,44 @@ def _hint(message: str, candidates: list[str], columns: Iterable[str]) -> str | 
         found = _NO_COLUMN.search(message)
         missing = found.group(1) if found else None
     if missing is not None:
-        guess = nearest(missing.rpartition(".")[2], columns) or nearest(missing, candidates)
+        near = [name.rpartition(".")[2] for name in candidates]
+        guess = nearest(missing.rpartition(".")[2], [*near, *columns]) or nearest(missing, candidates)
         return f"did you mean {guess!r}?" if guess else "list columns with `cytolake catalog columns`"
+    called = _hint_of_call(message, candidates)
+    if called is not None:
+        return called
+    compared = _COMPARED.search(message)
+    if compared is not None:
+        return "write a text in quotes, as in compound = '3', or cast the column: column::DOUBLE > 3"
     if candidates:
         return f"did you mean {' or '.join(repr(name) for name in candidates[:3])}?"
     return None
+
+
+def _hint_of_call(message: str, candidates: list[str]) -> str | None:
+    """Return what to do about a function or macro that is not there, or is called with what it does not take."""
+    from .library import library
+
+    known = library()
+    if "query_table" in message and "literals as parameters" in message:
+        return "write the name as text: well_profiles('nuclei')"
+    wrong = _MACRO.search(message)
+    if wrong is not None and wrong[1] in known:
+        return f"write {known[wrong[1]].signature}"
+    table = _TABLE_FUNCTION.search(message)
+    if table is not None and table[1] in known:
+        return f"{table[1]} gives a table: FROM {known[table[1]].signature}"
+    absent = _NO_FUNCTION.search(message)
+    if absent is None:
+        return None
+    if absent[2].lower() in known:
+        one = known[absent[2].lower()]
+        return (
+            f"{one.name} is a view: FROM {one.name}"
+            if one.kind == "view"
+            else (f"{one.name} is an expression: SELECT {one.signature}")
+        )
+    in_from = absent[1] == "Table"
+    ours = [one.name for one in known.values() if one.is_public and (one.kind == "table") == in_from]
+    guess = nearest(absent[2], [*ours, *candidates])
+    return None if guess is None else f"did you mean {guess!r}?"

@@ -10,6 +10,7 @@ import duckdb
 
 from . import listing
 from .binding import Binder, column_kinds, open_connection
+from .expansion import columns_of
 from .explanation import Explanation
 from .interruption import interruptible
 from .messages import cleaned
@@ -133,6 +134,7 @@ class Catalog:
         limits = planned.constraints | {name: {} for name in statement.opaque}
         binder = Binder(connection, moment)
         columns = [column for relation in used.values() for column in relation.schema.names]
+        columns += columns_of(statement.definitions)
         explanation = Explanation(self.root, statement, used, planned)
         short = None if whole else from_log(statement, used, limits, binder)
         if short is not None:
