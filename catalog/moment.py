@@ -50,9 +50,11 @@ class Versions:
 
 #: What a moment may be; None is now.
 At = Union[datetime, "Release", Versions, None]
+#: What people write for it.
+AsOf = str | int | At
 
 
-def parse_moment(root: LakeRoot, as_of: str | datetime | int | Release | Versions | None) -> At:
+def parse_moment(root: LakeRoot, as_of: AsOf) -> At:
     """Return what ``as_of`` means.
 
     A time, a release or its name, ``table@version`` (several with commas), a version alone, or None for now.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -14,7 +13,7 @@ from .expansion import columns_of
 from .explanation import Explanation
 from .interruption import interruptible
 from .messages import cleaned
-from .moment import At, Moment, parse_moment
+from .moment import AsOf, At, Moment, parse_moment
 from .planner import plan
 from .relations import Relations
 from .result import Prepared, Result
@@ -25,7 +24,6 @@ from .statement import read_statement
 if TYPE_CHECKING:
     import anndata
 
-    from ..store.releases import Release
     from ..store.root import LakeRoot
 
 
@@ -39,7 +37,7 @@ class Catalog:
 
     root: LakeRoot
 
-    def sql(self, query: str, *, as_of: str | datetime | int | Release | None = None) -> Result:
+    def sql(self, query: str, *, as_of: AsOf = None) -> Result:
         """Ask one question in DuckDB's SQL.
 
         Every table goes by its name (``wells``, ``plates``, ``"features/<name>/<hash8>/<object set>"``); ``nuclei``,
@@ -72,7 +70,7 @@ class Catalog:
         at = parse_moment(self.root, as_of)
         return Result(query, lambda: self._prepare(query, at), annotated=lambda one: annotate(self.root, one, as_of))
 
-    def explain(self, query: str, *, as_of: str | datetime | int | None = None) -> dict[str, Any]:
+    def explain(self, query: str, *, as_of: AsOf = None) -> dict[str, Any]:
         """Say which files a question reads, and why not the others; nothing is computed.
 
         Returns
@@ -88,7 +86,7 @@ class Catalog:
         """
         return self.sql(query, as_of=as_of).explained()
 
-    def table(self, name: str, *, where: str | None = None, as_of: str | datetime | int | None = None) -> Result:
+    def table(self, name: str, *, where: str | None = None, as_of: AsOf = None) -> Result:
         """Ask for all rows of a table or view, or those that satisfy a condition in SQL.
 
         Raises

@@ -82,7 +82,6 @@ class Selection:
         """
         root = catalog.root
         moment = Moment(root, parse_moment(root, as_of)).for_tables([_unquoted(table)])
-        as_of = moment.at
         relation = Relations(moment).get(_unquoted(table))
         self.root = root
         self.name = relation.name
@@ -102,7 +101,7 @@ class Selection:
         self._query = f"SELECT * FROM ({source}){' WHERE ' + ' AND '.join(conditions) if conditions else ''}"
         self._asked = [f"study {study}"] * bool(study) + [f"plate {plate}" for plate in plates]
         self._asked += [f"({where})"] * bool(where)
-        self.result: Result = catalog.sql(self._query, as_of=as_of)
+        self.result: Result = catalog.sql(self._query, as_of=moment.at)
         self.columns: Columns = classify(self.result.schema())
         if self.name in TABLES:
             self.columns = Columns(

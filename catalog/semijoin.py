@@ -210,7 +210,7 @@ class SmallTables:
         return None if tree["error"] else _without_places(tree)
 
 
-class _Infix(DuckDB.Generator):
+class _Infix(DuckDB.Generator):  # type: ignore[misc]
     """Writes ``x IS NOT NULL``, which sqlglot reads as NOT of the other, and VARCHAR, which it reads as TEXT."""
 
     TYPE_MAPPING = DuckDB.Generator.TYPE_MAPPING | {exp.DType.TEXT: "VARCHAR", exp.DType.INT: "INTEGER"}
@@ -219,7 +219,7 @@ class _Infix(DuckDB.Generator):
         inner = expression.this
         if isinstance(inner, exp.Is):
             return f"{self.sql(inner, 'this')} IS NOT {self.sql(inner, 'expression')}"
-        return super().not_sql(expression)
+        return str(super().not_sql(expression))
 
 
 @cache

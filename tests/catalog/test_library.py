@@ -196,7 +196,10 @@ def test_a_macro_that_is_not_there(screen: Any) -> None:
         ("FROM well_profiles(nuclei, statistics := 'mean')", "write well_profiles(objects, statistic := 'median')"),
         ("FROM nuclei, well_profiles(nuclei)", "write the name as text: well_profiles('nuclei')"),
         ("FROM dose_key('x', 1)", "dose_key is an expression: SELECT dose_key(compound, concentration_um)"),
-        ("SELECT well_profiles(nuclei)", "well_profiles gives a table: FROM well_profiles(objects, statistic := 'median')"),
+        (
+            "SELECT well_profiles(nuclei)",
+            "well_profiles gives a table: FROM well_profiles(objects, statistic := 'median')",
+        ),
         ("SELECT controls(1)", None),
     ],
 )  # fmt: skip

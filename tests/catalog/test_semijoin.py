@@ -83,8 +83,8 @@ def opened(result: Any) -> int:
         ("SELECT n.* FROM studies s JOIN plates p USING (study_id) JOIN nuclei n ON n.plate_id = p.plate_id AND n.study_id = 'S1' WHERE p.barcode = 'B2'", 1),
         ("FROM nuclei n LEFT JOIN plates p USING (study_id, plate_id) WHERE p.barcode >= 'B2'", 1),
         # nothing may be left out
-        (f"FROM nuclei n LEFT JOIN wells w ON n.plate_id = w.plate_id AND w.compound = 'C2'", 6),
-        (f"FROM nuclei n ANTI JOIN wells w ON n.plate_id = w.plate_id AND w.compound = 'C2'", 6),
+        ("FROM nuclei n LEFT JOIN wells w ON n.plate_id = w.plate_id AND w.compound = 'C2'", 6),
+        ("FROM nuclei n ANTI JOIN wells w ON n.plate_id = w.plate_id AND w.compound = 'C2'", 6),
         (f"FROM nuclei n FULL JOIN wells w USING ({KEY}) WHERE w.compound = 'C2' OR n.{AREA} > 0", 6),
         (f"FROM nuclei n LEFT JOIN wells w USING ({KEY}) WHERE w.compound IS NULL", 6),
         ("FROM nuclei WHERE plate_id NOT IN (SELECT plate_id FROM wells WHERE compound = 'C2')", 6),
@@ -92,7 +92,7 @@ def opened(result: Any) -> int:
         ("FROM nuclei n WHERE EXISTS (SELECT count(*) FROM wells w WHERE w.plate_id = n.plate_id AND w.compound = 'C2')", 6),
         (f"FROM nuclei n JOIN wells w USING ({KEY}) WHERE w.compound = 'C2' OR n.{AREA} > 20", 6),
         (f"FROM nuclei n JOIN wells w USING ({KEY}) WHERE w.compound = 'C2' OR random() < 2", 6),
-        (f"FROM nuclei n JOIN wells w ON upper(n.plate_id) = w.plate_id WHERE w.compound = 'C2'", 6),
+        ("FROM nuclei n JOIN wells w ON upper(n.plate_id) = w.plate_id WHERE w.compound = 'C2'", 6),
     ],
 )  # fmt: skip
 def test_files_and_rows(screen: Any, question: str, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
