@@ -19,6 +19,7 @@ _MACRO = re.compile(r"Macro (\w+)\(\) does not support")
 _TABLE_FUNCTION = re.compile(r'Function "(\w+)" is a table function')
 _COMPARED = re.compile(r"Cannot compare values of type (\S+) and type (\S+)")
 _ADVICE = " You might need to add explicit type casts."
+_NO_STAR = re.compile(r"Star expression .* resulted in an empty set of columns", re.DOTALL)
 _TABLE_NO_COLUMN = re.compile(r'(?:Table|Values list) "([^"]+)" does not have a column named "([^"]+)"')
 # A file that is not there is tried as a folder of Parquet files, which is not allowed.
 _GONE = re.compile(
@@ -65,6 +66,11 @@ def cleaned(
     where = _LINE.search(message)
     message = message[: where.start()] if where else message
     message, candidates = _candidates(message)
+    if _NO_STAR.search(message) and "_described_columns" in message:  # of the macros that compare profiles
+        return QueryError(
+            "these are no profiles: there is no feature, or nothing that says of which well or treatment",
+            hint="make profiles with `cytolake profile`, or take those of well_profiles(nuclei)",
+        )
     message = " ".join(message.split()).rstrip("!")
     if _MACRO.search(message):
         message = message.replace(_ADVICE, "")

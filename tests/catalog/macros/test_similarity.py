@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from cytolake.catalog.columns import _known
+from cytolake.errors import QueryError
 from similar_profiles import ask, example, similarities, table
 
 
@@ -196,6 +197,13 @@ class TestInALake:
             assert len(result.to_arrow()) > 0
             opened = [scan.files_opened for scan in result.scans if scan.table.startswith("profiles/")]
             assert sum(opened) == 1, macro
+
+    def test_without_profiles_says_what_to_do(self, empty_lake: Any) -> None:
+        empty_lake.wells("one", "P1", {"A01": {}})
+        for relation in ("profiles", "wells"):
+            with pytest.raises(QueryError, match="these are no profiles") as caught:
+                empty_lake.catalog.sql(f"FROM map_score({relation}, perturbation)").to_arrow()
+            assert "cytolake profile" in str(caught.value.hint)
 
     def test_conditions_on_the_answer_do_not_change_it(self, screens: Any) -> None:
         """All profiles take part in every rank, so none may be left out for a condition on the answer."""
