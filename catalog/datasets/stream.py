@@ -231,11 +231,10 @@ class Stream:
         at = {name: number for number, name in enumerate(self._names)}
         by = self._plan.spec.split.by
         keys = [key_of(by, value) for value in encoded.dictionary.to_pylist()]
-        missing = self._plan.spec.split.missing
-        table = np.array(
-            [at.get(missing, -1), *(at[self._splits[key]] if key is not None else at.get(missing, -1) for key in keys)],
-            dtype=np.int64,
-        )
+        alone = at.get(self._plan.spec.split.missing, -1)
+        # A group of which no row is kept has no split.
+        of_groups = (alone if key is None else at.get(self._splits.get(key, ""), -1) for key in keys)
+        table = np.array([alone, *of_groups], dtype=np.int64)
         indices: Any = pc.fill_null(encoded.indices, -1)
         codes = table[np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64) + 1]
         for name, classes in self._dropped.items():

@@ -115,7 +115,7 @@ def test_labels_that_are_not_there(labelled: ProfileLake, given: dict[str, Any],
 
 
 def test_a_label_that_comes_later_changes_nothing_as_of_before(rebuild: Build, lake: ProfileLake) -> None:
-    given = spec(entities={"level": "well"}, split=SPLIT | {"assign": "hash", "seed": SEED})
+    given = spec(entities={"level": "well"}, split=SPLIT | {"assign": "hash", "seed": 2})
     given["labels"] = {"vocabulary": "phenotype", "as_of": "2026-03-01"}
     put(lake, "labels", *(label(well, "round", "anna", "2026-01-01") for well in ("A01", "A02", "A03")))
     first = rebuild(given)

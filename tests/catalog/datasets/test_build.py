@@ -425,6 +425,15 @@ def test_kill_while_writing(whole: ProfileLake, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_a_group_of_which_nothing_is_kept(build: Build) -> None:
+    split = {"by": "compound", "fractions": {"train": 0.5, "test": 0.5}, "assign": "exact"}
+    made = build(spec(split=split | {"one_group": "drop", "stratify": "mechanism"}, filters={"studies": ["a"]}))
+    # none is DMSO alone, and stabiliser taxol alone; nocodazole and colchicine are left.
+    assert made["labels"]["mechanism"]["classes"] == ["destabiliser"]
+    assert made["dropped"] == {"mechanism in one group": 9 * PER_WELL}
+    assert sum(made["splits"].values()) == (3 * 3 - 1) * PER_WELL
+
+
 def test_progress_counts_rows(build: Build) -> None:
     told: list[tuple[int, int]] = []
     build(progress=lambda done, total: told.append((done, total)))
