@@ -7,7 +7,7 @@ of the engine that read files and settings, run texts, wait, or take addresses i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import duckdb
@@ -23,15 +23,17 @@ REFUSED = frozenset(
     {
         "cast_to_type", "combine", "combine_aggr", "create_sort_key", "current_catalog", "current_connection_id",
         "current_database", "current_query", "current_query_id", "current_role", "current_schema", "current_schemas",
-        "current_setting", "current_transaction_id", "current_user", "currval", "finalize", "get_block_size", "getenv",
+        "current_setting", "current_transaction_id", "current_user", "currval", "finalize", "format_pg_type",
+        "format_type", "get_block_size", "getenv",
         "getvariable", "in_search_path", "inet_client_addr", "inet_client_port", "inet_server_addr",
         "inet_server_port", "invoke", "json_deserialize_sql", "json_execute_serialized_sql", "json_serialize_plan",
-        "json_serialize_sql", "nextval", "parse_duckdb_log_message", "pg_sleep", "session_user", "setseed", "setval",
+        "json_serialize_sql", "nextval", "parse_duckdb_log_message", "session_user", "setseed", "setval",
         "sleep_ms", "to_aggregate_state", "txid_current", "user", "version", "write_log",
     }
 )  # fmt: skip
-#: How names start of functions that the engine calls itself, and trusts.
-_INTERNAL = "__internal"
+#: How names start of functions that the engine calls itself, and trusts, and of those that show its catalog.
+_REFUSED_STARTS = ("__internal", "pg_")
+_ALLOWED = frozenset({"pg_size_pretty", "pg_typeof"})
 _REFUSED_TYPES = frozenset({"aggregate_state", "pointer", "validity"})
 _FUNCTION_HINT = "functions of numbers, texts, times and lists, and `cytolake catalog macros`, can be used"
 
@@ -57,17 +59,19 @@ def check_functions(tree: Any) -> None:
             called = str(node["function"].get("function_name") or "").lower()
             if called not in TABLE_FUNCTIONS and (called not in own or _is_qualified(node["function"])):
                 raise _refused(called)
-        elif name in REFUSED or name.startswith(_INTERNAL):
+        elif name in REFUSED or (name.startswith(_REFUSED_STARTS) and name not in _ALLOWED):
             raise _refused(name)
         elif node.get("type") == "TYPE" and str(node.get("type_name", "")).lower() in _REFUSED_TYPES:
             raise QueryError(f"the type {node['type_name']} is not available here", hint=_FUNCTION_HINT)
 
 
-def check_tables(tree: Any, *, ctes: Collection[str], visible: Collection[str]) -> None:
+def check_tables(tree: Any, given: Iterable[str], *, ctes: Collection[str], visible: Collection[str]) -> None:
     """Refuse every relation that is not visible as one that does not exist.
 
     Parameters
     ----------
+    given
+        Relations that the question names in any way.
     ctes
         Names, in lower case, that the question defines itself.
     visible
@@ -86,6 +90,9 @@ def check_tables(tree: Any, *, ctes: Collection[str], visible: Collection[str]) 
         path = [part for part in (node.get("catalog_name"), node.get("schema_name"), node["table_name"]) if part]
         if len(path) > 1 or path[0].lower() not in known:
             raise no_table(".".join(path), visible)
+    for name in given:
+        if name.lower() not in known:
+            raise no_table(name, visible)
 
 
 def no_table(name: str, visible: Collection[str]) -> QueryError:

@@ -25,6 +25,7 @@ import pyarrow.dataset  # DuckDB asks for it when it reads Arrow, and then no fi
 from sqlglot import exp
 
 from ...errors import LimitError, QueryError
+from ..expansion import relations_of
 from ..library import library
 from ..messages import cleaned
 from ..planner import constraints
@@ -57,12 +58,12 @@ def serve(setup: Mapping[str, Any], *, spool: int, source: int, target: int) -> 
     # As large as it may become, before there is anything in it: later the process can open nothing.
     spooled = pa.py_buffer(mmap.mmap(spool, 0, access=mmap.ACCESS_READ))
     schemas = {
-        name: pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text))) for name, text in setup["relations"].items()
+        name: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) for name, text in setup["relations"].items()
     }
-    connection = _connection(limits, setup["seconds"])
+    connection = connect(limits, setup["seconds"])
     _warm_up(connection)
     _limit_itself(limits)
-    question = _Question(connection, setup["query"], schemas, list(setup["visible"]))
+    question = Question(connection, setup["query"], schemas, list(setup["visible"]))
     try:
         needs = question.read()
         question.register(_rows(needs, spooled, source=source, target=target))
@@ -88,7 +89,8 @@ def serve(setup: Mapping[str, Any], *, spool: int, source: int, target: int) -> 
     os._exit(0)
 
 
-def _connection(limits: Mapping[str, Any], seconds: float) -> duckdb.DuckDBPyConnection:
+def connect(limits: Mapping[str, Any], seconds: float) -> duckdb.DuckDBPyConnection:
+    """Return a connection that reaches nothing outside, and cannot be told to."""
     connection = duckdb.connect(":memory:")
     for setting in (
         "temp_directory = ''",
@@ -168,7 +170,9 @@ def _rows(needs: Mapping[str, Any], spooled: pa.Buffer, *, source: int, target: 
     }
 
 
-class _Question:
+class Question:
+    """One question: read, given its rows, run."""
+
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
@@ -200,7 +204,7 @@ class _Question:
                 "a PIVOT needs its list of values here", hint="write PIVOT ... ON column IN ('a', 'b') USING ..."
             )
         check_functions(tree)
-        check_tables(tree, ctes=statement.ctes, visible=self.visible)
+        check_tables(tree, self._given(statement), ctes=statement.ctes, visible=self.visible)
         used = self._used(statement)
         self.used = used
         self.register({name: schema.empty_table() for name, schema in used.items()})
@@ -258,6 +262,12 @@ class _Question:
         except (duckdb.Error, OSError, pa.ArrowException) as error:  # Arrow reports the engine's errors as OSError
             raise self._ours(error) from error
         frames.write_frame(target, frames.END, b"")
+
+    @staticmethod
+    def _given(statement: Statement) -> list[str]:
+        """Return the relations that the question names, by itself or as arguments of the library's macros."""
+        behind = {name.lower() for one in statement.definitions for name in relations_of(one)}
+        return [name for name in statement.tables if name.lower() not in behind]
 
     def _used(self, statement: Statement) -> dict[str, pa.Schema]:
         """Return what the question reads, by itself or through macros and views of the library.

@@ -76,7 +76,7 @@ def shape(catalog: Catalog, policy: Policy, rule: TableRule) -> Shape:
     return Shape(chosen, hinted)
 
 
-def decoded(kind: pa.DataType) -> pa.DataType:
+def decoded(kind: Any) -> pa.DataType:
     """Return a type without dictionaries: these would hold the values of rows that are not seen."""
     if pa.types.is_dictionary(kind):
         return decoded(kind.value_type)
@@ -244,7 +244,7 @@ def _conditions(hints: Mapping[str, Any], shape: Shape) -> list[str]:
     return found
 
 
-def _literal(value: str | int) -> str:
+def _literal(value: object) -> str:
     return text(value) if isinstance(value, str) else str(value)
 
 

@@ -26,7 +26,7 @@ from ..library import closure, library
 from ..query import Catalog
 from ..result import conformed, told
 from . import frames
-from .answer import Answer, Record
+from .answer import Answer, Decision, Record
 from .feed import Fed, Shape, feed, shape, unrevealing
 from .policy import Policy
 from .process import Child
@@ -141,7 +141,7 @@ class Sandbox:
                 asked.child = child
                 table, types = asked.answer(child, writable)
         except CytolakeError as error:
-            decision = "stopped" if isinstance(error, LimitError) else "refused"
+            decision: Decision = "stopped" if isinstance(error, LimitError) else "refused"
             self._tell(
                 replace(
                     asked.noted(record, started),
@@ -214,7 +214,7 @@ class _Asked:
     def _setup(self, shapes: dict[str, Shape]) -> dict[str, Any]:
         limits = self.sandbox.policy.limits
         return {
-            "path": [place for place in sys.path if place],
+            "path": [os.path.abspath(place) for place in sys.path if place],  # noqa: PTH100 - not resolved
             "package": __name__.partition(".")[0],
             "query": self.query,
             "visible": [rule.name for rule in self.sandbox.policy.tables],
@@ -276,7 +276,7 @@ def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _read_needs(payload: bytes, shapes: dict[str, Shape]) -> dict[str, Any]:
     """Return what a process asks for, if it has the right form; what it says in it is looked at where it is used."""
     try:
-        needs = json.loads(payload)
+        needs: dict[str, Any] = json.loads(payload)
         right = isinstance(needs, dict) and all(
             name in shapes
             and isinstance(need["columns"], list)

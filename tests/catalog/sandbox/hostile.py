@@ -145,6 +145,8 @@ ATTACKS: tuple[Attack, ...] = (
         "SELECT getvariable('x')",
         "SELECT getenv('AWS_SECRET_ACCESS_KEY')",
         "SELECT current_schemas(true)",
+        "SELECT pg_get_viewdef(1)",
+        "SELECT get_block_size('memory')",
     ),
     *_function(
         "secrets", "SELECT * FROM duckdb_secrets(redact := false)", "SELECT * FROM which_secret('s3://x', 's3')"
@@ -182,6 +184,20 @@ ATTACKS: tuple[Attack, ...] = (
         "SELECT nextval('x')",
     ),
     *_function("wait", "SELECT sleep_ms(60000)", "SELECT pg_sleep(60)"),
+    Attack("wait", "SELECT (60000).SLEEP_MS()", "refused", "sleep_ms() is not available here"),
+    Attack("read a file", "FROM \"READ_TEXT\"('{secret}')", "refused", "read_text() is not available here"),
+    Attack(
+        "what the engine knows of itself, through a macro",
+        "FROM well_profiles(duckdb_views)",
+        "refused",
+        "there is no table 'duckdb_views'",
+    ),
+    Attack(
+        "what the engine knows of itself, through a macro",
+        "FROM well_profiles('sqlite_master')",
+        "refused",
+        "there is no table 'sqlite_master'",
+    ),
     *_statement(
         "write a file",
         ("COPY (SELECT 1) TO '{target}'", "this is a COPY statement"),

@@ -81,7 +81,7 @@ def test_an_answer_is_that_of_the_trusted_engine(guarded: Sandbox, shared_lake: 
         ("SELECT len(json_keys(row_to_json(w))) FROM wells w LIMIT 1", [(4,)]),
         ("SELECT count(*) FROM plates NATURAL JOIN wells WHERE study_id = 'one'", [(5,)]),
         ("SELECT count(COLUMNS('^(study|plate)_id$')) FROM plates", [(3, 3)]),
-        ("SELECT name FROM (UNPIVOT plates ON plate_id, study_id) LIMIT 1", [("plate_id",)]),
+        ("SELECT DISTINCT w FROM (UNPIVOT plates ON plate_id INTO NAME w VALUE v)", [("plate_id",)]),
         ("SELECT 1 WHERE 'P2' IN (SELECT plate_id FROM plates)", [(1,)]),
         ("SELECT sum(x) FROM range(4) t(x)", [(6,)]),
         ("SELECT plate_id, plate_id FROM plates WHERE study_id = 'two'", [("P1", "P1")]),
