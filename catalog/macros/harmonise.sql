@@ -195,7 +195,8 @@ WITH RECURSIVE _kinds AS (
   SELECT _l.study_id, _l.perturbation_id, flatten(list(_l.keys)) AS keys
   FROM _led AS _l
   JOIN _chosen AS _c ON _l.study_id = _c.study_id AND _l.perturbation_id = _c.perturbation_id
-  WHERE _l.to_rank = _c.chosen.rank AND _l.rank < 9 AND NOT list_has_any(_l.keys, _c.chosen.keys)
+  -- A symbol that stands for several genes agrees with one of them; an identifier that stands for several does not.
+  WHERE _l.to_rank = _c.chosen.rank AND _l.rank < 9 AND (_l.rank < 8 OR NOT list_has_any(_l.keys, _c.chosen.keys))
   GROUP BY _l.study_id, _l.perturbation_id
 ), _all AS (
   SELECT _c.*, list_sort(list_distinct(_c.chosen.keys || coalesce(_a.keys, []))) AS candidates
