@@ -42,10 +42,17 @@ class Explanation:
         """Return ``scans``, each with ``because``, and ``macros``, the public definitions of the library in use."""
         return {
             "scans": [
-                {name: getattr(scan, name) for name in _COLUMNS} | {"because": self._because(scan)} for scan in scans
+                {name: getattr(scan, name) for name in _COLUMNS}
+                | {"relation": self._relation(scan), "because": self._because(scan)}
+                for scan in scans
             ],
             "macros": sorted(one.name for one in self.statement.definitions if one.is_public),
         }
+
+    def _relation(self, scan: TableScan) -> str:
+        """Return what reads a table: a view goes by its own name."""
+        owner = self._owner(scan)
+        return owner[1].name if owner is not None and scan.relation == scan.table else scan.relation
 
     def _because(self, scan: TableScan) -> str:
         if scan.version is None:
@@ -56,6 +63,8 @@ class Explanation:
         name, relation = owner
         chosen_by = self._chosen_by(scan, relation)
         known = in_words({column: bound for column, bound in self._constraint(name).items() if column in chosen_by})
+        if self.from_log and scan.files_opened:
+            return "which wells are excluded"
         if self.from_log:
             return f"{FROM_LOG}, {known}" if known else FROM_LOG
         return known or f"nothing known: {self._reason(name)}"

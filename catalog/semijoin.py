@@ -12,6 +12,7 @@ is not asked.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -22,7 +23,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
 from .binding import Binder, open_connection, quoted, text
-from .constraints import Constraint, both, equal_to, filters, is_impossible
+from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
 from .foreign import open_foreign
 from .messages import cleaned
 from .relations import AttachedRelation, Relation, SetView, TableRelation
@@ -136,7 +137,11 @@ class SmallTables:
             except duckdb.Error:
                 # A row for which a condition cannot be computed; whether the question meets it too, it will say itself.
                 return {}
-        origin = f"{relation.name} where {' and '.join([part for part in (in_words(constraint), *texts) if part])}"
+        said = [re.sub(rf"\b{re.escape(alias)}[.]", "", one) for one in texts]
+        # The condition itself says more than the range that it begins with.
+        ranged = {name: bound if bound.values is not None else Bound() for name, bound in constraint.items()}
+        words = [in_words(ranged if any(" LIKE " in one for one in said) else constraint), *said]
+        origin = f"{relation.name} where {' and '.join(part for part in words if part)}"
         return {
             name: equal_to(values or (), origin)
             for name, values in zip(keys, found, strict=True)

@@ -28,8 +28,8 @@ def because(lake: Any, question: str) -> dict[str, str]:
         ("FROM nuclei WHERE plate_id = 'P1'", "images of nuclei", "nothing has been written to it"),
         ("FROM nuclei WHERE compound = 'taxol'", "objects", "compound = 'taxol'"),
         ("FROM nuclei n SEMI JOIN wells w ON n.plate_id = w.plate_id AND w.compound = 'taxol'", "objects", "plate_id among 1 plate of wells where compound = 'taxol'"),
-        ("FROM nuclei n SEMI JOIN wells w ON n.plate_id = w.plate_id AND lower(w.compound) <> 'x'", "objects", "plate_id among 2 plates of wells where lower(w.compound) <> 'x'"),
-        ("FROM nuclei WHERE (study_id, plate_id) IN (SELECT study_id, plate_id FROM wells WHERE compound LIKE 'noc%')", "objects", "study_id among 2 studies, plate_id among 1 plate of wells where compound < 'nod' and compound >= 'noc' and compound LIKE 'noc%'"),
+        ("FROM nuclei n SEMI JOIN wells w ON n.plate_id = w.plate_id AND lower(w.compound) <> 'x'", "objects", "plate_id among 2 plates of wells where lower(compound) <> 'x'"),
+        ("FROM nuclei WHERE (study_id, plate_id) IN (SELECT study_id, plate_id FROM wells WHERE compound LIKE 'noc%')", "objects", "study_id among 2 studies, plate_id among 1 plate of wells where compound LIKE 'noc%'"),
         ("SELECT count(*) FROM wells", "wells", "answered from the log"),
         ("SELECT count(*) FROM wells WHERE plate_id = 'P1'", "wells", "answered from the log, plate_id = 'P1'"),
         # nothing known
