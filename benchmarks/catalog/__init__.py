@@ -1,0 +1,1 @@
+"""Questions to lakes of any size."""
