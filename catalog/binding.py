@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Arrow type → SQL type, of those that were met.
 _SQL_TYPES: dict[Any, str] = {}
+#: Of more files than this the footers are not kept: most questions run once, and keeping takes as long as it spares.
+_FEW_FILES = 64
 #: More plates than this are not listed one by one to choose files: most files would be opened anyway.
 _MANY_PLATES = 2000
 
@@ -123,6 +125,7 @@ class Binder:
         """Let the connection read what was bound, and nothing else, from now on."""
         allowed = ", ".join(text(path) for path in dict.fromkeys(self.paths))
         for setting in (
+            f"parquet_metadata_cache = {str(len(self.paths) <= _FEW_FILES).lower()}",
             f"allowed_paths = [{allowed}]",
             "enable_external_access = false",
             "lock_configuration = true",

@@ -26,6 +26,8 @@ from .registry import (
 )
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .root import LakeRoot
 
 Defined = TypeVar("Defined", bound=DefinedSet)
@@ -72,16 +74,16 @@ def newest_runs(root: LakeRoot, table: str, *, version: int | None = None) -> di
     """
     if not root.tables.exists(table):
         return {}
-    logged: Any = root.tables.open(table, version=version).get_add_actions(flatten=True)
-    return newest_of(logged)
+    from .snapshots import add_actions
+
+    return newest_of(add_actions(root.tables.open(table, version=version)))
 
 
-def newest_of(actions: Any) -> dict[str, str]:
+def newest_of(logged: pa.Table) -> dict[str, str]:
     """Return the same from the log's rows of such a table, as :attr:`.snapshots.Snapshot.actions` has them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    logged = pa.table(actions)
     runs: Any = logged["max.run_id"] if "max.run_id" in logged.column_names else pa.nulls(len(logged), pa.string())
     pairs = pa.table({"study": logged["partition.study_id"], "run": pc.fill_null(runs.cast(pa.string()), "")})
     newest = pairs.group_by("study", use_threads=False).aggregate([("run", "max")])

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError
 from .datafiles import DataFile, fingerprint, marked_fingerprint, table_path
 from .filters import Filter, may_hold, satisfied
-from .snapshots import Snapshot
+from .snapshots import Snapshot, add_actions
 from .storage import Storage, open_storage, storage_error
 from .tables import Tables
 
@@ -283,15 +283,13 @@ def count(lake: LakeRoot | Storage, table: str, filters: Iterable[Filter] = (), 
 
 def file_paths(delta: DeltaTable) -> set[str]:
     """Return the paths of all files of an open table, relative to its folder, as on disk."""
-    logged: Any = delta.get_add_actions(flatten=True)
-    paths: list[Any] = pa.table(logged)["path"].to_pylist()
+    paths: list[Any] = add_actions(delta)["path"].to_pylist()
     return {unquote(path) for path in paths}
 
 
 def live_files(delta: DeltaTable, filters: Iterable[Filter] = ()) -> list[DataFile]:
     """Return the files of an open table that may hold rows satisfying ``filters``, as the log describes them."""
-    logged: Any = delta.get_add_actions(flatten=True)
-    actions = pa.table(logged)
+    actions = add_actions(delta)
     kept = actions.filter(may_hold(actions, tuple(filters)))
     bounded = [name.removeprefix("min.") for name in kept.column_names if name.startswith("min.")]
     partitions = [name for name in kept.column_names if name.startswith(_PARTITION)]

@@ -71,7 +71,7 @@ class Snapshot:
         self._facts: dict[Hashable, Any] = {}
         self.plain = _is_plain(table, delta)
         if self.plain:
-            self.actions = _actions(delta)
+            self.actions = add_actions(delta)
             # The files of a shallow clone lie elsewhere; deltalake knows where.
             self.plain = not pc.any(pc.match_substring_regex(self.actions["path"], _ABSOLUTE)).as_py()
         #: Only where it is needed for reading: it holds the log a second time.
@@ -81,7 +81,7 @@ class Snapshot:
     def actions(self) -> pa.Table:
         """The log's rows: one per file, with its path, its size, its partition values and its statistics."""
         assert self.delta is not None
-        return _actions(self.delta)
+        return add_actions(self.delta)
 
     def files(self, filters: tuple[Filter, ...]) -> pa.Table:
         """Return the rows of :attr:`actions` whose files may hold a row that satisfies every filter."""
@@ -203,9 +203,11 @@ class Snapshots:
                 self._facts.popitem(last=False)
 
 
-def _actions(delta: DeltaTable) -> pa.Table:
+def add_actions(delta: DeltaTable) -> pa.Table:
+    """Return the log's rows of an open table: one per file, flat."""
     logged: Any = delta.get_add_actions(flatten=True)
-    return pa.table(logged)
+    # pa.table() imports pandas to find out whether it was given a data frame: a second, the first time.
+    return pa.RecordBatchReader.from_stream(logged).read_all()
 
 
 def _is_plain(table: str, delta: DeltaTable) -> bool:
