@@ -40,7 +40,7 @@ def columns_of(expression: str, where: str) -> frozenset[str]:
     alone = node.get("type") == "SELECT_NODE" and len(node["select_list"]) == 1
     if not alone or any(node.get(part) for part in _PARTS):
         raise InvalidDataError(f"{where}: {expression!r} is more than an expression", hint=hint)
-    names = set()
+    names: set[str] = set()
     for one in _nodes(node["select_list"]):
         kind = one.get("class")
         if kind in {"SUBQUERY", "WINDOW", "STAR"}:
@@ -71,7 +71,7 @@ def check_question(query: str, where: str) -> None:
 
 
 def _check_steady(tree: Any, text: str, where: str) -> None:
-    called = set()
+    called: set[str] = set()
     for one in _nodes(tree):
         if one.get("class") == "FUNCTION":
             called.add(str(one.get("function_name", "")).lower())

@@ -57,7 +57,12 @@ def arrow_type(logical: str) -> pa.DataType:
     """Return the type that a column is stored with."""
     if logical == "timestamp":
         return pa.timestamp("us", tz="UTC")
-    kinds = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
+    kinds: dict[str, pa.DataType] = {
+        "float32": pa.float32(),
+        "float64": pa.float64(),
+        "int64": pa.int64(),
+        "bool": pa.bool_(),
+    }
     return kinds.get(logical, pa.string())
 
 
@@ -88,7 +93,8 @@ class ColumnHash:
             return
         self._valid.update(np.asarray(values.is_valid().to_numpy(zero_copy_only=False), dtype=np.uint8).tobytes())
         if pa.types.is_string(values.type):
-            filled: Any = pc.fill_null(values, "")
+            known: Any = values
+            filled: Any = pc.fill_null(known, "")
             _, offsets, data = filled.buffers()
             at = np.frombuffer(offsets, dtype=np.int32)[filled.offset : filled.offset + len(filled) + 1]
             self._lengths.update(np.diff(at).astype("<i8").tobytes())
@@ -96,7 +102,8 @@ class ColumnHash:
                 self._values.update(memoryview(data)[at[0] : at[-1]])
             return
         kind = pa.int64()
-        as_numbers: Any = pc.fill_null(values.cast(kind) if values.type != kind else values, 0)
+        numbered: Any = values.cast(kind) if values.type != kind else values
+        as_numbers: Any = pc.fill_null(numbered, 0)
         self._values.update(np.asarray(as_numbers.to_numpy(zero_copy_only=False), dtype="<i8").tobytes())
 
     def hexdigest(self) -> str:
@@ -119,7 +126,7 @@ def logical_hash(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _salt(name: str) -> np.uint64:
-    return np.frombuffer(hashlib.sha256(name.encode()).digest()[:8], dtype="<u8")[0]
+    return np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
 
 
 def row_digests(

@@ -77,7 +77,7 @@ class ParquetFiles:
         if self._most is not None:
             path = self._folder / self._split / f"part-{self._file:05}.parquet"
             path.parent.mkdir(exist_ok=True)
-        facts = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
+        facts: Any = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
         # Measured numbers gain nothing from a dictionary, and nobody looks for one by its bounds.
         return pq.ParquetWriter(path, self._schema, use_dictionary=facts, write_statistics=facts, **_PARQUET)
 
@@ -147,7 +147,8 @@ class NumpyFiles:
 
 def codes(values: pa.Array[Any], classes: Sequence[Any]) -> NDArray[np.int64]:
     """Return the position of each value among classes, -1 where it has none."""
-    found: Any = pc.fill_null(pc.index_in(values, value_set=pa.array(classes, type=values.type)), -1)
+    places: Any = pc.index_in(values, value_set=pa.array(classes, type=values.type))
+    found: Any = pc.fill_null(places, -1)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 

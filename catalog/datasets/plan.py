@@ -108,8 +108,8 @@ class Plan:
             ``place`` (study, plate, well), ``group`` (a key), ``labels`` (a number of a label is True), ``disputed``
             (label → bool), ``dimensions``, ``run_id``, ``n``.
         """
-        place = [name for name in ("study_id", "plate_id", "well_id") if name in self.rows.identity]
-        wanted = {name: name for name in place}
+        place: list[str] = [name for name in ("study_id", "plate_id", "well_id") if name in self.rows.identity]
+        wanted: dict[str, str] = {name: name for name in place}
         wanted |= {"g": self.group}
         for at, (name, sql) in enumerate(self.labels.items()):
             # A number is counted, not listed.

@@ -156,7 +156,8 @@ class Stream:
         self.missing_by_plate: dict[str, list[int]] = {}
         self._last: tuple[Any, ...] | None = None
         schema = pa.schema([*layout.identity.items(), ("split", pa.string()), ("digest", pa.uint64())])
-        repeating = [name for name in schema.names if name != "digest"]
+        repeating: Any = [name for name in schema.names if name != "digest"]
+        self._index_schema = schema
         self._index = pq.ParquetWriter(index, schema, compression="zstd", use_dictionary=repeating)
 
     def run(self, some: Sequence[Piece], progress: Callable[[int, int], None] | None) -> None:
@@ -189,10 +190,11 @@ class Stream:
         table = plan.pinned.ask(few).again(query).to_arrow().combine_chunks()
         facts = {name: _stored(table[name], kind) for name, kind in layout.facts.items()}
         codes = self._codes(facts)
-        keys = [(name, "ascending") for name in layout.identity]
+        keys: Any = [(name, "ascending") for name in layout.identity]
         order = pc.sort_indices(pa.table({name: facts[name] for name in layout.identity}), sort_keys=keys).to_numpy()
         order = order[codes[order] >= 0]
-        facts = {name: values.take(pa.array(order)) for name, values in facts.items()}
+        taken_in_order: Any = pa.array(order)
+        facts = {name: values.take(taken_in_order) for name, values in facts.items()}
         self._check_once({name: facts[name] for name in layout.identity}, len(order))
         in_order = len(order) == table.num_rows and bool((order[1:] > order[:-1]).all())
         block = np.empty((len(layout.features), len(order)), dtype=layout.dtype)
@@ -207,10 +209,11 @@ class Stream:
         facts["group"] = self._keys(facts["group"])
         others = {name: facts[name] for name in layout.annotation}
         digests = row_digests(layout.features, block, others, len(order))
-        names = pa.array(self._names).take(pa.array(codes))
+        of_split: Any = pa.array(codes)
+        names = pa.array(self._names).take(of_split)
         self._index.write_table(
             pa.Table.from_arrays(
-                [*(facts[name] for name in layout.identity), names, pa.array(digests)], schema=self._index.schema
+                [*(facts[name] for name in layout.identity), names, pa.array(digests)], schema=self._index_schema
             )
         )
         for number, state in enumerate(self.states.values()):
@@ -218,7 +221,7 @@ class Stream:
             if here.size:
                 whole = here.size == len(order)
                 part = block if whole else np.ascontiguousarray(block[:, here])
-                taken = pa.array(here)
+                taken: Any = pa.array(here)
                 self._write(state, facts if whole else {k: v.take(taken) for k, v in facts.items()}, part)
         return len(order)
 
@@ -245,8 +248,8 @@ class Stream:
     def _keys(self, groups: pa.Array[Any]) -> pa.Array[Any]:
         encoded: Any = groups.dictionary_encode()
         by = self._plan.spec.split.by
-        keys = pa.array([key_of(by, value) for value in encoded.dictionary.to_pylist()], pa.string())
-        taken: Any = keys.take(encoded.indices)
+        keys: Any = pa.array([key_of(by, value) for value in encoded.dictionary.to_pylist()], pa.string())
+        taken: pa.Array[Any] = keys.take(encoded.indices)
         return taken
 
     def _check_once(self, identity: Mapping[str, pa.Array[Any]], rows: int) -> None:
@@ -275,7 +278,8 @@ class Stream:
         if "plate_id" not in facts or not block.shape[1]:
             return
         by_row = np.isnan(block).sum(axis=0)
-        names: Any = pc.binary_join_element_wise(facts["study_id"], facts["plate_id"], "/")
+        between: Any = "/"
+        names: Any = pc.binary_join_element_wise(facts["study_id"], facts["plate_id"], between)
         encoded: Any = names.dictionary_encode()
         at = encoded.indices.to_numpy(zero_copy_only=False)
         missing, rows = np.bincount(at, weights=by_row), np.bincount(at)
@@ -301,10 +305,11 @@ class Stream:
 
 
 def _stored(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.Array[Any]:
-    made: Any = column.combine_chunks()
-    if isinstance(made, pa.ChunkedArray):
-        made = pa.concat_arrays(made.chunks) if made.num_chunks else pa.array([], made.type)
-    return made if made.type == kind else pc.cast(made, kind)
+    whole: Any = column.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    made: pa.Array[Any] = whole if whole.type == kind else whole.cast(kind)
+    return made
 
 
 def _floats(column: pa.ChunkedArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -74,7 +74,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ProfileLake:
         for number in range(3):
             add_plate(lake, study, number)
         samples = [
-            {"study_id": study, "biosample_id": f"s{n}", "donor_id": None if n == 2 else f"donor{n}", "cell_line": "KOLF"}
+            {
+                "study_id": study,
+                "biosample_id": f"s{n}",
+                "donor_id": None if n == 2 else f"donor{n}",
+                "cell_line": "KOLF",
+            }
             for n in range(3)
         ]
         samples[2]["parent_biosample_id"] = "s1"  # so its donor is donor1
@@ -129,5 +134,3 @@ def without_folder(tmp_path: Path) -> Callable[[], None]:
         assert [path.name for path in tmp_path.iterdir() if path.name not in {"lake", "spec.toml"}] == []
 
     return check
-
-

@@ -34,7 +34,17 @@ def labelled(whole: ProfileLake, tmp_path_factory: pytest.TempPathFactory) -> Pr
         label("B01", "late", "model", "2026-01-01", acquisition_id=2),  # of an acquisition that is not there
         label("A01", "yes", "anna", "2026-01-01", vocabulary="good"),
         label(None, "old", "anna", "2026-01-01", vocabulary="age"),
-        label("A01", "cell", "anna", "2026-01-01", vocabulary="cells", field_id=1, timepoint=0, acquisition_id=1, object_id=1),
+        label(
+            "A01",
+            "cell",
+            "anna",
+            "2026-01-01",
+            vocabulary="cells",
+            field_id=1,
+            timepoint=0,
+            acquisition_id=1,
+            object_id=1,
+        ),
     )
     return lake
 

@@ -52,7 +52,8 @@ def test_rows_features_and_labels_are_those_of_the_lake(build: Build, whole: Pro
     splits = read(tmp_path / "set")
     rows = {tuple(row[key] for key in KEY): row for table in splits.values() for row in table.to_pylist()}
     asked = whole.lake.sql(
-        "SELECT n.*, w.attributes['mechanism'] AS mechanism FROM nuclei n JOIN wells w USING (study_id, plate_id, well_id)"
+        "SELECT n.*, w.attributes['mechanism'] AS mechanism FROM nuclei n "
+        "JOIN wells w USING (study_id, plate_id, well_id)"
     ).to_dicts()
     assert len(asked) == len(rows) == ROWS
     for row in asked:
@@ -101,7 +102,7 @@ def test_several_files_of_a_split_hold_the_same(build: Build, tmp_path: Path) ->
     made = build(spec(output={"rows_per_file": 20}), name="parts")
     assert made["sha256"] == build()["sha256"]
     rows = {one["path"]: one["rows"] for one in made["files"] if one["path"].startswith("train/")}
-    assert list(rows)[0] == "train/part-00000.parquet"
+    assert next(iter(rows)) == "train/part-00000.parquet"
     assert set(list(rows.values())[:-1]) == {20}
     assert sum(rows.values()) == made["splits"]["train"]
     assert check_dataset(tmp_path / "parts")["faults"] == []
@@ -216,7 +217,11 @@ def test_levels_of_wells_and_of_images(build: Build, tmp_path: Path) -> None:
     made = build(spec(entities={"level": "well"}, output={"keep": ["compound", "batch", "donor_id"]}))
     assert sum(made["splits"].values()) == 34
     rows = pa.concat_tables(read(tmp_path / "set").values()).to_pylist()
-    assert {(row["plate_id"], row["donor_id"]) for row in rows} == {("P0", "donor0"), ("P1", "donor1"), ("P2", "donor1")}
+    assert {(row["plate_id"], row["donor_id"]) for row in rows} == {
+        ("P0", "donor0"),
+        ("P1", "donor1"),
+        ("P2", "donor1"),
+    }
     assert rows[0]["Nuclei_AreaShape_Area"] == pytest.approx(10, abs=3)
 
 
@@ -236,7 +241,9 @@ def test_without_labels_all_rows_are_there(build: Build) -> None:
 def test_filters(build: Build) -> None:
     made = build(spec(filters={"studies": ["a"], "where": "compound <> 'DMSO'"}))
     assert sum(made["splits"].values()) == (3 * 5 - 1) * PER_WELL
-    with pytest.raises(InvalidDataError, match=r"filters\.where: a row has no column 'compond'; did you mean 'compound'"):
+    with pytest.raises(
+        InvalidDataError, match=r"filters\.where: a row has no column 'compond'; did you mean 'compound'"
+    ):
         build(spec(filters={"where": "compond = 'DMSO'"}), name="other")
 
 
@@ -264,7 +271,9 @@ def test_the_page_says_how_to_load_it(build: Build, tmp_path: Path) -> None:
         page = (tmp_path / format / "README.md").read_text()
         code = page.split("```python\n")[1].split("```")[0]
         check = "\nassert X.shape[1] == 3 and len(y) == len(X), X.shape\n"
-        ran = subprocess.run([sys.executable, "-c", code + check], cwd=tmp_path / format, capture_output=True, text=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", code + check], cwd=tmp_path / format, capture_output=True, text=True
+        )
         assert ran.returncode == 0, ran.stderr
 
 

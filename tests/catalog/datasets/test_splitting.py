@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cytolake.catalog.datasets.splitting import assign, check_leaks, key_of, leaks, position, single_classes
 from cytolake.catalog.datasets.spec import Split
+from cytolake.catalog.datasets.splitting import assign, check_leaks, key_of, leaks, position, single_classes
 from cytolake.errors import InvalidDataError
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
