@@ -97,7 +97,7 @@ format: .venv/.dev  ## let ruff lay out the code
 	.venv/bin/python -m ruff format .
 	.venv/bin/python -m ruff check --fix .
 
-BENCHES := features throughput conversion ingest memory segmentation tracking profiles
+BENCHES := features throughput conversion ingest memory segmentation tracking profiles catalog
 
 bench: $(BENCHES:%=bench-%)  ## all benchmarks against their peers; or make bench-conversion, ...
 
