@@ -7,6 +7,7 @@ Each definition is a head of comments and a body of SQL::
     -- about: What it gives, in sentences; what is NULL when.
     --   A line that goes on is indented.
     -- source: Where the formula comes from.
+    -- columns: name: what it is, a line for each column of a view that its tables do not explain.
     -- example: SELECT ...
     <an expression, or a SELECT>
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from ..errors import NotFoundError
 from ..wording import nearest
 
 KINDS = ("scalar", "aggregate", "table", "view")
-_HEAD = re.compile(r"^-- (name|kind|about|source|example): ?(.*)$")
+_HEAD = re.compile(r"^-- (name|kind|about|source|columns|example): ?(.*)$")
 _SIGNATURE = re.compile(r"^(\w+)(?:\((.*)\))?$", re.DOTALL)
 #: A default may have commas in quotes and in brackets.
 _PARAMETER = re.compile(r"(?:'(?:[^']|'')*'|\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|[^,'(\[{])+")
@@ -52,6 +53,8 @@ class Definition:
         An expression (``scalar``, ``aggregate``) or a SELECT.
     uses
         The definitions that its body names.
+    columns
+        Column of its result → what it is, where the tables that it reads do not say so.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Definition:
     example: str
     body: str
     uses: frozenset[str]
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> str:
@@ -193,7 +197,15 @@ def _definition(head: Mapping[str, str], body: list[str], group: str) -> Definit
         example=head.get("example", "").strip(),
         body="\n".join(body).strip().rstrip(";"),
         uses=frozenset(),
+        columns=MappingProxyType(dict(_columns(head.get("columns", "")))),
     )
+
+
+def _columns(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, _, meaning = line.partition(": ")
+        if meaning:
+            yield name.strip(), meaning.strip()
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str | None]]:

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError, QueryError
 from ..schemas.tables import TABLES, arrow_schema
 from .binding import open_connection, quoted
+from .expansion import relations_of
+from .library import closure, library
 from .moment import Moment
 from .relations import (
     FEATURE_SET,
@@ -21,6 +24,7 @@ from .relations import (
     WELL_COLUMNS,
     Relations,
     SetView,
+    library_views,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +39,8 @@ _WAVE = re.compile(r"wv\d+")
 def tables(root: LakeRoot) -> list[dict[str, Any]]:
     """Return one entry per name: name, kind (table, view, features, profiles), rows, columns, version.
 
-    Views have ``studies`` beside them, and the ``feature_sets`` or ``profile_sets`` that they show.
+    Views of features and profiles have ``studies`` beside them, and the ``feature_sets`` or ``profile_sets`` that they
+    show; views of the library have ``about``.
     """
     from ..store.scan import count
 
@@ -67,6 +72,10 @@ def tables(root: LakeRoot) -> list[dict[str, Any]]:
                     "studies": sorted(view.sets),
                 }
             )
+    for name, shape in _library_shapes(relations, library_views()).items():
+        about = library()[name].about
+        facts = {"kind": "view", "rows": None, "columns": len(shape), "version": None, "about": about}
+        result.append({"name": name, **facts})
     result.extend(
         {
             "name": name,
@@ -87,6 +96,8 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
     relations = Relations(moment)
     if table is None:
         names = [*TABLES, *relations.object_sets(), *PROFILE_VIEWS]
+    elif table.lower() in library_views():
+        return _library_columns(relations, [table.lower()])
     else:
         try:
             relations.get(table)
@@ -117,7 +128,7 @@ def columns(root: LakeRoot, table: str | None) -> list[dict[str, Any]]:
                 }
             )
         connection.unregister("cytolake:shape")
-    return result
+    return [*result, *_library_columns(relations, library_views())] if table is None else result
 
 
 def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
@@ -153,6 +164,42 @@ def features(root: LakeRoot, search: str | None) -> list[dict[str, Any]]:
                 }
             )
     return sorted(result, key=lambda entry: (entry["object_set"], entry["column"], entry["feature_set"] or ""))
+
+
+def _library_columns(relations: Relations, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one entry per column of views of the library; what their tables have is explained as there."""
+    result = []
+    for view, shape in _library_shapes(relations, names).items():
+        fields = {field.name: field for table in _tables_of(view) for field in arrow_schema(table)}
+        for column, kind in shape:
+            own = fields.get(column)
+            metadata = {key.decode(): value.decode() for key, value in ((own and own.metadata) or {}).items()}
+            said = library()[view].columns.get(column)
+            unit = metadata.get("unit") if said is None else None
+            description = said or metadata.get("description")
+            result.append({"table": view, "column": column, "type": kind, "unit": unit, "description": description})
+    return result
+
+
+def _library_shapes(relations: Relations, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return the columns of views of the library with their types, by making them over tables without rows."""
+    connection = open_connection(relations.moment)
+    definitions = closure(names)
+    for table in sorted({table for one in definitions for table in relations_of(one)}):
+        connection.register(f"cytolake:{table}", relations.get(table).schema.empty_table())
+        connection.execute(f"CREATE VIEW {quoted(table)} AS FROM {quoted(f'cytolake:{table}')}").fetchall()
+    for one in definitions:
+        connection.execute(one.statement).fetchall()
+    shapes = {}
+    for name in names:
+        shape = connection.sql(f"FROM {quoted(name)}")
+        shapes[name] = [(column, str(kind)) for column, kind in zip(shape.columns, shape.types, strict=True)]
+    return shapes
+
+
+def _tables_of(view: str) -> list[str]:
+    found = {table for one in closure([view]) for table in relations_of(one)}
+    return [table for table in TABLES if table in found]
 
 
 def _joined_columns() -> dict[str, pa.Field[Any]]:

@@ -100,6 +100,13 @@ CASE split_part(key, ':', 1) WHEN 'inchikey' THEN 0 WHEN 'entrez' THEN 0 WHEN 'p
 --   identifier says, and NULL where that one leads to several itself. `connectivity` is the first block of the InChIKey:
 --   the same for stereoisomers, isotopes and charges of one molecule. Untreated wells have no key.
 -- source: The first block of an InChIKey hashes formula and connectivity (IUPAC InChI technical manual).
+-- columns: kind: compound or gene.
+--   key: What the perturbation is called across studies, namespace:value; empty where that is not decided.
+--   matched_by: The identifier of the study that led to the key.
+--   how: own, synonym or study: by what it led there.
+--   ambiguous: Whether identifiers lead to several keys.
+--   candidates: All keys that they lead to.
+--   connectivity: First block of the InChIKey.
 -- example: SELECT study_id, name, key, how FROM harmonised_perturbations ORDER BY ALL
 WITH RECURSIVE _kinds AS (
   SELECT *,
@@ -220,6 +227,15 @@ LEFT JOIN _all AS _c ON _p.study_id = _c.study_id AND _p.perturbation_id = _c.pe
 --   keys differ, and the names are alike; `reason` says in what: the name is the same, or the same but for salt or
 --   hydrate, stereoisomer, punctuation, or one letter). Only `exact` and `synonym` are matches; the others are for you to
 --   look at. `members` says by what each got its key.
+-- columns: match: exact, synonym, connectivity or near miss.
+--   kind: compound or gene.
+--   shared: What the members share: a key, a first block of InChIKeys, the stem of a name.
+--   reason: The namespace of the key, or what is different.
+--   n_studies: How many studies.
+--   studies: Which studies.
+--   names: The names that they have for it.
+--   keys: The keys of the members.
+--   members: study_id, perturbation_id, name, key and how of each.
 -- example: SELECT match, reason, names, studies FROM perturbation_matches ORDER BY match, names
 WITH _known AS MATERIALIZED (
   SELECT study_id, perturbation_id, kind, name, key, how, connectivity, coalesce(connectivity, key) AS molecule

@@ -3,6 +3,7 @@
 -- about: The wells that serve as controls: of vehicle, non-targeting or untreated cells (`is_negative`), and those with
 --   a treatment whose effect is known. Wells that are excluded or empty are none.
 -- source: The roles are those of the enumeration ControlType; see the schema reference.
+-- columns: is_negative: Whether the well shows cells without an effect: vehicle, non-targeting, untreated.
 -- example: SELECT control_type, is_negative, count(*) FROM controls GROUP BY ALL
 SELECT study_id, plate_id, well_id, control_type, control_type <> 'positive' AS is_negative, control_name, perturbation,
   compound, concentration_um, gene, replicate
@@ -81,6 +82,10 @@ END
 -- about: The wells of a study that hold the same treatment, one row per treatment, with `wells` as a list. A treatment is
 --   the compound at its dose (`dose_key`), the reagent of a gene, or all compounds of a combination with their doses.
 --   Excluded wells, and wells of which nobody says what they hold, are left out.
+-- columns: treatment: The compound at its dose, the reagent of a gene, or a combination.
+--   n_wells: Wells that hold it.
+--   n_plates: Plates that they lie on.
+--   wells: The wells, with plate_id and well_id.
 -- example: SELECT treatment, n_wells, n_plates FROM replicates ORDER BY n_wells DESC, treatment
 WITH _combinations AS (
   SELECT _d.study_id, _d.plate_id, _d.well_id,
@@ -109,6 +114,14 @@ GROUP BY study_id, treatment, control_type
 -- about: How much there is of each perturbation in each study: wells, plates, doses, and which studies share it.
 --   Perturbations are the same across studies by their `key` (see `harmonised_perturbations`); those without a key stand
 --   for themselves. Excluded wells are left out.
+-- columns: key: What the perturbation is called across studies; see harmonised_perturbations.
+--   kind: compound or gene.
+--   perturbations: Its identifiers in the study.
+--   n_wells: Wells of the study that hold it, at any dose.
+--   n_plates: Plates that they lie on.
+--   n_doses: Different doses, to three significant digits.
+--   n_studies: Studies that have a well with it.
+--   studies: Which ones.
 -- example: SELECT study_id, name, n_wells, n_studies FROM coverage ORDER BY n_wells DESC
 WITH _doses AS (
   SELECT _d.study_id, _d.plate_id, _d.well_id, _d.perturbation_id, _d.concentration_um
@@ -163,6 +176,14 @@ GROUP BY study_id, treatment, dose, feature
 --   who has the feature in any of these ways; `original` is the column's name in the table that it came from.
 -- source: The aliases are those of feature_synonyms.toml (CellProfiler, cp_measure, Nyxus, InCarta, Harmony); see the
 --   reference of feature names.
+-- columns: feature: The name that the dictionary has for what is measured.
+--   relation: same, scaled, different or alias.
+--   alias: The name of another tool by which a column was recognised.
+--   set: Feature set or profile set, name@version.
+--   kind: features or profiles.
+--   studies: Studies that have rows of the set.
+--   n_sets: Sets that have the feature in any of these ways.
+--   n_studies: Studies that have it.
 -- example: SELECT feature, relation, "column", "set" FROM feature_map WHERE feature LIKE '%_AreaShape_Area'
 WITH _sets AS (
   SELECT hash, 'features' AS kind, name || '@' || version AS label, '/' || hash[:8] || '/' AS part FROM feature_sets

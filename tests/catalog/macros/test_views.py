@@ -230,3 +230,24 @@ def test_feature_map_brings_names_of_sets_together(lake: TableLake) -> None:
 )
 def test_a_lake_without_anything_has_no_rows(empty_lake: TableLake, view: str) -> None:
     assert ask(empty_lake, f"FROM {view}") == []
+
+
+def test_views_of_the_library_are_listed_with_their_columns(shared_lake: TableLake) -> None:
+    listed = {entry["name"]: entry for entry in shared_lake.catalog.tables()}
+    assert listed["controls"]["kind"] == "view"
+    assert listed["controls"]["about"].startswith("The wells that serve as controls")
+    columns = {entry["column"]: entry for entry in shared_lake.catalog.columns("Controls")}
+    assert len(columns) == listed["controls"]["columns"]
+    assert columns["concentration_um"]["unit"] == "umol/L"
+    assert columns["is_negative"]["type"] == "BOOLEAN"
+    of_all = [
+        entry for entry in shared_lake.catalog.columns() if entry["table"] in {"perturbation_matches", "coverage"}
+    ]
+    assert {entry["table"] for entry in of_all} == {"perturbation_matches", "coverage"}
+
+
+def test_every_column_of_a_view_is_explained(shared_lake: TableLake) -> None:
+    views = ["controls", "replicates", "coverage", "feature_map"]
+    views += ["harmonised_perturbations", "perturbation_matches"]
+    entries = [entry for view in views for entry in shared_lake.catalog.columns(view)]
+    assert [(entry["table"], entry["column"]) for entry in entries if not entry["description"]] == []
