@@ -7,7 +7,6 @@ all files of the lake, or of one study: for a question about few plates :meth:`.
 from __future__ import annotations
 
 import warnings
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from .binding import Binder, open_connection
 from .constraints import Constraint, equal_to
 from .foreign import attachments, open_foreign
 from .library import closure, library
-from .moment import Moment, parse_moment
+from .moment import AsOf, Moment, parse_moment
 from .relations import AttachedRelation, Relations, SetView
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def connection(
-    root: LakeRoot, *, study: str | None = None, as_of: str | datetime | int | None = None
+    root: LakeRoot, *, study: str | None = None, as_of: AsOf = None
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection in which every table, view and macro goes by its name.
 
@@ -77,7 +76,7 @@ def connection(
     return made
 
 
-def dataset(root: LakeRoot, name: str, *, as_of: str | datetime | int | None = None) -> ds.Dataset | None:
+def dataset(root: LakeRoot, name: str, *, as_of: AsOf = None) -> ds.Dataset | None:
     """Return a table's files as a dataset of Arrow, nothing of which has been read; None where files are not the rows.
 
     They are not of a view, and of a table of somebody else's with deleted rows or mapped columns.

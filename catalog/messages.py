@@ -108,8 +108,11 @@ def _hint(message: str, candidates: list[str], columns: Iterable[str]) -> str | 
         found = _NO_COLUMN.search(message)
         missing = found.group(1) if found else None
     if missing is not None:
-        near = [name.rpartition(".")[2] for name in candidates]
-        guess = nearest(missing.rpartition(".")[2], [*near, *columns]) or nearest(missing, candidates)
+        name = missing.rpartition(".")[2]
+        near = [one.rpartition(".")[2] for one in candidates]
+        # A column of that very name is there, but not in what is asked.
+        others = [one for one in (*near, *columns) if one.casefold() != name.casefold()]
+        guess = nearest(name, others) or nearest(missing, candidates)
         return f"did you mean {guess!r}?" if guess else "list columns with `cytolake catalog columns`"
     called = _hint_of_call(message, candidates)
     if called is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,7 +19,7 @@ from ..schemas.tables import TABLES
 from ..wording import listed
 from .binding import quoted, text
 from .columns import Columns, classify
-from .moment import Moment, parse_moment
+from .moment import AsOf, Moment, parse_moment
 from .relations import FEATURES, PROFILES, WELL_COLUMNS, WELL_KEY, Relations, SetView
 from .result import Result
 
@@ -61,7 +60,7 @@ class Selection:
         where: str | None = None,
         study: str | None = None,
         plates: Sequence[str] = (),
-        as_of: str | datetime | int | None = None,
+        as_of: AsOf = None,
         with_wells: bool = False,
     ) -> None:
         """Check what is asked for.

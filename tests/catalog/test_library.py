@@ -218,3 +218,6 @@ def test_columns_of_views_are_guessed(screen: Any) -> None:
     with pytest.raises(QueryError) as caught:
         screen.catalog.sql("SELECT controltype FROM controls")
     assert caught.value.hint == "did you mean 'control_type'?"
+    with pytest.raises(QueryError) as caught:
+        screen.catalog.sql("SELECT plate_id FROM (SELECT well_id FROM wells)")
+    assert "'plate_id'" not in str(caught.value.hint)
