@@ -61,6 +61,8 @@ def check_functions(tree: Any) -> None:
                 raise _refused(called)
         elif name in REFUSED or (name.startswith(_REFUSED_STARTS) and name not in _ALLOWED):
             raise _refused(name)
+        elif node.get("export_state"):
+            raise QueryError("EXPORT_STATE is not available here", hint=_FUNCTION_HINT)
         elif node.get("type") == "TYPE" and str(node.get("type_name", "")).lower() in _REFUSED_TYPES:
             raise QueryError(f"the type {node['type_name']} is not available here", hint=_FUNCTION_HINT)
 

@@ -78,19 +78,21 @@ def shape(catalog: Catalog, policy: Policy, rule: TableRule) -> Shape:
 
 def decoded(kind: Any) -> pa.DataType:
     """Return a type without dictionaries: these would hold the values of rows that are not seen."""
+    plain: pa.DataType = kind
     if pa.types.is_dictionary(kind):
-        return decoded(kind.value_type)
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(one.name, decoded(one.type)) for one in kind.fields])
-    if pa.types.is_map(kind):
-        return pa.map_(decoded(kind.key_type), decoded(kind.item_type))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(decoded(kind.value_type))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(decoded(kind.value_type), kind.list_size)
-    if pa.types.is_list(kind):
-        return pa.list_(decoded(kind.value_type))
-    return kind
+        plain = decoded(kind.value_type)
+    elif pa.types.is_struct(kind):
+        fields: list[pa.Field[Any]] = [pa.field(one.name, decoded(one.type)) for one in kind.fields]
+        plain = pa.struct(fields)
+    elif pa.types.is_map(kind):
+        plain = pa.map_(decoded(kind.key_type), decoded(kind.item_type))
+    elif pa.types.is_large_list(kind):
+        plain = pa.large_list(decoded(kind.value_type))
+    elif pa.types.is_fixed_size_list(kind):
+        plain = pa.list_(decoded(kind.value_type), kind.list_size)
+    elif pa.types.is_list(kind):
+        plain = pa.list_(decoded(kind.value_type))
+    return plain
 
 
 def feed(

@@ -170,6 +170,12 @@ ATTACKS: tuple[Attack, ...] = (
         "SELECT to_aggregate_state(x) FROM plates",
         "SELECT __internal_decompress_string(x) FROM plates",
     ),
+    Attack(
+        "read memory by its address",
+        "SELECT string_agg(plate_id) EXPORT_STATE FROM plates",
+        "refused",
+        "EXPORT_STATE is not available here",
+    ),
     Attack("read memory by its address", "SELECT 1::POINTER", "refused", "the type POINTER is not available here"),
     *_function(
         "change the session",
@@ -212,8 +218,8 @@ ATTACKS: tuple[Attack, ...] = (
         ("WITH d AS (DELETE FROM plates RETURNING *) SELECT * FROM d", "this text contains"),
         ("WITH d AS (INSERT INTO plates VALUES (1) RETURNING *) SELECT * FROM d", "this text contains"),
         ("WITH d AS (UPDATE plates SET plate_id = 'x' RETURNING *) SELECT * FROM d", "this text contains"),
-        ("EXPLAIN ANALYZE INSERT INTO plates SELECT * FROM plates", "this is an EXPLAIN statement"),
-        ("EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}'", "this is an EXPLAIN statement"),
+        ("EXPLAIN ANALYZE INSERT INTO plates SELECT * FROM plates", "EXPLAIN is not asked in SQL here"),
+        ("EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}'", "EXPLAIN is not asked in SQL here"),
     ),
     *_statement(
         "another statement than a question",
