@@ -8,7 +8,7 @@ Which wells of a data file are excluded is found out once while a lake is open: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -44,8 +44,9 @@ def excluded_wells(binder: Binder, constraint: Constraint, *, label: str) -> pa.
         return _SCHEMA.empty_table()
     if not scan.plain:
         binder.count(label, "wells", scan, opened=scan.considered)
-        rows = scan.read([*WELL_KEY, "excluded"])
-        return rows.filter(rows["excluded"]).select(list(WELL_KEY)).cast(_SCHEMA)
+        whole = scan.read([*WELL_KEY, "excluded"])
+        marks: Any = whole["excluded"]
+        return whole.filter(marks).select(list(WELL_KEY)).cast(_SCHEMA)
     kept = binder.moment.root.snapshots
     known = {file.uri: kept.recall(("excluded wells", file.uri)) for file in scan.files}
     unknown = [file for file in scan.files if known[file.uri] is None]

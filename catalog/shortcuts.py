@@ -3,8 +3,8 @@
 The question is asked of a small table with a row per data file instead: how many rows it has, the bounds of its
 columns, and the columns that have one value in all of the file. ``count(*)`` becomes the sum of the rows, ``min(x)``
 the least of the lower bounds; conditions and groups may be about columns with one value per file. Whatever else a
-question has in it is left to the usual way. Only bounds that the store itself wrote are believed. Files of views that have
-objects of excluded wells are read, once while the lake is open; they are few.
+question has in it is left to the usual way. Only bounds that the store itself wrote are believed. Of views, the files
+with objects of excluded wells are read, once while the lake is open; they are few.
 """
 
 # ruff: noqa: S608 - names and values in the SQL made here are quoted
@@ -94,7 +94,7 @@ class _Asked:
     """What a question wants to know of its only table; names as the table has them."""
 
     tree: exp.Select
-    relation: Relation
+    relation: TableRelation | SetView
     per_file: tuple[str, ...]
     bounded: tuple[str, ...]
 
@@ -142,7 +142,7 @@ def _asked(statement: Statement, relations: Mapping[str, Relation]) -> _Asked | 
     return _columns(tree, relation)
 
 
-def _columns(tree: exp.Select, relation: Relation) -> _Asked | None:
+def _columns(tree: exp.Select, relation: TableRelation | SetView) -> _Asked | None:
     alias = tree.args["from_"].this.alias_or_name.lower()
     known = {name.lower(): name for name in relation.schema.names}
     aliases = {item.alias.lower() for item in tree.expressions if isinstance(item, exp.Alias)}
@@ -168,7 +168,7 @@ def _columns(tree: exp.Select, relation: Relation) -> _Asked | None:
 def _files(binder: Binder, asked: _Asked, constraint: Constraint) -> pa.Table | None:
     """Return a row per file that may matter, None where the log does not say enough."""
     relation = asked.relation
-    if isinstance(relation, TableRelation):
+    if not isinstance(relation, SetView):
         snapshot = binder.moment.snapshot(relation.name)
         return None if snapshot is None else _of_table(binder, asked, snapshot, constraint, None, {})
     if {*asked.per_file, *asked.bounded} & {*relation.well_columns, *relation.pixel_columns}:
@@ -201,16 +201,13 @@ def _of_table(
     """Return a row per file of one table: the columns of ``asked.per_file``, the rows, and the bounds."""
     if not snapshot.plain or binder.moment.at is not None:  # of the past, files may be lost: the usual way says so
         return None
-    actions = snapshot.files(()) if is_impossible(constraint) else None
-    if actions is None:
-        names = [name for name in constraint if name in {one.lower() for one in snapshot.schema.names}]
-        actions = snapshot.files(tuple(filters(constraint, names)))
-    else:
+    actions = snapshot.files(tuple(filters(constraint, [n for n in snapshot.schema.names if n in constraint])))
+    if is_impossible(constraint):
         actions = actions.slice(0, 0)
     rows: Any = actions["num_records"]
     if rows.null_count:
         return None
-    actions = actions.filter(pc.greater(rows, 0))
+    actions = actions.filter(pc.greater(rows, pa.scalar(0)))
     made: dict[str, Any] = {_ROWS: actions["num_records"].cast(pa.int64())}
     for name in asked.per_file:
         values = _single(asked, snapshot, actions, name, told)
@@ -231,14 +228,7 @@ def _of_table(
             return None
         files, opened = read
     binder.scans.append(
-        TableScan(
-            asked.relation.name if asked.relation.name == snapshot.table else snapshot.table,
-            snapshot.table,
-            snapshot.version,
-            snapshot.actions.num_rows,
-            opened,
-            from_log=True,
-        )
+        TableScan(snapshot.table, snapshot.table, snapshot.version, snapshot.actions.num_rows, opened, from_log=True)
     )
     return files
 
@@ -252,15 +242,16 @@ def _single(asked: _Asked, snapshot: Snapshot, actions: pa.Table, name: str, tol
     """Return for each file the one value that a column has in it, None where it may have several."""
     kind = _type(asked, name)
     if name in told:
-        return pa.repeat(pa.scalar(told[name], kind), actions.num_rows)
+        return pa.repeat(told[name], actions.num_rows).cast(kind)
     if name in snapshot.partition_by:
         return actions[f"partition.{name}"].cast(kind)
     if name not in snapshot.schema.names:
-        return pa.nulls(actions.num_rows, kind)
+        return pa.nulls(actions.num_rows).cast(kind)
     if not _are_ours(actions, name, kind):
         return None
-    low, high, nulls = (actions[f"{part}.{name}"] for part in ("min", "max", "null_count"))
-    single = pc.and_(pc.equal(low, high), pc.equal(nulls, 0))
+    columns: Any = [actions[f"{part}.{name}"] for part in ("min", "max", "null_count")]
+    low, high, nulls = columns
+    single: Any = pc.and_(pc.equal(low, high), pc.equal(nulls, pa.scalar(0)))
     return low.cast(kind) if pc.all(pc.fill_null(single, False), min_count=0).as_py() else None
 
 
@@ -273,8 +264,9 @@ def _bounds(
         return _single(asked, snapshot, actions, name, told)
     if not _are_ours(actions, name, kind):
         return None
-    values, nulls, rows = actions[f"{bound}.{name}"], actions[f"null_count.{name}"], actions["num_records"]
-    known = pc.or_(pc.is_valid(values), pc.fill_null(pc.equal(nulls, rows), False))
+    columns: Any = [actions[f"{bound}.{name}"], actions[f"null_count.{name}"], actions["num_records"]]
+    values, nulls, rows = columns
+    known: Any = pc.or_(pc.is_valid(values), pc.fill_null(pc.equal(nulls, rows), False))
     return values.cast(kind) if pc.all(known, min_count=0).as_py() else None
 
 
@@ -300,7 +292,7 @@ def _without(
     wanted = dict(zip(touched, some, strict=True))
     kept = binder.moment.root.snapshots
     keys = {at: ("without", file.uri, touched[at], tuple(stored)) for at, file in wanted.items()}
-    known = {at: kept.recall(key) for at, key in keys.items()}
+    known: dict[int, Any] = {at: kept.recall(key) for at, key in keys.items()}
     unknown = {file.uri: at for at, file in wanted.items() if known[at] is None}
     if unknown:
         outside = [{"file": uri, "plate": p, "well": w} for uri, at in unknown.items() for p, w in touched[at]]
@@ -323,7 +315,7 @@ def _without(
         for at, facts in left.items():
             kept.keep(keys[at], facts)
         known.update(left)
-    columns_of = {_ROWS: 0}
+    columns_of: dict[str, int] = {_ROWS: 0}
     columns_of |= {prefix + n: 1 + 2 * k + j for k, n in enumerate(stored) for j, prefix in enumerate((_LEAST, _MOST))}
     if touched:
         mask = pa.array([at in known for at in range(files.num_rows)])
@@ -332,7 +324,8 @@ def _without(
             column: Any = files[name].combine_chunks() if isinstance(files[name], pa.ChunkedArray) else files[name]
             new = pa.array([known[at][place] for at in order], column.type)
             files = files.set_column(files.column_names.index(name), name, pc.replace_with_mask(column, mask, new))
-    return files.filter(pc.greater(files[_ROWS], 0)), len(unknown)
+    counts: Any = files[_ROWS]
+    return files.filter(pc.greater(counts, pa.scalar(0))), len(unknown)
 
 
 def _touched(actions: pa.Table, excluded: pa.Table) -> dict[int, tuple[tuple[str, str], ...]]:
@@ -394,7 +387,7 @@ def _translated(tree: exp.Select, names: Sequence[str]) -> str:
     alias = made.args["from_"].this.alias_or_name
     named = exp.TableAlias(this=exp.to_identifier(alias, quoted=True))
     made.args["from_"].set("this", exp.Table(this=exp.to_identifier(_ROWS, quoted=True), alias=named))
-    return made.transform(told).sql(dialect="duckdb")
+    return str(made.transform(told).sql(dialect="duckdb"))
 
 
 def _bare(item: exp.Expression) -> exp.Expression:

@@ -85,7 +85,8 @@ def newest_of(logged: pa.Table) -> dict[str, str]:
     import pyarrow.compute as pc
 
     runs: Any = logged["max.run_id"] if "max.run_id" in logged.column_names else pa.nulls(len(logged), pa.string())
-    pairs = pa.table({"study": logged["partition.study_id"], "run": pc.fill_null(runs.cast(pa.string()), "")})
+    columns: Any = [logged["partition.study_id"], pc.fill_null(runs.cast(pa.string()), "")]
+    pairs = pa.table(columns, names=["study", "run"])
     newest = pairs.group_by("study", use_threads=False).aggregate([("run", "max")])
     return {str(row["study"]): row["run_max"] for row in newest.to_pylist()}
 

@@ -99,12 +99,10 @@ CONTENDERS: dict[str, Callable[[Path], Ask]] = {
 
 def native(lake: Path, folder: Path) -> duckdb.DuckDBPyConnection:
     """Return a connection to a DuckDB database with all objects of a lake in one table ``t``, made once."""
-    path = folder / "native.duckdb"
-    made = path.exists()
-    connection = duckdb.connect(str(path))
-    if not made:
-        source = f"read_parquet('{table_of(lake)}/*/*.parquet', hive_partitioning = true)"
-        connection.execute(f"CREATE TABLE t AS FROM {source} ORDER BY study_id, plate_id").fetchall()
+    connection = duckdb.connect(str(folder / "native.duckdb"))
+    source = f"read_parquet('{table_of(lake)}/study_id=*/*.parquet', hive_partitioning = true)"
+    made = f"CREATE TABLE IF NOT EXISTS t AS FROM {source} ORDER BY study_id, plate_id"
+    connection.execute(made).fetchall()
     return connection
 
 
