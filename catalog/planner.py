@@ -545,7 +545,7 @@ def _reason(source: Source, known: Known, *, mistyped: bool) -> str:
     for part in known.unused:
         for column in part.find_all(exp.Column):
             if column.table.lower() == alias or (not column.table and column.name.lower() in columns):
-                return f"{_shape(part)}: {part.sql(dialect='duckdb')}"
+                return f"{_shape(part)}: {part.sql(dialect='duckdb', normalize_functions='lower')}"
     return "no condition on its columns"
 
 

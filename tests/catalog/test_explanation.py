@@ -36,7 +36,7 @@ def because(lake: Any, question: str) -> dict[str, str]:
         ("FROM wells", "wells", "nothing known: no condition on its columns"),
         ("FROM wells WHERE compound = 'taxol'", "wells", "nothing known: files cannot be chosen by compound"),
         ("FROM wells WHERE plate_id = 'P1' OR compound = 'x'", "wells", "nothing known: an OR with another column: plate_id = 'P1' OR compound = 'x'"),
-        ("FROM wells WHERE upper(plate_id) = 'P1'", "wells", "nothing known: a function on the column: UPPER(plate_id) = 'P1'"),
+        ("FROM wells WHERE upper(plate_id) = 'P1'", "wells", "nothing known: a function on the column: upper(plate_id) = 'P1'"),
         ("FROM wells WHERE plate_id <> 'P1'", "wells", "nothing known: a condition on what it is not: plate_id <> 'P1'"),
         ("FROM wells WHERE plate_id = 1", "wells", "nothing known: a column is compared with a value of another type"),
         ("FROM wells TABLESAMPLE 50%", "wells", "nothing known: a join or a sample that is not followed"),
