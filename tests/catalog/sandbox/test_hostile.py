@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,7 +76,7 @@ def _tree(folder: Path) -> str:
 
 
 class Verdicts:
-    """Asks the list, a few at a time: each question waits for a process to start."""
+    """Asks the list."""
 
     def __init__(self, root: Any, outside: Path) -> None:
         self.lake = Path(root.url)
@@ -94,11 +93,7 @@ class Verdicts:
         }
         self.root = root
         self.before = _tree(outside)
-        self._pool = ThreadPoolExecutor(3)
-        self._asked: dict[Any, Future[tuple[str, str, str]]] = {
-            attack: self._pool.submit(self._ask, attack) for attack in hostile.ATTACKS if attack in WHOLE_WAY
-        }
-        self._read = self._pool.submit(self._read_others)
+        self._read: dict[Any, tuple[str, str, str]] | None = None
 
     def _read_others(self) -> dict[Any, tuple[str, str, str]]:
         attacks = [attack for attack in hostile.ATTACKS if attack not in WHOLE_WAY]
@@ -120,10 +115,11 @@ class Verdicts:
         return records[0].decision, said, _tree(self.outside)
 
     def of(self, attack: Any) -> tuple[str, str, str]:
-        return self._asked[attack].result() if attack in self._asked else self._read.result()[attack]
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if attack in WHOLE_WAY:
+            return self._ask(attack)
+        if self._read is None:
+            self._read = self._read_others()
+        return self._read[attack]
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +130,7 @@ def verdicts(shared_lake: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     outside = tmp_path_factory.mktemp("outside")
     shutil.copytree(shared_lake.root.url, outside / "lake")
-    found = Verdicts(open_root(outside / "lake"), outside)
-    yield found
-    found.close()
+    return Verdicts(open_root(outside / "lake"), outside)
 
 
 @pytest.mark.slow  # a process for each of about forty
