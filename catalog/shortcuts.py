@@ -284,6 +284,8 @@ def _without(
     """Return the files' rows as they are without the excluded wells, and how many files had to be read for that."""
     from ..store.scan import scan_files
 
+    if "min.plate_id" not in actions.column_names:
+        return None
     touched = _touched(actions, excluded)
     if len(touched) > MOST_READ:
         return None
