@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from ..store.scan import Scan, ScanFile
 
 
-def connection(
-    root: LakeRoot, *, study: str | None = None, as_of: AsOf = None
-) -> duckdb.DuckDBPyConnection:
+def connection(root: LakeRoot, *, study: str | None = None, as_of: AsOf = None) -> duckdb.DuckDBPyConnection:
     """Return a connection in which every table, view and macro goes by its name.
 
     It is an ordinary connection in memory: its owner may make tables and read other files in it; the lake's own tables

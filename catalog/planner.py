@@ -18,8 +18,9 @@ from typing import Protocol
 from sqlglot import exp
 
 from .constraints import Bound, Constraint, both, either, in_any
+from .outputs import derived, of_set, select_outputs
 from .predicates import Known, Predicates, conjuncts
-from .sources import Bounds, From, Output, Outputs, Place, Source, Within, from_items
+from .sources import Bounds, From, Outputs, Place, Source, Within, from_items
 
 #: Visits of SELECTs after which a question counts as too entangled to plan (CTEs that use CTEs twice, over and over).
 _TOO_MANY = 1000
@@ -205,7 +206,7 @@ class _Walk:
         if isinstance(item, exp.Subquery):
             if _is_join(item):
                 return None
-            return Source(item) if renamed else _derived(item, self.outputs(item, names))
+            return Source(item) if renamed else derived(item, self.outputs(item, names))
         if not isinstance(item, exp.Table) or not isinstance(item.this, exp.Identifier):
             # A function, VALUES, UNNEST, a lateral subquery: rows with columns that are not known.
             return Source(item)
@@ -216,7 +217,7 @@ class _Walk:
             cte = names[name]
             if renamed or cte.renamed or cte.recursive:
                 return Source(item)
-            return _derived(item, self.outputs(cte.body, cte.names))
+            return derived(item, self.outputs(cte.body, cte.names))
         if name in self.columns:
             return None if renamed else Source(item, name, self.columns[name], complete=True)
         return Source(item)
@@ -232,7 +233,7 @@ class _Walk:
         if isinstance(node, exp.Subquery):
             return _NOTHING if _is_join(node) else self.outputs(node.this, names)
         if isinstance(node, exp.SetOperation):
-            return _of_set(node, self.outputs(node.this, names), self.outputs(node.expression, names))
+            return of_set(node, self.outputs(node.this, names), self.outputs(node.expression, names))
         if not isinstance(node, exp.Select):
             return _NOTHING
         sources = self.sources(node, names)
@@ -271,7 +272,7 @@ class _Walk:
         if isinstance(node, exp.Subquery):
             return {} if _is_join(node) else self.values(node.this, names, wanted)
         if isinstance(node, exp.SetOperation):
-            return self._values_of_set(node, names, wanted)
+            return self._valuesof_set(node, names, wanted)
         if not isinstance(node, exp.Select):
             return {}
         sources = self.sources(node, names)
@@ -291,7 +292,7 @@ class _Walk:
                 result[index] = bound
         return result
 
-    def _values_of_set(self, node: exp.SetOperation, names: _Names, wanted: Sequence[int]) -> dict[int, Bound]:
+    def _valuesof_set(self, node: exp.SetOperation, names: _Names, wanted: Sequence[int]) -> dict[int, Bound]:
         if not isinstance(node, exp.Union):
             return self.values(node.this, names, wanted)  # rows of the first side
         if node.args.get("by_name"):
@@ -384,29 +385,6 @@ class _Inner:
         return self.walk.resolver.ask(source.table, source.node.alias_or_name, keys, typed, conditions)
 
 
-def _derived(node: exp.Expression, outputs: Outputs) -> Source:
-    kinds: dict[str, type] = {}
-    for output in outputs.columns:
-        kinds.setdefault(output.name, output.kind)
-    return Source(node, None, kinds, complete=outputs.complete)
-
-
-def _of_set(node: exp.SetOperation, first: Outputs, second: Outputs) -> Outputs:
-    """Return the columns of a set operation; they repeat nothing, but both sides may agree about a type."""
-    if node.args.get("by_name"):
-        kinds: dict[str, type] = {}
-        for output in (*first.columns, *second.columns):
-            known = kinds.setdefault(output.name, output.kind)
-            kinds[output.name] = known if known is output.kind else object
-        if first.complete and second.complete:
-            return Outputs(tuple(Output(name, (), kind) for name, kind in kinds.items()), complete=True)
-        # What the first side has comes first.
-        return Outputs(tuple(Output(one.name, (), object) for one in first.columns))
-    pairs = zip(first.columns, second.columns, strict=False)
-    columns = tuple(Output(one.name, (), one.kind if one.kind is two.kind else object) for one, two in pairs)
-    return Outputs(columns, complete=first.complete and second.complete)
-
-
 def _cuts(node: exp.Expression) -> bool:
     """Whether a result is cut to some of its rows, so that filtering it before and after are not the same."""
     return any(node.args.get(part) for part in ("limit", "offset", "sample", "fetch"))
@@ -473,68 +451,6 @@ def _partitions(window: exp.Window, places: Sequence[Place], clause: From) -> bo
     """Whether a window never looks across values of this column, because it is partitioned by it."""
     keys = [clause.places(key) for key in window.args.get("partition_by") or []]
     return bool(places) and any(places[0] in key for key in keys)
-
-
-def select_outputs(node: exp.Select, clause: From) -> Outputs:
-    """Return the columns of a SELECT's result, up to the first that cannot be told."""
-    columns: list[Output] = []
-    for item in node.expressions:
-        if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
-            found, complete = _star(item, clause)
-            columns += found
-        else:
-            complete = _is_one(item)
-            if complete:
-                places = tuple(clause.places(item.unalias()))
-                kind = clause.kind(places) if places else _cast_to(item.unalias())
-                columns.append(Output(item.alias_or_name.lower(), places, kind))
-        if not complete:
-            return Outputs(tuple(columns))
-    return Outputs(tuple(columns), complete=True)
-
-
-def _is_one(item: exp.Expression) -> bool:
-    """Whether one item of a SELECT list makes one column."""
-    if item.find(exp.Columns, exp.Unnest, exp.Explode):
-        return False
-    return all(isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star))
-
-
-def _cast_to(item: exp.Expression) -> type:
-    """Return the type of an expression that says it."""
-    if isinstance(item, exp.Cast):
-        to = item.args["to"].this
-        return str if to in exp.DataType.TEXT_TYPES else int if to in exp.DataType.INTEGER_TYPES else object
-    return str if isinstance(item, exp.Literal) and item.is_string else object
-
-
-def _star(item: exp.Expression, clause: From) -> tuple[list[Output], bool]:
-    """Return the columns that a star makes, and whether these are all."""
-    star = item if isinstance(item, exp.Star) else item.this
-    if star.args.get("rename") or star.args.get("ilike"):
-        return [], False
-    dropped = {part.name.lower() for part in star.args.get("except_") or star.args.get("except") or []}
-    replaced = {part.alias.lower() for part in star.args.get("replace") or []}
-    only = item.table.lower() if isinstance(item, exp.Column) else None
-    if only is not None and only not in clause.sources:
-        return [], False  # the fields of a struct
-    merged = {
-        join.this.alias_or_name.lower(): {column.name.lower() for column in join.args.get("using") or []}
-        for join in clause.joins
-    }
-    result = []
-    for alias, source in clause.sources.items():
-        if source.hidden or (only is not None and alias != only):
-            continue
-        for name, kind in source.kinds.items():
-            if name in dropped or (only is None and name in merged.get(alias, ())):
-                continue
-            # A column that USING made of several has the value of any of them.
-            places = clause.places(exp.column(name)) if only is None and name in clause.merged else [(alias, name)]
-            result.append(Output(name, () if name in replaced else tuple(places), object if name in replaced else kind))
-        if not source.complete:
-            return result, False
-    return result, True
 
 
 def _reason(source: Source, known: Known, *, mistyped: bool) -> str:
