@@ -12,6 +12,7 @@ contradicts itself is kept, and told by the views that use it (``macros/harmonis
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -157,12 +158,12 @@ def _table(data: bytes, name: str) -> pa.Table:
     delimiter = max("\t,;", key=lambda one: first.count(one.encode()))
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     try:
-        header = csv.read_csv(pa.BufferReader(first + b"\n"), parse_options=parse).column_names
+        header = csv.read_csv(io.BytesIO(first + b"\n"), parse_options=parse).column_names
         twice = sorted({one for one in header if header.count(one) > 1})
         if twice:
             raise InvalidDataError(f"{name}: two columns are called {listed(twice, _SHOWN)}")
         convert = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-        return csv.read_csv(pa.BufferReader(data), parse_options=parse, convert_options=convert)
+        return csv.read_csv(io.BytesIO(data), parse_options=parse, convert_options=convert)
     except pa.ArrowInvalid as error:
         raise InvalidDataError(
             f"{name} is no table: {error}", hint="CSV or TSV with the names of its columns above"

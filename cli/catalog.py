@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,11 +34,16 @@ def _tables(result: Mapping[str, Any]) -> str:
             entry["kind"],
             entry["rows"],
             entry["columns"],
-            ", ".join(entry.get("feature_sets") or entry.get("profile_sets") or ()),
+            ", ".join(entry.get("feature_sets") or entry.get("profile_sets") or ()) or _subject(entry.get("about")),
         )
         for entry in result["tables"]
     ]
     return table(rows, ("name", "kind", "rows", "columns", "shows"))
+
+
+def _subject(about: str | None) -> str | None:
+    """Return what a view shows, in a few words."""
+    return about and re.split(r"[.:,]\s", about.replace("\n", " "), maxsplit=1)[0]
 
 
 @catalog.command()
@@ -259,7 +265,9 @@ def _synonyms(result: Mapping[str, Any]) -> str:
     many = {"compound": "compounds", "gene": "genes"}[result["kind"]]
     shown = {
         "synonyms": f"{result['synonyms']:,} of {result['preferred']:,} {many}, {result['added']:,} new",
-        "columns": ", ".join(f"{column} = {role}" for column, role in result["columns"].items()),
+        "columns": ", ".join(
+            column if column == role else f"{column} = {role}" for column, role in result["columns"].items()
+        ),
         "not used": ", ".join(result["ignored_columns"]),
         "not valid": "; ".join(
             f"{told['count']:,} of {column}: {', '.join(told['examples'])}"
