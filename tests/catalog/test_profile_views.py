@@ -28,7 +28,7 @@ def test_profiles_of_wells_have_the_columns_of_their_wells(lake: Any) -> None:
         ("one", "A02", "nocodazole", "standard@1", 10, 3.0),  # A03 is excluded
         ("two", "A01", "nocodazole", "other@1", 10, None),
     ]
-    result = lake.catalog.sql("SELECT count(*) FROM profiles WHERE study_id = 'two'")
+    result = lake.catalog.sql("SELECT count(n_objects) FROM profiles WHERE study_id = 'two'")
     assert result.fetchall() == [(1,)]
     assert sum(scan.files_opened for scan in result.scans if scan.table.startswith("profiles/")) == 1
     with pytest.raises(QueryError, match="pixel_size_x_um"):
