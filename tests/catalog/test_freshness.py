@@ -22,7 +22,7 @@ from cytolake.store.snapshots import Snapshots
 AREA = "Nuclei_AreaShape_Area"
 COUNT = "SELECT count(*) FROM nuclei"
 #: Takes the files' rows, not only the log's.
-SUM = f"SELECT sum({AREA}) FROM nuclei WHERE study_id = 'two'"  # noqa: S608
+SUM = f"SELECT sum({AREA}) FROM nuclei WHERE study_id = 'two'"
 #: Commits plates S0, S1, ... of study three: 10 objects with area k in plate k.
 WRITER = f"""
 import sys
@@ -81,7 +81,7 @@ def test_readers_in_threads_while_another_process_writes(lake: Any) -> None:
     """Every answer is that of some whole version: all ten objects of a plate, of the first plates without a gap."""
     catalog = lake.catalog
     whole = {(10 * k, sum(10.0 * n for n in range(k)) if k else None) for k in range(7)}
-    question = f"SELECT count({AREA}), sum({AREA}) FROM nuclei WHERE study_id = 'three'"  # noqa: S608
+    question = f"SELECT count({AREA}), sum({AREA}) FROM nuclei WHERE study_id = 'three'"
     stop = threading.Event()
 
     def read(_: int) -> list[Any]:
@@ -163,7 +163,7 @@ def test_nothing_is_written(lake: Any) -> None:
 
 def test_one_version_within_a_question(lake: Any) -> None:
     """A table that a question names twice, through a view and by itself, has one version in it."""
-    question = f'SELECT count(*) FROM nuclei n JOIN "{feature_table(lake)}" t USING (study_id, plate_id, object_id)'  # noqa: S608
+    question = f'SELECT count(*) FROM nuclei n JOIN "{feature_table(lake)}" t USING (study_id, plate_id, object_id)'
     scans = lake.catalog.sql(question).scans
     assert len({scan.version for scan in scans if scan.table.startswith("features/")}) == 1
 
