@@ -157,7 +157,8 @@ def readers() -> list[dict[str, Any]]:
 def macros(name: str | None = None) -> list[dict[str, Any]]:
     """List the macros and views that questions may use, or one.
 
-    Each has ``name``, ``kind``, ``group``, ``signature``, ``about``, ``source`` and ``example``.
+    Each has ``name``, ``kind``, ``group``, ``call`` (with what must be given), ``signature``, ``about``, ``source`` and
+    ``example``.
 
     Raises
     ------

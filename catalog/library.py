@@ -77,6 +77,14 @@ class Definition:
         return f"{self.name}({', '.join(given)})"
 
     @property
+    def call(self) -> str:
+        """The name with the parameters that must be given; an ellipsis stands for those that may be."""
+        if self.kind == "view":
+            return self.name
+        needed = [name for name, value in self.parameters.items() if value is None]
+        return f"{self.name}({', '.join([*needed, '…'] if len(needed) < len(self.parameters) else needed)})"
+
+    @property
     def is_public(self) -> bool:
         """Whether it is meant for questions, not only for other definitions."""
         return not self.name.startswith("_")
@@ -115,7 +123,7 @@ def described(name: str | None = None) -> list[dict[str, Any]]:
         There is none of that name.
     """
     shown = [find(name)] if name is not None else [one for one in library().values() if one.is_public]
-    keys = ("name", "kind", "group", "signature", "about", "source", "example")
+    keys = ("name", "kind", "group", "call", "signature", "about", "source", "example")
     return [{key: getattr(one, key) for key in keys} | {"sql": one.body} for one in shown]
 
 

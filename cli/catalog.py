@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from textwrap import indent, shorten, wrap
 from typing import Any
 
 import click
@@ -185,13 +186,26 @@ def macros(name: str | None, json_: bool) -> None:
 
 
 def _macros(result: Mapping[str, Any]) -> str:
-    rows = [(one["group"], one["kind"], one["signature"], _first_sentence(one["about"])) for one in result["macros"]]
+    rows = [
+        (one["group"], one["kind"], one["call"], shorten(_first_sentence(one["about"]) or "", 90, placeholder=" …"))
+        for one in result["macros"]
+    ]
     return table(rows, ("group", "kind", "macro", "gives"))
 
 
 def _macro(result: Mapping[str, Any]) -> str:
     (one,) = result["macros"]
-    return facts({key: one[key] for key in ("signature", "kind", "about", "source", "example") if one[key]})
+    parts = ("signature", "kind", "about", "source", "example")
+    prose = {key: one[key] if key == "example" else " ".join(one[key].split()) for key in parts if one[key]}
+    wrapped = {
+        key: "\n".join(
+            part
+            for line in text.splitlines()
+            for part in wrap(line, 100, subsequent_indent="  ", break_long_words=False)
+        )
+        for key, text in prose.items()
+    }
+    return facts({key: indent(text, " " * 11).lstrip() for key, text in wrapped.items()})
 
 
 @catalog.command()
