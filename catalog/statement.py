@@ -92,6 +92,9 @@ class Statement:
         # NATURAL joins by every name; `#1` is a column by its place.
         if any(join.method for join in tree.find_all(exp.Join)) or _BY_PLACE.search(self.text):
             return None
+        # `wells AS w(a, b)` names the columns by their places.
+        if any(table.alias_column_names for table in tree.find_all(exp.Table)):
+            return None
         # A table's name or alias used like a column means its whole row.
         rows = {table.alias_or_name.lower() for table in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
         if any(column.name.lower() in rows for column in tree.find_all(exp.Column)):
@@ -128,7 +131,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, query: str) -> Stateme
         root = _serialized(connection, query)
         _check_reading(root)
         tables, ctes = _names(root)
-        return _with_library(query, tables, ctes, tree, _calls(root))
+        return _with_library(query, tables, ctes, tree if _is_read_alike(root, tree) else None, _calls(root))
     if kind == "MULTI" and tree is not None and tree.find(exp.Pivot):
         # A PIVOT without a list of values is two statements to DuckDB, which cannot show its syntax tree.
         if tree.find(*_CHANGING):
@@ -191,6 +194,14 @@ def _check_reading(root: Any) -> None:
                 raise QueryError(f"{name}() is not available here", hint="write the question itself")
         elif kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL":
             raise QueryError("SHOW is not available here", hint="list tables with `cytolake catalog tables`")
+
+
+def _is_read_alike(root: Any, tree: exp.Expression | None) -> bool:
+    """Whether both trees name the same tables; none does where a description is a table: that is about all columns."""
+    if tree is None or any(node.get("type") == "SHOW_REF" for node in _nodes(root)):
+        return False
+    read = {str(node["table_name"]).lower() for node in _nodes(root) if node.get("type") == "BASE_TABLE"}
+    return read == {table.name.lower() for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)}
 
 
 def _calls(root: Any) -> list[Call]:
