@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -30,15 +31,22 @@ def table(values: Matrix, **columns: Any) -> pa.Table:
     return pa.table(wells | {f"Nuclei_A_{n}": values[:, n] for n in range(values.shape[1])})
 
 
+@cache
+def connection() -> duckdb.DuckDBPyConnection:
+    """A connection with the macros of both groups."""
+    made = duckdb.connect()
+    for one in closure(name for name, one in library().items() if one.group in {"similarity", "activity"}):
+        made.execute(one.statement).fetchall()
+    return made
+
+
 def ask(question: str, **tables: pa.Table) -> list[dict[str, Any]]:
-    """Ask DuckDB with the macros of the library made, over Arrow tables."""
-    with duckdb.connect() as connection:
-        for one in closure(name for name, one in library().items() if one.group in {"similarity", "activity"}):
-            connection.execute(one.statement)
+    """Ask DuckDB with the macros of the library made, over Arrow tables, which are tables of DuckDB then."""
+    with connection().cursor() as cursor:
         for name, rows in tables.items():
-            connection.register(f"{name}_arrow", rows)
-            connection.execute(f"CREATE TABLE {name} AS FROM {name}_arrow")
-        found: list[dict[str, Any]] = connection.sql(question).to_arrow_table().to_pylist()
+            cursor.register(f"{name}_arrow", rows)
+            cursor.execute(f"CREATE TEMP TABLE {name} AS FROM {name}_arrow").fetchall()
+        found: list[dict[str, Any]] = cursor.sql(question).to_arrow_table().to_pylist()
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from cytolake.catalog.expansion import body_of, relations_of, table_parameters
 from cytolake.catalog.library import Definition, closure, described, find, library, parse
 from cytolake.catalog.relations import PROFILE_VIEWS
-from cytolake.catalog.statement import read_statement
+from cytolake.catalog.syntax import parsed
 from cytolake.errors import NotFoundError, QueryError
 from cytolake.schemas.tables import TABLES
 from sqlglot import exp
@@ -113,10 +113,6 @@ def test_the_planner_can_read_a_body(one: Definition) -> None:
 @pytest.mark.parametrize("one", CALLS, ids=named)
 def test_a_call_is_read_as_one(one: Definition) -> None:
     source = f"SELECT * FROM {one.name}(x)" if one.kind == "table" else f"SELECT {one.name}(x)"
-    tree = read_statement(duckdb.connect(), "SELECT 1").tree
-    assert tree is not None
-    from cytolake.catalog.syntax import parsed
-
     read = parsed(source)
     assert read is not None
     assert [call.name.lower() for call in read.find_all(exp.Anonymous)] == [one.name]
