@@ -382,14 +382,16 @@ def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    made: list[str] = []
+    made: dict[str, None] = {}
+    counts: dict[str, int] = {}
     for name in names:
-        count, unique = 0, name
+        count, unique = counts.get(name, 0), name
         while unique in made:
             count += 1
             unique = f"{name}_{count}"
-        made.append(unique)
-    return made
+        made[unique] = None
+        counts[name] = count
+    return list(made)
 
 
 def _tuples(table: pa.Table) -> Iterator[tuple[Any, ...]]:
