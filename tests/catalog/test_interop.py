@@ -38,7 +38,7 @@ def test_a_connection_is_its_owners_and_the_lake_is_not(shared_lake: Any, tmp_pa
     made.execute(f"COPY (FROM wells) TO '{tmp_path / 'wells.csv'}'").fetchall()
     assert (tmp_path / "wells.csv").read_text().startswith("study_id")
     for change in ("INSERT INTO wells SELECT * FROM wells", "DELETE FROM nuclei", "UPDATE wells SET row = 2"):
-        with pytest.raises(Exception, match=r"not an? table|can only"):
+        with pytest.raises(Exception, match=r"not an? table|[Cc]an only"):
             made.execute(change).fetchall()
 
 
