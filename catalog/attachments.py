@@ -56,11 +56,13 @@ def attach(
     AlreadyExistsError
         Something else goes by that name.
     UsageError
-        The name cannot be one, or it is a table of this lake.
+        The name or the version cannot be one, or it is a table of this lake.
     """
     where = url.rstrip("/") if "://" in url else str(Path(url).absolute())
     called = _name(name, where)
-    if where.startswith(f"{root.url}/"):
+    if version is not None and not 0 <= version < 2**63:
+        raise UsageError(f"{version} is no version of a table", hint="versions are counted from 0")
+    if f"{_resolved(where)}/".startswith(f"{_resolved(root.url)}/"):
         raise UsageError(f"{where} is in this lake", hint="ask it by its own name: `cytolake catalog tables`")
     known = {row["name"].lower(): row for row in attachments(Moment(root))}
     before = known.get(called.lower())
@@ -122,6 +124,10 @@ def detach(root: LakeRoot, name: str) -> dict[str, Any]:
     run = _run("catalog detach", {"name": row["name"], "url": row["url"]})
     _write(root, run, None, row)
     return {"run_id": run.run_id, "status": "ok", "name": row["name"], "url": row["url"]}
+
+
+def _resolved(url: str) -> str:
+    return url if "://" in url else str(Path(url).resolve())
 
 
 def _name(name: str | None, url: str) -> str:

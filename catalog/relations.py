@@ -148,10 +148,12 @@ class Relations:
         Raises
         ------
         QueryError
-            There is none; says what was probably meant.
+            There is none; says what was probably meant. Or it means two: a table was attached by the name of an object
+            set that came later.
         """
         found = self.find(name)
         if found is not None:
+            self._check_is_one(found)
             return found
         if name.lower() in _USUAL_OBJECT_SETS:
             raise QueryError(
@@ -163,6 +165,16 @@ class Relations:
             f"there is no table {name!r}",
             hint=f"did you mean {guess!r}?" if guess else "list tables with `cytolake catalog tables`",
         )
+
+    def _check_is_one(self, found: Relation) -> None:
+        if isinstance(found, SetView):
+            for row in self.moment.rows("attached_tables"):
+                if row["name"].lower() == found.name.lower():
+                    raise QueryError(
+                        f"{found.name!r} means two: the view of this lake, and what is attached from {row['url']}",
+                        hint=f"attach it by another name: `cytolake catalog detach {row['name']}`, then "
+                        f"`cytolake catalog attach {row['url']} --name NAME`",
+                    )
 
     def names(self) -> list[str]:
         """Return every name: tables, views, tables of features and profiles."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ...errors import AlreadyExistsError, CytolakeError, InvalidDataError, StorageError, UsageError
+from ...wording import listed
 
 if TYPE_CHECKING:
     from ...store.root import LakeRoot
@@ -62,6 +63,20 @@ class Target:
             raise AlreadyExistsError(
                 f"{self.path} is there and no data set; it is never replaced", hint="give another name"
             )
+        if not is_empty and overwrite:
+            self._check_is_ours()
+
+    def _check_is_ours(self) -> None:
+        """Make sure that what would be removed is a data set, and nothing that somebody put beside it."""
+        known = {CARD, PAGE, *(str(one["path"]) for one in read_card(self.path).get("files", ()))}
+        found = (path for path in self.path.rglob("*") if path.is_symlink() or not path.is_dir())
+        others = sorted({path.relative_to(self.path).as_posix() for path in found} - known)
+        if others or self.path.is_symlink():
+            what = f"beside its files there is {listed(others, 5)}" if others else "it is a link"
+            raise AlreadyExistsError(
+                f"{self.path} holds a data set, and cannot be replaced whole: {what}",
+                hint="move that elsewhere, or give another name",
+            )
 
     def card(self) -> dict[str, Any] | None:
         """Return the card of the data set that is there."""
@@ -103,6 +118,7 @@ class Target:
                 f"{self.path} is there already and holds another data set: {why}",
                 hint="replace it with --overwrite, or give another name",
             )
+        self._check_is_ours()
         aside = self._beside("old")
         self.path.replace(aside)
         try:

@@ -24,6 +24,9 @@ _SHOWN = 8
 #: Dimensions whose values are names that people write in several ways.
 _NAMES = frozenset({"compound", "gene", "perturbation", "donor", "cell_line"})
 
+#: Dimensions whose values say the study first; other values may have a slash in them.
+_OF_STUDIES = frozenset({"plate", "well", "biosample", "batch"})
+
 #: Rows that are alike in everything but their features: dimension → value, ``group``, labels, ``n``.
 Tally = Sequence[Mapping[str, Any]]
 
@@ -127,7 +130,7 @@ def _exactly(split: Split, groups: Sequence[str], rows: Mapping[str, int]) -> di
 def _listed(split: Split, rows: Mapping[str, int]) -> dict[str, str]:
     """Return the groups of the lists; one of plates or wells may be named without its study where that is clear."""
     short: dict[str, list[str]] = defaultdict(list)
-    for group in rows:
+    for group in rows if split.by in _OF_STUDIES else ():
         short[group.partition("/")[2]].append(group)
     found: dict[str, str] = {}
     for name, groups in split.explicit.items():

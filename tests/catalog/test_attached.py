@@ -152,6 +152,28 @@ def test_names_that_mean_something_else_are_refused(lake: Any, tmp_path: Path) -
         detach(lake.root, "score")
 
 
+def test_an_object_set_that_comes_later_by_the_name_is_not_taken_for_it(lake: Any, tmp_path: Path) -> None:
+    theirs = write(tmp_path / "spheroids", pa.table({"a": [1]}))
+    attach(lake.root, str(theirs))
+    lake.features("one", "P1", {"A01": [{"Spheroids_AreaShape_Area": 1.0}]}, object_set="spheroids", name="more")
+    with pytest.raises(QueryError, match="'spheroids' means two") as caught:
+        lake.catalog.sql("SELECT count(*) FROM Spheroids").fetchall()
+    assert "detach spheroids" in str(caught.value.hint)
+    detach(lake.root, "spheroids")
+    assert lake.catalog.sql("SELECT count(*) FROM spheroids").fetchall() == [(1,)]
+
+
+def test_links_into_the_lake_and_versions_that_are_none_are_refused(lake: Any, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(lake.root.url, target_is_directory=True)
+    with pytest.raises(UsageError, match="is in this lake"):
+        attach(lake.root, str(link / "tables" / "wells"), name="ours")
+    theirs = write(tmp_path / "theirs", pa.table({"a": [1]}))
+    for version in (-1, 10**30):
+        with pytest.raises(UsageError, match="is no version"):
+            attach(lake.root, str(theirs), version=version)
+
+
 def test_what_is_no_table_or_lost_is_told(empty: cytolake.Lake, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no Delta table"):
         empty.attach(tmp_path / "nothing")

@@ -45,11 +45,10 @@ def read(folder: Path) -> dict[str, pa.Table]:
     return {path.stem: pq.read_table(path) for path in sorted(folder.glob("*.parquet")) if path.stem != "index"}
 
 
-def test_rows_features_and_labels_are_those_of_the_lake(build: Build, whole: ProfileLake, tmp_path: Path) -> None:
-    made = build()
-    assert sum(made["splits"].values()) == ROWS
-    assert made["features"] == len(FEATURES)
-    splits = read(tmp_path / "set")
+def test_rows_features_and_labels_are_those_of_the_lake(made: Any, whole: ProfileLake) -> None:
+    assert sum(made().card["splits"].values()) == ROWS
+    assert made().card["features"] == len(FEATURES)
+    splits = read(made().folder)
     rows = {tuple(row[key] for key in KEY): row for table in splits.values() for row in table.to_pylist()}
     asked = whole.lake.sql(
         "SELECT n.*, w.attributes['mechanism'] AS mechanism FROM nuclei n "
@@ -65,52 +64,52 @@ def test_rows_features_and_labels_are_those_of_the_lake(build: Build, whole: Pro
 KEY = ("study_id", "plate_id", "well_id", "field_id", "object_id")
 
 
-def test_rows_are_in_the_order_of_their_identity(build: Build, tmp_path: Path) -> None:
-    build()
-    for table in read(tmp_path / "set").values():
+def test_rows_are_in_the_order_of_their_identity(made: Any) -> None:
+    for table in read(made().folder).values():
         keys = list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
         assert keys == sorted(keys)
 
 
 @pytest.mark.parametrize("format", ["parquet", "numpy", "anndata"])
-def test_the_same_spec_and_pins_give_the_same_bytes(build: Build, tmp_path: Path, format: str) -> None:
-    one, other = build(name="one", format=format), build(name="other", format=format)
-    assert one["sha256"] == other["sha256"]
-    assert files(tmp_path / "one") == files(tmp_path / "other")
-    again = build(name="one", format=format)
+def test_the_same_spec_and_pins_give_the_same_bytes(build: Build, made: Any, tmp_path: Path, format: str) -> None:
+    other = build(name="other", format=format)
+    assert other["sha256"] == made(format).card["sha256"]
+    assert files(tmp_path / "other") == files(made(format).folder)
+    again = build(name="other", format=format)
     assert (again["status"], again["compared"]["same"], again["compared"]["because"]) == ("same", True, [])
 
 
-def test_all_formats_hold_the_same(build: Build, tmp_path: Path) -> None:
-    hashes = {format: build(name=format, format=format)["sha256"] for format in ("parquet", "numpy", "anndata")}
-    assert len(set(hashes.values())) == 1
-    for name, table in read(tmp_path / "parquet").items():
+def test_all_formats_hold_the_same(made: Any) -> None:
+    assert len({made(format).card["sha256"] for format in ("parquet", "numpy", "anndata")}) == 1
+    numpy = made("numpy").folder
+    for name, table in read(made("parquet").folder).items():
         values = np.stack([table[one].to_numpy(zero_copy_only=False) for one in FEATURES], axis=1)
-        arrays = tmp_path / "numpy" / name
-        np.testing.assert_array_equal(np.load(arrays / "X.npy"), values)
-        classes = json.loads((tmp_path / "numpy" / "labels.json").read_text())["mechanism"]
-        assert [classes[code] for code in np.load(arrays / "y.npy")] == table["mechanism"].to_pylist()
-        assert json.loads((tmp_path / "numpy" / "features.json").read_text()) == list(FEATURES)
-        made = anndata.read_h5ad(tmp_path / "anndata" / f"{name}.h5ad")
-        np.testing.assert_array_equal(made.X, values)
-        assert made.X.dtype == np.float32
-        assert list(made.obs["mechanism"]) == table["mechanism"].to_pylist()
-        assert made.var.loc[FEATURES[0], "family"] == "AreaShape"
+        np.testing.assert_array_equal(np.load(numpy / name / "X.npy"), values)
+        classes = json.loads((numpy / "labels.json").read_text())["mechanism"]
+        assert [classes[code] for code in np.load(numpy / name / "y.npy")] == table["mechanism"].to_pylist()
+        assert json.loads((numpy / "features.json").read_text()) == list(FEATURES)
+        written = anndata.read_h5ad(made("anndata").folder / f"{name}.h5ad")
+        np.testing.assert_array_equal(written.X, values)
+        assert written.X.dtype == np.float32
+        assert list(written.obs["mechanism"]) == table["mechanism"].to_pylist()
+        assert written.var.loc[FEATURES[0], "family"] == "AreaShape"
 
 
-def test_several_files_of_a_split_hold_the_same(build: Build, tmp_path: Path) -> None:
-    made = build(spec(output={"rows_per_file": 20}), name="parts")
-    assert made["sha256"] == build()["sha256"]
-    rows = {one["path"]: one["rows"] for one in made["files"] if one["path"].startswith("train/")}
+def test_several_files_of_a_split_hold_the_same(build: Build, made: Any, tmp_path: Path) -> None:
+    parts = build(spec(output={"rows_per_file": 20}), name="parts")
+    assert parts["sha256"] == made().card["sha256"]
+    rows = {one["path"]: one["rows"] for one in parts["files"] if one["path"].startswith("train/")}
     assert next(iter(rows)) == "train/part-00000.parquet"
     assert set(list(rows.values())[:-1]) == {20}
-    assert sum(rows.values()) == made["splits"]["train"]
+    assert sum(rows.values()) == parts["splits"]["train"]
     assert check_dataset(tmp_path / "parts")["faults"] == []
 
 
-def test_hash_depends_on_the_numbers_alone(build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_hash_depends_on_the_numbers_alone(
+    build: Build, made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """However rows are cut into pieces, also into wells of one plate."""
-    once = build()
+    once = made().card
     monkeypatch.setattr("cytolake.catalog.datasets.stream._FEWEST", 7)
     monkeypatch.setattr("cytolake.catalog.datasets.stream._PIECE_BYTES", 8)
     in_pieces = build(name="pieces")
@@ -141,26 +140,51 @@ def test_a_newer_release_is_another_data_set_and_the_comparison_says_why(rebuild
     assert rebuild(as_of="r1", name="again")["sha256"] == first["sha256"]
 
 
-def test_a_version_that_changes_no_row_is_the_same_data_set(rebuild: Build, lake: ProfileLake, tmp_path: Path) -> None:
-    rebuild()
+def test_overwrite_removes_nothing_but_data_sets(build: Build, tmp_path: Path) -> None:
+    build()
+    build(name="other")
+    theirs = tmp_path / "set" / "models" / "trained.pt"
+    theirs.parent.mkdir()
+    theirs.write_text("weeks of work")
+    fewer = spec(features={"columns": ["*"], "exclude": ["*Area"]})
+    with pytest.raises(AlreadyExistsError, match=r"models/trained\.pt"):
+        build(fewer, overwrite=True)
+    theirs.unlink()
+    theirs.parent.rmdir()
+    assert build(fewer, overwrite=True)["status"] == "ok"
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    (cards / "card.json").write_text('{"title": "a card of something else"}')
+    with pytest.raises(InvalidDataError, match="no card of a data set"):
+        build(name="cards", overwrite=True, compare=tmp_path / "other")
+    assert (cards / "card.json").exists()
+    (tmp_path / "link").symlink_to(tmp_path / "other", target_is_directory=True)
+    with pytest.raises(AlreadyExistsError, match="it is a link"):
+        build(fewer, name="link", overwrite=True)
+    assert (tmp_path / "other" / "card.json").exists()
+
+
+def test_a_version_that_changes_no_row_is_the_same_data_set(
+    rebuild: Build, made: Any, lake: ProfileLake, tmp_path: Path
+) -> None:
+    made().copy(tmp_path / "set")
     before = files(tmp_path / "set")
     put(lake, "studies", {"study_id": "other", "title": "Another"})
-    made = rebuild()
-    assert (made["status"], made["compared"]["same"]) == ("same", True)
-    assert [one["table"] for one in made["compared"]["tables"]] == ["studies"]
+    again = rebuild()
+    assert (again["status"], again["compared"]["same"]) == ("same", True)
+    assert [one["table"] for one in again["compared"]["tables"]] == ["studies"]
     assert files(tmp_path / "set") == before
 
 
-def test_compare_with_the_card_of_another_spec(build: Build, tmp_path: Path) -> None:
-    build(name="old")
-    fewer = build(spec(features={"columns": ["*"], "exclude": ["*Area"]}), compare=tmp_path / "old" / "card.json")
+def test_compare_with_the_card_of_another_spec(build: Build, made: Any) -> None:
+    fewer = build(spec(features={"columns": ["*"], "exclude": ["*Area"]}), compare=made().folder / "card.json")
     assert fewer["compared"]["features"] == {"added": [], "removed": ["Nuclei_AreaShape_Area"]}
     assert fewer["compared"]["spec"] == ["features"]
     assert fewer["compared"]["rows"] == {"added": 0, "removed": 0, "moved": 0, "changed": None}
 
 
-def test_as_of_a_time_before_a_plate_came(rebuild: Build, lake: ProfileLake) -> None:
-    before = rebuild(name="now")
+def test_as_of_a_time_before_a_plate_came(rebuild: Build, made: Any, lake: ProfileLake) -> None:
+    before = made().card
     history = lake.lake.root.tables.open("runs").history(1)[0]["timestamp"]
     add_plate(lake, "a", 8)
     then = np.datetime64(history, "ms").astype(str)
@@ -169,9 +193,9 @@ def test_as_of_a_time_before_a_plate_came(rebuild: Build, lake: ProfileLake) -> 
 
 
 def test_every_question_asks_the_versions_of_the_start(
-    rebuild: Build, lake: ProfileLake, monkeypatch: pytest.MonkeyPatch
+    rebuild: Build, made: Any, lake: ProfileLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once = rebuild(name="before")
+    once = made().card
     from cytolake.catalog.datasets.plan import Plan
 
     count = Plan.count
@@ -247,10 +271,9 @@ def test_filters(build: Build) -> None:
         build(spec(filters={"where": "compond = 'DMSO'"}), name="other")
 
 
-def test_card_and_page(build: Build, tmp_path: Path) -> None:
-    made = build()
-    card = json.loads((tmp_path / "set" / "card.json").read_text())
-    assert card["sha256"] == made["sha256"]
+def test_card_and_page(made: Any) -> None:
+    card = json.loads((made().folder / "card.json").read_text())
+    assert card["sha256"] == made().card["sha256"]
     assert card["spec"] == SPEC
     assert card["labels"]["mechanism"]["classes"] == ["destabiliser", "none", "stabiliser"]
     counted = sum(sum(of.values()) for of in card["labels"]["mechanism"]["rows"].values())
@@ -260,26 +283,25 @@ def test_card_and_page(build: Build, tmp_path: Path) -> None:
     assert set(card["leakage"]["found"]) >= {"compound", "donor", "cell_line", "study"}
     assert card["sets"][0]["label"] == "nuclei@1"
     assert "plate" not in card["leakage"]["found"]
-    page = (tmp_path / "set" / "README.md").read_text()
-    assert f"`{made['sha256']}`" in page
+    page = (made().folder / "README.md").read_text()
+    assert f"`{card['sha256']}`" in page
     assert "| destabiliser | " in page
 
 
-def test_the_page_says_how_to_load_it(build: Build, tmp_path: Path) -> None:
+def test_the_page_says_how_to_load_it(made: Any) -> None:
+    steps = ["import os"]
     for format in ("parquet", "numpy", "anndata"):
-        build(name=format, format=format)
-        page = (tmp_path / format / "README.md").read_text()
-        code = page.split("```python\n")[1].split("```")[0]
+        folder = made(format).folder
+        code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
         check = "\nassert X.shape[1] == 3 and len(y) == len(X), X.shape\n"
-        ran = subprocess.run(
-            [sys.executable, "-c", code + check], cwd=tmp_path / format, capture_output=True, text=True
-        )
-        assert ran.returncode == 0, ran.stderr
+        # Each in names of its own.
+        steps.append(f"os.chdir({str(folder)!r}); exec({code + check!r}, {{}})")
+    ran = subprocess.run([sys.executable, "-c", "\n".join(steps)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
-def test_check_finds_what_was_changed(build: Build, tmp_path: Path) -> None:
-    build()
-    folder = tmp_path / "set"
+def test_check_finds_what_was_changed(made: Any, tmp_path: Path) -> None:
+    folder = made().copy(tmp_path / "set")
     assert check_dataset(folder)["faults"] == []
     table = pq.read_table(folder / "test.parquet")
     column = table.column_names.index(FEATURES[0])
@@ -403,8 +425,8 @@ def test_anndata_that_is_not_installed(build: Build, monkeypatch: pytest.MonkeyP
         build(format="anndata")
 
 
-def test_a_killed_build_leaves_nothing_and_loses_nothing(build: Build, tmp_path: Path) -> None:
-    build()
+def test_a_killed_build_leaves_nothing_and_loses_nothing(build: Build, made: Any, tmp_path: Path) -> None:
+    made().copy(tmp_path / "set")
     before = files(tmp_path / "set")
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     mark = f"{socket.gethostname()}-{dead.stdout.strip()}-00000000"

@@ -52,6 +52,13 @@ def test_stratified_by_label() -> None:
         assert here.count("a") == here.count("b") == 5
 
 
+def test_a_slash_in_a_compound_is_no_study() -> None:
+    rows = [{"group": name, "n": 1, "labels": {}, "dimensions": {}} for name in ("dmso/water", "taxol")]
+    with pytest.raises(InvalidDataError, match="'water' is not there"):
+        assign(Split(by="compound", fractions=FRACTIONS, explicit={"test": ("water",)}), rows)
+    assert assign(Split(by="plate", fractions=FRACTIONS, explicit={"test": ("water",)}), rows)["dmso/water"] == "test"
+
+
 def test_lists_and_fractions_of_the_others() -> None:
     split = Split(by="plate", fractions=FRACTIONS, explicit={"test": ("g0", "g1")})
     found = assign(split, tally(20))
