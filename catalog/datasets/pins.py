@@ -83,8 +83,8 @@ def _now(root: LakeRoot) -> Release:
     deadline = time.monotonic() + _WAIT
     while True:
         versions = {table: root.tables.version(table) for table in root.tables.names()}
-        again = root.storage.children(JOURNALS) or any(root.tables.version(t) != v for t, v in versions.items())
-        if not again:
+        later = [root.tables.log_file(table, version + 1) for table, version in versions.items()]
+        if not root.storage.children(JOURNALS) and not any(root.storage.stamps(later)):
             break
         if time.monotonic() > deadline:
             raise ConflictError(

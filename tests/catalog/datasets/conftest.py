@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,31 @@ def builder(lake: ProfileLake, folder: Path) -> Build:
 def build(whole: ProfileLake, tmp_path: Path) -> Build:
     """Build from the lake that nobody changes."""
     return builder(whole, tmp_path)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A data set that several tests look at and none changes."""
+
+    folder: Path
+    card: Mapping[str, Any]
+
+    def copy(self, folder: Path) -> Path:
+        """Copy it, for a test to change."""
+        return Path(shutil.copytree(self.folder, folder))
+
+
+@pytest.fixture(scope="session")
+def made(whole: ProfileLake, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """Return the data set of ``SPEC`` in a format; each is built once."""
+    build = builder(whole, tmp_path_factory.mktemp("made"))
+
+    @cache
+    def get(format: str = "parquet") -> Made:
+        answer = build(name=format, format=format)
+        return Made(Path(answer["path"]), answer)
+
+    return get
 
 
 @pytest.fixture
