@@ -158,7 +158,16 @@ class Catalog:
             names, types = list(shape.columns), [str(kind) for kind in shape.types]
         except duckdb.Error as error:
             raise cleaned(error, query, columns=columns, paths=binder.paths) from error
-        return Prepared(connection, names, types, tuple(binder.scans), tuple(columns), tuple(binder.paths), explanation)
+        return Prepared(
+            connection,
+            names,
+            types,
+            tuple(binder.scans),
+            tuple(columns),
+            tuple(binder.paths),
+            explanation,
+            ready=[(cursor, shape)],
+        )
 
     def tables(self) -> list[dict[str, Any]]:
         """List what can be asked: tables, views of object sets, feature tables."""

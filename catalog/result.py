@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -80,6 +80,9 @@ class Prepared:
     #: What to run instead of the question, where the log has the answer; then the tables are bound by ``whole`` alone.
     text: str | None = None
     whole: Callable[[], Prepared] | None = None
+    #: The question as it was bound for the names and types, and its cursor. Who runs it first takes it out: binding
+    #: hundreds of columns once more would take as long as running.
+    ready: list[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]] = field(default_factory=list)
 
 
 class Result:
@@ -222,9 +225,10 @@ class Result:
     @staticmethod
     def _again(query: str, bound: Prepared) -> Result:
         def prepare() -> Prepared:
-            shape = bound.connection.cursor().sql(query)
+            cursor = bound.connection.cursor()
+            shape = cursor.sql(query)
             names, types = list(shape.columns), [str(kind) for kind in shape.types]
-            return replace(bound, names=names, types=types, text=None, whole=None)
+            return replace(bound, names=names, types=types, text=None, whole=None, ready=[(cursor, shape)])
 
         return Result(query, prepare)
 
@@ -312,11 +316,19 @@ class Result:
         return self._take(begun)
 
     def _stream(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        # A cursor of its own: an unfinished stream owns its connection.
-        cursor = self._prepared.connection.cursor()
+        bound: duckdb.DuckDBPyRelation | None = None
         try:
-            text = self._prepared.text or self.query
-            reader = interruptible(lambda: cursor.sql(text).to_arrow_reader(self._rows_at_once()), [cursor])
+            cursor, bound = self._prepared.ready.pop()
+        except IndexError:
+            # A cursor of its own: an unfinished stream owns its connection.
+            cursor = self._prepared.connection.cursor()
+
+        def begun() -> pa.RecordBatchReader:
+            asked = bound if bound is not None else cursor.sql(self._prepared.text or self.query)
+            return asked.to_arrow_reader(self._rows_at_once())
+
+        try:
+            reader = interruptible(begun, [cursor])
         except duckdb.Error as error:
             raise self._ours(error) from error
         schema = told(reader.schema, self._prepared.names, self._prepared.types)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -187,3 +188,14 @@ def test_plain_values() -> None:
     assert plain({"a": (1, float("nan"))}) == {"a": [1, None]}
     assert plain([("k", 1)]) == {"k": 1}
     assert plain(b"\x00") == "AA=="
+
+
+def test_unfinished_streams_of_one_answer_do_not_disturb_each_other(shared_lake: Any) -> None:
+    result = shared_lake.catalog.sql("SELECT i FROM range(300000) r(i)")
+    streams = [result.batches()[1] for _ in range(3)]
+    rows = [0, 0, 0]
+    for batches in itertools.zip_longest(*streams):
+        for at, batch in enumerate(batches):
+            rows[at] += 0 if batch is None else batch.num_rows
+    assert rows == [300_000] * 3
+    assert not result._prepared.ready
