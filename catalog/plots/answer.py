@@ -16,6 +16,9 @@ from ...wording import did_you_mean, listed
 if TYPE_CHECKING:
     from ..result import Result
 
+#: Beyond this a number is a mark for something missing; squares of it overflow.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -57,10 +60,10 @@ def _as(wanted: type, what: str, value: Any) -> Any:
         raise UsageError(f"{what}: {value!r} is neither true nor false")
     try:
         made = wanted(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = {int: "a whole number", float: "a number"}.get(wanted, "a text")
         raise UsageError(f"{what}: {value!r} is not {kind}") from None
-    if wanted is float and not np.isfinite(made):
+    if wanted is float and not abs(made) <= _LARGEST:
         raise UsageError(f"{what}: {value!r} is not finite")
     return made
 
@@ -129,15 +132,21 @@ class Answer:
         Raises
         ------
         QueryError
-            It holds no numbers.
+            It holds no numbers, or one that is too large to draw.
         """
         column = self.rows[name]
         if not is_number(column.type):
             raise QueryError(
                 f"column {name!r} holds {column.type}, not numbers", hint="choose another column, or cast it"
             )
-        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-        return np.where(np.isfinite(values), values, np.nan)
+        # Beyond 2^53 whole numbers are rounded, which no picture shows.
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+        values = np.where(np.isfinite(values), values, np.nan)
+        if (np.abs(values) > _LARGEST).any():
+            raise QueryError(
+                f"column {name!r} has numbers beyond {_LARGEST:g}, which no axis holds", hint="leave such rows out"
+            )
+        return values
 
     def texts(self, name: str) -> list[str]:
         """Return a column as text; NULL is an empty text."""

@@ -40,7 +40,7 @@ def draw(answer: Answer, options: Options) -> Figure:
     Raises
     ------
     QueryError
-        There are too many rows to read, or no interval.
+        There are too many rows to read, or no interval, or one that ends before it begins.
     """
     if answer.rows.num_rows > _MOST:
         raise QueryError(
@@ -93,8 +93,13 @@ def draw(answer: Answer, options: Options) -> Figure:
 def _interval(answer: Answer, options: Options, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if answer.maybe("ci_low", options) is None and answer.maybe("se", options) is not None:
         half = _Z * answer.numbers(answer.need("se", options))
+        if (half < 0).any():
+            raise QueryError("forest: a standard error is below 0", hint="look at the answer with `cytolake sql`")
         return estimate - half, estimate + half
-    return answer.numbers(answer.need("ci_low", options)), answer.numbers(answer.need("ci_high", options))
+    low, high = answer.numbers(answer.need("ci_low", options)), answer.numbers(answer.need("ci_high", options))
+    if (low > high).any():
+        raise QueryError("forest: an interval ends before it begins", hint="is ci_low what ci_high should be?")
+    return low, high
 
 
 def _row(axes: object, at: float, values: tuple[float, float, float], kind: str, share: float) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import QueryError
-from ...schemas.identifiers import parse_well, row_letters
+from ...errors import QueryError, UsageError
+from ...schemas.identifiers import format_well, parse_well, row_letters
 from ...wording import listed
 from .answer import Answer, Options
 from .canvas import figure, note
@@ -29,7 +29,13 @@ def draw(answer: Answer, options: Options) -> Figure:
     ------
     QueryError
         A well has several rows, or there are too many plates.
+    UsageError
+        ``columns`` is none, or the colours would end before they begin.
     """
+    if options["columns"] < 1:
+        raise UsageError(f"heatmap, columns: {options['columns']} is not at least 1")
+    if options["low"] is not None and options["high"] is not None and options["low"] >= options["high"]:
+        raise UsageError(f"heatmap: low, {options['low']:g}, is not below high, {options['high']:g}")
     wells = answer.texts(answer.need("well", options, "well_id"))
     plate_column = answer.maybe("plate", options, "plate_id")
     study_column = answer.find("study_id")
@@ -43,7 +49,10 @@ def draw(answer: Answer, options: Options) -> Figure:
     if len(names) > _MOST:
         raise QueryError(f"heatmap: {len(names)} plates are too many for one picture", hint=f"choose {_MOST} at most")
     places = [(row - 1, column - 1) for row, column in map(parse_well, wells)]
-    _check_single(list(zip(plates, wells, strict=True)))
+    # By place, since A1 is A01.
+    _check_single(
+        [(plate, format_well(row + 1, column + 1)) for plate, (row, column) in zip(plates, places, strict=True)]
+    )
     shape = _shape(max(row for row, _ in places), max(column for _, column in places))
     scale = _scale(values, options)
     across = min(options["columns"], len(names))

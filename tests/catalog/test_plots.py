@@ -93,6 +93,34 @@ def test_two_rows_of_one_well_are_not_averaged_silently(shared_lake: Any) -> Non
         draw(shared_lake, "heatmap", f"{PLATE} UNION ALL SELECT 'P1', 'A01', 3.0")
 
 
+@pytest.mark.parametrize(
+    ("kind", "query", "options", "said"),
+    [
+        (
+            "heatmap",
+            "SELECT 'P' AS plate_id, w AS well_id, 1.0 AS v FROM (VALUES ('A1'), ('A01')) t(w)",
+            {},
+            "A01 have",
+        ),
+        ("heatmap", PLATE, {"columns": 0}, "not at least 1"),
+        ("heatmap", PLATE, {"low": 2, "high": 1}, "not below high"),
+        ("forest", "SELECT 'a' AS label, 1 AS estimate, 2 AS ci_low, 0 AS ci_high", {}, "ends before"),
+        ("forest", "SELECT 'a' AS label, 1 AS estimate, -2 AS se", {}, "below 0"),
+        ("embedding", "SELECT 1e308 AS x, 0 AS y", {}, "no axis holds"),
+        ("heatmap", PLATE, {"center": 1e308}, "not finite"),
+    ],
+)
+def test_what_would_be_drawn_wrongly_is_told(
+    shared_lake: Any, kind: str, query: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((QueryError, UsageError), match=said):
+        draw(shared_lake, kind, query, **options)
+
+
+def test_whole_numbers_of_any_size_are_drawn(shared_lake: Any) -> None:
+    assert draw(shared_lake, "embedding", "SELECT 18446744073709551615::UBIGINT AS x, 9007199254740993 AS y")
+
+
 def test_plates_of_two_studies_are_apart(shared_lake: Any) -> None:
     query = (
         "SELECT * FROM (VALUES ('one', 'P1', 'A01', 1.0), ('two', 'P1', 'A01', 2.0)) t(study_id, plate_id, well_id, v)"
