@@ -379,15 +379,15 @@ def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         A whole number does not fit 64 bits.
     """
     columns = []
-    for column, field in zip(batch.columns, schema, strict=True):
-        if column.type == field.type:
+    for column, one in zip(batch.columns, schema, strict=True):
+        if column.type == one.type:
             columns.append(column)
             continue
         try:
-            columns.append(pc.cast(column, field.type))
+            columns.append(pc.cast(column, one.type))
         except pa.ArrowInvalid as error:
             raise QueryError(
-                f"column {field.name!r} has a whole number that does not fit 64 bits",
+                f"column {one.name!r} has a whole number that does not fit 64 bits",
                 hint="cast it to DOUBLE in the question",
             ) from error
     return pa.RecordBatch.from_arrays(columns, schema=schema)
