@@ -178,9 +178,12 @@ def test_what_is_no_table_or_lost_is_told(empty: cytolake.Lake, tmp_path: Path) 
     with pytest.raises(NotFoundError, match="no Delta table"):
         empty.attach(tmp_path / "nothing")
     folder = write(tmp_path / "theirs", pa.table({"n": [1]}))
-    with pytest.raises((NotFoundError, UnsupportedTableError)):
+    with pytest.raises(NotFoundError, match="has no version 7") as caught:
         empty.attach(folder, version=7)
+    assert caught.value.hint == "its newest version is 0"
     empty.attach(folder)
+    with pytest.raises(NotFoundError, match="has no version 7"):
+        empty.sql("FROM theirs", as_of="theirs@7")
     for file in folder.glob("*.parquet"):
         file.unlink()
     with pytest.raises(StorageError, match="not there"):
@@ -231,23 +234,36 @@ def test_tables_on_an_object_store_beside_a_lake_on_disk(s3_url: str, empty: cyt
     assert empty.sql("SELECT n FROM theirs WHERE p = 'y'").fetchall() == [(2,)]
 
 
+#: Plain files under a log with something odd: tests/store/test_foreign.py reads every log.
+ODD_IN_THEIR_LOG_ALONE = """
+cdc_ict_table cdf-table cdf-table-non-partitioned checkpoint-cdf-table checkpoint-v2-table checkpoint_with_partitions
+checkpoints checkpoints_vacuumed concurrent_workers delta-0.2.0 delta-checkpoint-stats-optional delta-live-table
+delta-stats-optional latest_not_checkpointed python-0.25.5-checkpoint simple_commit simple_table_with_cdc
+simple_table_with_checkpoint table_failed_last_checkpoint_update table-with-domain-metadata table-without-dv-small
+with_checkpoint_no_last_checkpoint
+""".split()  # noqa: SIM905 - read best as words
+
+
 def tables_of_others(shared_data: Path) -> list[Path]:
-    return sorted(log.parent for log in (shared_data / "delta").rglob("_delta_log"))
+    return sorted(
+        log.parent
+        for log in (shared_data / "delta").rglob("_delta_log")
+        if log.parent.name not in ODD_IN_THEIR_LOG_ALONE
+    )
 
 
-def test_every_real_table_is_right_or_refused(shared_data: Path, empty: cytolake.Lake) -> None:
+def test_every_kind_of_real_table_is_right_or_refused(shared_data: Path, empty: cytolake.Lake) -> None:
     """Against the rows that lie beside some, and deltalake's own engine for the others."""
     right, refused = 0, 0
-    for folder in tables_of_others(shared_data):
+    for number, folder in enumerate(tables_of_others(shared_data)):
         if folder.name in {"COVID-19_NYT", "table_with_edge_timestamps"}:
             continue  # a million rows; dates of the year 9999 as INT96, which that engine itself misreads
         try:
-            empty.attach(folder, name="theirs")
+            empty.attach(folder, name=f"theirs{number}")
         except (UnsupportedTableError, StorageError):
             refused += 1
             continue
-        found = empty.sql("SELECT * FROM theirs").to_arrow()
-        empty.detach("theirs")
+        found = empty.sql(f"SELECT * FROM theirs{number}").to_arrow()
         expected = folder.parent / "expected" / "latest" / "table_content.parquet"
         if expected.exists():
             reference: Any = pq.read_table(expected)
@@ -255,7 +271,7 @@ def test_every_real_table_is_right_or_refused(shared_data: Path, empty: cytolake
             reference = QueryBuilder().register("t", DeltaTable(str(folder))).execute("SELECT * FROM t").read_all()
         assert plain_values(found) == plain_values(pa.table(reference)), folder
         right += 1
-    assert (right >= 45, refused >= 5) == (True, True)
+    assert (right >= 25, refused >= 5) == (True, True), (right, refused)
 
 
 def test_dates_beyond_int96_nanoseconds_are_right(shared_data: Path, empty: cytolake.Lake) -> None:
