@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...errors import UsageError
 from ...wording import did_you_mean
 from . import embedding, forest, heatmap, volcano
-from .answer import Answer, Options
+from .answer import Answer, Options, drawable
 from .canvas import drawn
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ def plot(
     draw, settings = KINDS[kind]
     given = Options.read(kind, options or {}, settings)
     answer = Answer.take(result, most=MOST_ROWS)
-    return drawn(lambda: draw(answer, given), format=format, title=title)
+    return drawn(lambda: draw(answer, given), format=format, title=title and drawable(title))

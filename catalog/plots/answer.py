@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ...wording import did_you_mean, listed
 if TYPE_CHECKING:
     from ..result import Result
 
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 #: Beyond this a number is a mark for something missing; squares of it overflow.
 _LARGEST = 1e100
 
@@ -150,7 +152,7 @@ class Answer:
 
     def texts(self, name: str) -> list[str]:
         """Return a column as text; NULL is an empty text."""
-        return ["" if value is None else _shown(value) for value in self.rows[name].to_pylist()]
+        return ["" if value is None else drawable(_shown(value)) for value in self.rows[name].to_pylist()]
 
     def number_columns(self, but: Sequence[str] = ()) -> list[str]:
         """Return the columns of numbers."""
@@ -160,6 +162,11 @@ class Answer:
 def is_number(kind: pa.DataType) -> bool:
     """Whether a column of this type can be drawn along an axis."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def drawable(text: str) -> str:
+    """Return a text in which what XML, and so an SVG, cannot hold is escaped."""
+    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _shown(value: object) -> str:

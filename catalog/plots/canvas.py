@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#8a8a8a"
 _DPI = 150
+_LONGEST = 60  # characters of a label
 _LOOK: dict[str, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -78,6 +79,12 @@ def label_ticks(axes: Axes, *, x: Sequence[str] | None = None, y: Sequence[str] 
         axes.set_xticks(range(len(x)), list(x), **style)
     if y is not None:
         axes.set_yticks(range(len(y)), list(y), **style)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that leaves room for the plot."""
+    whole = " ".join(text.split())
+    return whole if len(whole) <= _LONGEST else f"{whole[: _LONGEST - 1]}…"
 
 
 def left_out(count: int, what: str, why: str) -> str:

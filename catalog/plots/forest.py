@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import QueryError
 from .answer import Answer, Options
-from .canvas import GREY, PALETTE, figure, left_out, note
+from .canvas import GREY, PALETTE, figure, left_out, note, one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,9 +62,9 @@ def draw(answer: Answer, options: Options) -> Figure:
     at = 0.0
     for index, label in enumerate(labels):
         if groups[index] and (index == 0 or groups[index] != groups[index - 1]):
-            rows.append((at, groups[index], True))
+            rows.append((at, one_line(groups[index]), True))
             at += 1
-        rows.append((at, f"  {label}" if groups[index] else label, False))
+        rows.append((at, f"  {one_line(label)}" if groups[index] else one_line(label), False))
         if np.isfinite([estimate[index], low[index], high[index]]).all():
             _row(axes, at, (low[index], estimate[index], high[index]), kinds[index], weight[index] / largest)
         else:

@@ -11,7 +11,7 @@ from ...errors import QueryError, UsageError
 from ...schemas.identifiers import format_well, parse_well, row_letters
 from ...wording import listed
 from .answer import Answer, Options
-from .canvas import figure, note
+from .canvas import figure, note, one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def draw(answer: Answer, options: Options) -> Figure:
                 grid[row, column] = value
         shown = axes.imshow(np.ma.masked_invalid(grid), cmap=scale[2], vmin=scale[0], vmax=scale[1], aspect="equal")
         axes.set_facecolor("#e4e4e4")
-        axes.set_title(name)
+        axes.set_title(one_line(name))
         _ticks(axes, shape)
     for axes in panels[len(names) :]:
         axes.set_axis_off()

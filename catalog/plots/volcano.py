@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import QueryError
 from .answer import Answer, Options
-from .canvas import GREY, PALETTE, figure, left_out, note
+from .canvas import GREY, PALETTE, figure, left_out, note, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def draw(answer: Answer, options: Options) -> Figure:
     axes.set_ylabel(f"−log₁₀ {p_column}")
     label_column = answer.maybe("label", options, "gene", "compound", "perturbation", "treatment", "feature")
     if label_column:
-        texts = answer.texts(label_column)
+        texts = [one_line(text) for text in answer.texts(label_column)]
         order = [int(one) for one in np.lexsort((-np.abs(effect), -height)) if significant[one]][: options["labels"]]
         _name(axes, [(texts[one], float(effect[one]), float(height[one])) for one in order])
     passed = f"{int(significant.sum()):,} of {int(known.sum()):,} pass {p_column} ≤ {options['p_threshold']:g}"

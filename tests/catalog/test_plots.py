@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -119,6 +120,20 @@ def test_what_would_be_drawn_wrongly_is_told(
 
 def test_whole_numbers_of_any_size_are_drawn(shared_lake: Any) -> None:
     assert draw(shared_lake, "embedding", "SELECT 18446744073709551615::UBIGINT AS x, 9007199254740993 AS y")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_text_gives_a_picture(shared_lake: Any, kind: str) -> None:
+    text = "'a' || chr(1) || chr(65535) || '\\n<&%$' || repeat('long', 1000)"
+    query = {
+        "forest": f'SELECT {text} AS label, {text} AS "group", 1 AS estimate, 1 AS se',
+        "heatmap": f"SELECT {text} AS plate_id, 'A01' AS well_id, 1 AS v",
+        "volcano": f"SELECT {text} AS label, 1 AS effect, 1e-9 AS p",
+        "embedding": f"SELECT {text} AS colour, 1 AS x, 1 AS y",
+    }[kind]
+    picture = plot(shared_lake.catalog.sql(query), kind, format="svg", title="b\x00 $x$")
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert draw(shared_lake, kind, query, "png")
 
 
 def test_plates_of_two_studies_are_apart(shared_lake: Any) -> None:
