@@ -22,6 +22,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset  # DuckDB asks for it when it reads Arrow, and then no file can be opened any more
+import sqlglot.optimizer.annotate_types  # sqlglot asks for these two when it writes some expressions
+import sqlglot.optimizer.simplify  # noqa: F401
 from sqlglot import exp
 
 from ...errors import LimitError, QueryError

@@ -76,6 +76,25 @@ def shape(catalog: Catalog, policy: Policy, rule: TableRule) -> Shape:
     return Shape(chosen, hinted)
 
 
+def check_rows(catalog: Catalog, policy: Policy, rule: TableRule) -> None:
+    """Make sure that a rule's condition says yes or no of each row: a number, or a text, would be taken for yes.
+
+    Raises
+    ------
+    InvalidDataError
+        It is something else.
+    """
+    if rule.rows is None:
+        return
+    query = f"SELECT (\n{rule.rows}\n) AS is_seen FROM {quoted(rule.name)} LIMIT 0"
+    kinds = _checked(rule, lambda: catalog.sql(query, as_of=policy.as_of).types)
+    for kind in set(kinds) - {"BOOLEAN"}:
+        raise InvalidDataError(
+            f"table {rule.name!r} of the policy: rows = {rule.rows!r} is a {kind} and no condition",
+            hint="compare it with something, such as study_id = 'boston'",
+        )
+
+
 def decoded(kind: Any) -> pa.DataType:
     """Return a type without dictionaries: these would hold the values of rows that are not seen."""
     plain: pa.DataType = kind

@@ -18,9 +18,14 @@ HEADER = struct.Struct("<cQ")
 COUNT = struct.Struct("<Q")
 
 
+def frame(kind: bytes, payload: bytes) -> bytes:
+    """Return one frame."""
+    return HEADER.pack(kind, len(payload)) + payload
+
+
 def write_frame(target: int, kind: bytes, payload: bytes) -> None:
     """Write one frame to a file descriptor."""
-    view = memoryview(HEADER.pack(kind, len(payload)) + payload)
+    view = memoryview(frame(kind, payload))
     while view:
         view = view[os.write(target, view) :]
 

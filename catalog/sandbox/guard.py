@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import struct
 import sys
 import tempfile
 import time
@@ -19,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ...errors import CytolakeError, LimitError, NotFoundError, QueryError
+from ...errors import ConfigurationError, CytolakeError, LimitError, NotFoundError, QueryError
 from ...wording import did_you_mean
 from ..expansion import relations_of
 from ..library import closure, library
 from ..query import Catalog
 from ..result import conformed, told
-from . import frames
+from . import frames, incoming
 from .answer import Answer, Decision, Record
-from .feed import Fed, Shape, feed, shape, unrevealing
+from .feed import Fed, Shape, check_rows, feed, shape, unrevealing
 from .policy import Policy
 from .process import Child
 
@@ -39,6 +40,13 @@ _LONGEST = 1_000_000
 #: How often a process may ask for rows: when it has read the question, and once more with all columns.
 _REQUESTS = 2
 _WORD = re.compile(r"\w+")
+#: A type with its values.
+_ENUM = re.compile(r"ENUM\((?:'(?:[^']|'')*'(?:, )?)*\)")
+#: What the answer of a broken process may raise when it is read.
+_BROKEN = (
+    pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    MemoryError, struct.error,
+)  # fmt: skip
 
 
 class Sandbox:
@@ -67,6 +75,7 @@ class Sandbox:
         self.on_question = on_question
         for rule in policy.tables:
             shape(self._catalog, policy, rule)
+            check_rows(self._catalog, policy, rule)
 
     @property
     def _catalog(self) -> Catalog:
@@ -74,10 +83,11 @@ class Sandbox:
 
     def tables(self) -> list[dict[str, Any]]:
         """List what can be asked: ``name``, and how many ``columns``."""
-        return [
-            {"name": rule.name, "columns": len(shape(self._catalog, self.policy, rule).schema)}
-            for rule in self.policy.tables
-        ]
+        with unrevealing():
+            return [
+                {"name": rule.name, "columns": len(shape(self._catalog, self.policy, rule).schema)}
+                for rule in self.policy.tables
+            ]
 
     def columns(self, table: str | None = None) -> list[dict[str, Any]]:
         """List the columns that can be asked, of one table or of all: ``table``, ``column``, ``type`` (SQL).
@@ -93,12 +103,13 @@ class Sandbox:
         found = []
         for rule in self.policy.tables:
             if table is None or rule.name.lower() == table.lower():
-                result = self._catalog.table(rule.name, as_of=self.policy.as_of)
-                types = dict(zip(result.columns, result.types, strict=True))
+                with unrevealing():
+                    result = self._catalog.table(rule.name, as_of=self.policy.as_of)
+                    types = dict(zip(result.columns, result.types, strict=True))
+                    shown = rule.chosen(result.columns)
                 found += [
-                    {"table": rule.name, "column": column, "type": "VARCHAR" if kind.startswith("ENUM") else kind}
-                    for column in rule.chosen(result.columns)
-                    for kind in (types[column],)
+                    {"table": rule.name, "column": column, "type": _ENUM.sub("VARCHAR", types[column])}
+                    for column in shown
                 ]
         return found
 
@@ -192,6 +203,8 @@ class _Asked:
         """Return the rows and their SQL types."""
         if len(self.query) > _LONGEST:
             raise QueryError(f"the question has {len(self.query):,} characters", hint=f"ask with {_LONGEST:,} at most")
+        if not _is_text(self.query):
+            raise QueryError("the question has characters that are none", hint="write it in UTF-8")
         policy, catalog = self.sandbox.policy, self.sandbox._catalog
         names = _mentioned(self.query, [rule.name for rule in policy.tables])
         with unrevealing():
@@ -208,8 +221,8 @@ class _Asked:
             kind, payload = _some(child.receive())
         if kind != frames.HEAD:
             raise _unclear()
-        head = json.loads(payload)
-        return self._rows(child, head), [str(kind) for kind in head["types"]]
+        names, types = _read_head(payload)
+        return self._rows(child, names, types), types
 
     def _setup(self, shapes: dict[str, Shape]) -> dict[str, Any]:
         limits = self.sandbox.policy.limits
@@ -225,7 +238,7 @@ class _Asked:
             "limits": {name: getattr(limits, name) for name in ("cpu_seconds", "memory_mb", "threads", "input_mb")},
         }
 
-    def _rows(self, child: Child, head: dict[str, Any]) -> pa.Table:
+    def _rows(self, child: Child, names: list[str], types: list[str]) -> pa.Table:
         limits = self.sandbox.policy.limits
         taken: list[bytes] = []
         rows = size = 0
@@ -237,18 +250,39 @@ class _Asked:
             kind, payload = found
             if kind == frames.END:
                 break
-            if kind != frames.BATCH:
+            if kind != frames.BATCH or len(payload) < frames.COUNT.size:
                 raise _unclear()
             rows += frames.COUNT.unpack_from(payload)[0]
             taken.append(payload[frames.COUNT.size :])
-            size += len(taken[-1])
+            size += len(payload)
             if rows > limits.rows:
                 self._cut(child, "rows")
                 break
-        table = _table(b"".join(taken), head)
+        if self.cut_by is not None and not taken:
+            raise child.stopped(self.cut_by)  # there is not even a beginning
+        table = self._table(child, b"".join(taken), names, types)
         if table.num_rows > limits.rows and self.cut_by is None:
             self._cut(child, "rows")
         return table.slice(0, limits.rows)
+
+    def _table(self, child: Child, stream: bytes, names: list[str], types: list[str]) -> pa.Table:
+        """Return the rows that a process sent, checked: it may have been broken by what it was asked."""
+        kept: list[pa.RecordBatch] = []
+        size = 0
+        try:
+            schema, batches = incoming.batches(stream)
+            schema = told(schema, names, types)
+            for batch in batches:
+                size += sum(incoming.weight(column) for column in batch.columns)
+                if size > self.sandbox.policy.limits.bytes:
+                    self._cut(child, "bytes")
+                    break
+                kept.append(conformed(batch, schema))
+            return pa.Table.from_batches(kept, schema=schema)
+        except CytolakeError:
+            raise
+        except _BROKEN as error:
+            raise _unclear() from error
 
     def _cut(self, child: Child, limit: str) -> None:
         if self.sandbox.policy.limits.too_large != "truncate":
@@ -256,21 +290,21 @@ class _Asked:
         self.cut_by = limit
 
 
-def _table(stream: bytes, head: dict[str, Any]) -> pa.Table:
-    """Return the rows that a process sent, checked: it may have been broken by what it was asked."""
-    names, types = [str(name) for name in head["names"]], [str(kind) for kind in head["types"]]
+def _read_head(payload: bytes) -> tuple[list[str], list[str]]:
+    """Return the names and SQL types of an answer."""
     try:
-        with pa.ipc.open_stream(stream) as reader:
-            schema = told(reader.schema, names, types)
-            batches = [_validated(batch) for batch in reader]
-    except (pa.ArrowException, OSError, ValueError) as error:
+        head = json.loads(payload)
+        names, types = [str(name) for name in head["names"]], [str(kind) for kind in head["types"]]
+    except _BROKEN as error:
         raise _unclear() from error
-    return pa.Table.from_batches([conformed(batch, schema) for batch in batches], schema=schema)
+    if len(names) != len(types) or not all(map(_is_text, (*names, *types))):
+        raise _unclear()
+    return names, types
 
 
-def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
-    batch.validate(full=True)
-    return batch
+def _is_text(text: str) -> bool:
+    """Whether a text can be written: half a character cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _read_needs(payload: bytes, shapes: dict[str, Shape]) -> dict[str, Any]:
@@ -281,16 +315,24 @@ def _read_needs(payload: bytes, shapes: dict[str, Shape]) -> dict[str, Any]:
             name in shapes
             and isinstance(need["columns"], list)
             and all(
-                isinstance(hint["values"], list | None) and all(len(pair) == 2 for pair in hint["ranges"])
+                isinstance(hint["values"], list | None)
+                and all(isinstance(pair, list) and len(pair) == 2 for pair in hint["ranges"])
+                and all(isinstance(operator, str) for operator, _ in hint["ranges"])
+                and all(_is_text(value) for value in _texts(hint))
                 for hint in need["hints"].values()
             )
             for name, need in needs.items()
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _BROKEN as error:
         raise _unclear() from error
     if not right:
         raise _unclear()
     return needs
+
+
+def _texts(hint: dict[str, Any]) -> list[str]:
+    values = [*(hint["values"] or ()), *(value for _, value in hint["ranges"])]
+    return [value for value in values if isinstance(value, str)]
 
 
 def _some(frame: tuple[bytes, bytes] | None) -> tuple[bytes, bytes]:
@@ -321,13 +363,16 @@ def _spool(most_mb: float) -> Iterator[tuple[int, int]]:
 
     It has its full size at once, and takes no room before something is written to it.
     """
-    writable, path = tempfile.mkstemp(prefix="cytolake-question-")
+    try:
+        writable, path = tempfile.mkstemp(prefix="cytolake-question-")
+    except OSError as error:
+        raise _no_room(error) from error
     try:
         os.ftruncate(writable, math.ceil(most_mb) * 2**20)
         readable = os.open(path, os.O_RDONLY)
-    except OSError:
+    except OSError as error:
         os.close(writable)
-        raise
+        raise _no_room(error) from error
     finally:
         Path(path).unlink()
     try:
@@ -335,3 +380,10 @@ def _spool(most_mb: float) -> Iterator[tuple[int, int]]:
     finally:
         os.close(writable)
         os.close(readable)
+
+
+def _no_room(error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is no place for a question's rows: {error.strerror or error}",
+        hint="make room for temporary files, or let TMPDIR name another folder",
+    )

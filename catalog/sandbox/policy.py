@@ -16,6 +16,9 @@ from ...wording import did_you_mean
 
 TooLarge = Literal["error", "truncate"]
 _HINT = "see docs/sandbox.md for what a policy may say"
+#: Above this, no limit means anything, and systems no longer know the number.
+_MOST = 2**40
+_MOST_OF = {"seconds": 10**6, "cpu_seconds": 10**6, "memory_mb": 2**24, "input_mb": 2**24, "threads": 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,12 @@ class Limits:
                 continue
             whole = one.name in {"threads", "rows", "bytes"}
             right = isinstance(value, int) or (isinstance(value, float) and not whole)
-            if isinstance(value, bool) or not right or not 0 < value < float("inf"):
+            most = _MOST_OF.get(one.name, _MOST)
+            if isinstance(value, bool) or not right or not 0 < value <= most:
                 kind = "a whole number" if whole else "a number"
-                raise InvalidDataError(f"the limit {one.name} is {value!r}", hint=f"write {kind} above 0")
+                raise InvalidDataError(
+                    f"the limit {one.name} is {value!r}", hint=f"write {kind} above 0, {most:,} at most"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

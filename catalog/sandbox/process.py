@@ -18,6 +18,7 @@ from ...errors import ConfigurationError, CytolakeError, LimitError, QueryError
 from . import frames
 from .policy import Limits
 
+_SCRIPT = Path(__file__).with_name("child.py")
 #: Of the environment, what a Python interpreter may need to find its own libraries.
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 #: Few threads and few reserved addresses, so that a limit on memory means what it says.
@@ -62,9 +63,8 @@ class Child:
     def __enter__(self) -> Child:
         hear, tell = os.pipe()
         seconds = max(self.deadline - time.monotonic(), 0.001) + _GRACE
-        script = Path(__file__).with_name("child.py")
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _GIVEN
-        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(script)]
+        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(_SCRIPT)]
         command += [str(seconds), str(self._spool), str(tell)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own script
@@ -85,7 +85,9 @@ class Child:
             ) from error
         finally:
             os.close(tell)
-        os.set_blocking(hear, False)
+        assert self._process.stdin is not None
+        for pipe in (hear, self._process.stdin.fileno()):
+            os.set_blocking(pipe, False)
         self._hear = hear
         return self
 
@@ -94,7 +96,8 @@ class Child:
     ) -> None:
         self._look_at_memory()
         if self._process.poll() is None:
-            self._process.kill()
+            # With whatever it may have started: it is the first of its session.
+            os.killpg(self._process.pid, signal.SIGKILL)
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
@@ -104,10 +107,19 @@ class Child:
     def send(self, kind: bytes, content: Any) -> None:
         """Tell the process something."""
         assert self._process.stdin is not None
-        try:
-            frames.write_frame(self._process.stdin.fileno(), kind, json.dumps(content).encode())
-        except BrokenPipeError as error:
-            raise self._ended() from error
+        pipe = self._process.stdin.fileno()
+        left = memoryview(frames.frame(kind, json.dumps(content).encode()))
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLOUT)
+        while left:
+            # It may never read.
+            waiting.poll(self._milliseconds())
+            try:
+                left = left[os.write(pipe, left) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError as error:
+                raise self._ended() from error
 
     def receive(self, most: int = _MOST_TOLD) -> tuple[bytes, bytes] | None:
         """Return the next frame, None where it has more than ``most`` bytes.
@@ -131,10 +143,7 @@ class Child:
         waiting = select.poll()
         waiting.register(self._hear, select.POLLIN)
         while len(found) < length:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                raise self.stopped("seconds")
-            waiting.poll(left * 1000)
+            waiting.poll(self._milliseconds())
             try:
                 part = os.read(self._hear, min(length - len(found), 2**20))
             except BlockingIOError:
@@ -144,25 +153,34 @@ class Child:
             found += part
         return bytes(found)
 
+    def _milliseconds(self) -> float:
+        """Return how long may be waited."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise self.stopped("seconds")
+        return left * 1000
+
     def stopped(self, limit: str) -> LimitError:
         """Return the error of a limit that was reached."""
         granted = getattr(self.limits, limit)
         what, less = _MEANING[limit]
         return LimitError(
-            f"the question was stopped: the policy grants {granted:,g} {what} (limits.{limit})", hint=less, limit=limit
+            f"the question was stopped: the policy grants {granted:,.12g} {what} (limits.{limit})",
+            hint=less,
+            limit=limit,
         )
 
     def _told(self, payload: bytes) -> CytolakeError:
         try:
             found = json.loads(payload)
             limit, message, hint = found.get("limit"), str(found.get("message")), found.get("hint")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return self._broken("sends what cannot be read")
-        if limit in _MEANING:
+        if isinstance(limit, str) and limit in _MEANING:
             return self.stopped(limit)
         if "failure" in found:
             return self._failed(str(found["failure"]))
-        return QueryError(message[:_SHOWN], hint=None if hint is None else str(hint))
+        return QueryError(message[:_SHOWN], hint=None if hint is None else str(hint)[:_SHOWN])
 
     def _ended(self) -> CytolakeError:
         """Return what it means that the process is gone."""
@@ -175,19 +193,22 @@ class Child:
         if code == -signal.SIGALRM:
             return self.stopped("seconds")
         self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace")
+        said = self._errors.read(_MOST_TOLD).decode("utf-8", "replace")
         if "bad_alloc" in said or "MemoryError" in said or "Cannot allocate" in said:
             return self.stopped("memory_mb")
         if code > 0:
             return self._failed(said[-_SHOWN:].strip() or f"exit code {code}")
-        return self._broken(f"ended it ({signal.Signals(-code).name})")
+        return self._broken("ended without one" if code == 0 else f"was ended by the system (signal {-code})")
 
     @staticmethod
     def _failed(why: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"the process that should answer failed: {why}",
+        """Return the error of a machine that cannot answer; what it says may name its files, and is the cause."""
+        error = ConfigurationError(
+            "the process that should answer failed",
             hint="this is not about the question; tell whoever looks after the lake",
         )
+        error.__cause__ = RuntimeError(why)
+        return error
 
     @staticmethod
     def _broken(how: str) -> QueryError:
