@@ -254,7 +254,7 @@ def scan_foreign(path: str, filters: Iterable[Filter] = (), *, version: int | No
     Raises
     ------
     NotFoundError
-        There is no Delta table.
+        There is no Delta table, or it has no such version yet.
     UnsupportedTableError
         Reading it rightly needs something that neither we nor deltalake can do.
     """
@@ -269,6 +269,11 @@ def scan_foreign(path: str, filters: Iterable[Filter] = (), *, version: int | No
         raise NotFoundError(f"{path} is no Delta table") from error
     # An unreadable log makes deltalake raise its own errors, and pyarrow's for types Arrow does not have.
     except (DeltaError, pa.ArrowException, ValueError, OSError) as error:
+        if version is not None:  # that a version is not there yet looks like a broken log
+            newest = scan_foreign(path).version or 0
+            if version > newest:
+                hint = f"its newest version is {newest}"
+                raise NotFoundError(f"{path} has no version {version}", hint=hint) from None
         raise UnsupportedTableError(f"{path}: its Delta log cannot be read ({_first_line(error)})") from error
     return scan_snapshot(Snapshot(path, storage.url, storage, delta), filters)
 
