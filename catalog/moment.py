@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Union
 
 from ..errors import NotFoundError, QueryError, StorageError
@@ -51,7 +51,7 @@ class Versions:
 #: What a moment may be; None is now.
 At = Union[datetime, "Release", Versions, None]
 #: What people write for it.
-AsOf = str | int | At
+AsOf = str | int | date | At
 
 
 def parse_moment(root: LakeRoot, as_of: AsOf) -> At:
@@ -64,7 +64,7 @@ def parse_moment(root: LakeRoot, as_of: AsOf) -> At:
     NotFoundError
         It is no timestamp, and there is no release of that name, or it was withdrawn.
     QueryError
-        A table has two versions, or a version is negative.
+        A table has two versions, or a version is negative; it is nothing of these.
     """
     if isinstance(as_of, str):
         return _parse_text(root, as_of)
@@ -74,7 +74,15 @@ def parse_moment(root: LakeRoot, as_of: AsOf) -> At:
         return Versions(only=int(as_of))
     if isinstance(as_of, datetime):
         return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
-    return as_of
+    if isinstance(as_of, date):
+        return datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+    from ..store.releases import Release
+
+    if as_of is None or isinstance(as_of, Release | Versions):
+        return as_of
+    raise QueryError(
+        f"as_of: {as_of!r} is no moment of a lake", hint="give a time, a release, or versions of tables: wells@3"
+    )
 
 
 def _parse_text(root: LakeRoot, text: str) -> At:
@@ -130,6 +138,7 @@ class Moment:
         self.at = at
         self._versions: dict[str, int | None] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
+        self._is_there = False
 
     def for_tables(self, names: Collection[str]) -> Moment:
         """Return the moment for a question that names these relations: a version alone is that of its one table.
@@ -186,7 +195,7 @@ class Moment:
         Raises
         ------
         StorageError
-            The log cannot be read; of the past: it is lost.
+            The log cannot be read; of the past: it is lost; or the lake is gone.
         """
         if table not in self._snapshots:
             if not self.is_pinned(table):
@@ -195,7 +204,20 @@ class Moment:
                 version = self._version(table)
                 with self._told(table):
                     self._snapshots[table] = None if version is None else self.root.snapshots.at(table, version)
+            if self._snapshots[table] is None:
+                self._check_lake()
         return self._snapshots[table]
+
+    def _check_lake(self) -> None:
+        """Make sure, once, that what is missing is a table and not the lake: a disk that was unmounted has no rows."""
+        from ..store.root import LAKE_FILE
+
+        if not self._is_there and not self.root.storage.exists(LAKE_FILE):
+            raise StorageError(
+                f"the lake {self.root.url} is not there any more",
+                hint="has it been moved, or its disk been unmounted?",
+            )
+        self._is_there = True
 
     def schema(self, table: str) -> pa.Schema:
         """Return a table's columns; the declared ones where nothing had been written to it."""

@@ -250,3 +250,14 @@ def test_freshness_on_s3(s3_url: str, shared_lake: Any) -> None:
     assert one(catalog, COUNT) == 2
     lake.root.storage.delete_tree("tables/studies")
     assert one(catalog, "SELECT count(*) FROM studies") == 0
+
+
+def test_a_lake_that_is_gone_is_not_empty(lake: Any, tmp_path: Path) -> None:
+    catalog = lake.catalog
+    assert one(catalog, COUNT) > 0
+    Path(lake.root.url).rename(tmp_path / "elsewhere")
+    for question in (COUNT, "SELECT count(*) FROM wells", "SELECT count(*) FROM controls"):
+        with pytest.raises(StorageError, match="not there any more"):
+            catalog.sql(question).fetchall()
+    (tmp_path / "elsewhere").rename(lake.root.url)
+    assert one(catalog, COUNT) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -85,3 +86,10 @@ def test_what_is_no_version_is_told(
     with pytest.raises(kind, match=message) as caught:
         shared_lake.catalog.sql(question, as_of=as_of)
     assert hint in str(caught.value.hint)
+
+
+def test_days_are_times_and_other_things_are_told(shared_lake: Any) -> None:
+    assert shared_lake.catalog.sql("SELECT count(*) FROM wells", as_of=date(2000, 1, 1)).fetchall() == [(0,)]
+    for wrong in (3.5, b"x", ["wells@1"]):
+        with pytest.raises(QueryError, match="is no moment"):
+            shared_lake.catalog.sql("SELECT count(*) FROM wells", as_of=wrong)
