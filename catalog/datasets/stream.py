@@ -187,7 +187,7 @@ class Stream:
         # Files are chosen by a question with few columns: to read a text with all of them takes longer than to ask it.
         few = plan.rows.select(plan.wanted(), conditions=piece, features=self._few, where=where, whole=True)
         query = plan.rows.select(plan.wanted(), conditions=piece, features=layout.features, where=where)
-        table = plan.pinned.ask(few).again(query).to_arrow().combine_chunks()
+        table = plan.pinned.ask(few).again(query).to_arrow()
         facts = {name: _stored(table[name], kind) for name, kind in layout.facts.items()}
         codes = self._codes(facts)
         keys: Any = [(name, "ascending") for name in layout.identity]
@@ -220,7 +220,7 @@ class Stream:
             here = np.flatnonzero(codes == number)
             if here.size:
                 whole = here.size == len(order)
-                part = block if whole else np.ascontiguousarray(block[:, here])
+                part = block if whole else np.take(block, here, axis=1)
                 taken: Any = pa.array(here)
                 self._write(state, facts if whole else {k: v.take(taken) for k, v in facts.items()}, part)
         return len(order)
