@@ -4,7 +4,8 @@
 --   written: `inchikey:`, `jcp:`, `brd:` (without batch and supplier), `pubchem:`, `chembl:`, `chebi:`, `entrez:`,
 --   `ensembl:` (without version), `hgnc:`, `symbol:` (capital letters) and `name:` (small letters, without blanks and
 --   hyphens, Greek letters spelled out). What kind it is, the text says; `namespace` says it of bare numbers and of gene
---   symbols, and overrules. NULL where there is no text.
+--   symbols, and overrules; a text that is no number of its namespace (`TP53` as `entrez`) stays as it is behind it.
+--   NULL where there is no text.
 -- source: The forms are those of the databases: InChIKey (27 characters, IUPAC), JUMP (JCP2022_######), the Broad
 --   (BRD-K########-###-##-#), PubChem, ChEMBL, ChEBI, NCBI Gene, Ensembl, HGNC.
 -- example: SELECT harmonise_perturbation('BRD-K12345678-001-01-1'), harmonise_perturbation('7157', 'entrez')
@@ -13,23 +14,28 @@ list_transform([trim(replace(identifier::VARCHAR, chr(160), ' '))], lambda _t: C
   WHEN lower(namespace) = 'name' THEN 'name:' || _name_key(_t)
   WHEN lower(namespace) = 'symbol' THEN 'symbol:' || upper(_t)
   WHEN lower(namespace) = 'inchikey' THEN 'inchikey:' || regexp_replace(upper(_t), '^INCHIKEY\s*[=:]\s*', '')
-  WHEN lower(namespace) IN ('pubchem', 'entrez', 'hgnc', 'chebi') AND regexp_matches(_t, '^[^0-9]*[0-9]+([.]0*)?$')
+  WHEN lower(namespace) = 'pubchem' AND regexp_matches(_t, '^(?i:((PubChem|CID)([-_.\s]*(CID|COMPOUND))?[-:=_\s]*)?[0-9]+([.]0*)?)$')
+    OR lower(namespace) = 'entrez' AND regexp_matches(_t,
+      '^(?i:((NCBI[-_\s]?Gene|Entrez([-_\s]?Gene)?|GeneID)([-_\s]?ID)?[-:=_\s]*)?[0-9]+([.]0*)?)$')
+    OR lower(namespace) = 'hgnc' AND regexp_matches(_t, '^(?i:(HGNC[:_\s]*)?[0-9]+([.]0*)?)$')
+    OR lower(namespace) = 'chebi' AND regexp_matches(_t, '^(?i:(CHEBI[:_\s]*)?[0-9]+([.]0*)?)$')
     THEN lower(namespace) || ':' || coalesce(nullif(ltrim(regexp_extract(_t, '[0-9]+'), '0'), ''), '0')
-  WHEN namespace IS NOT NULL AND lower(namespace) NOT IN ('brd', 'chembl', 'ensembl', 'jcp')
+  WHEN lower(namespace) = 'chembl' AND regexp_matches(_t, '^[0-9]+$') THEN 'chembl:CHEMBL' || _t
+  WHEN namespace <> '' AND lower(namespace) NOT IN ('brd', 'chembl', 'ensembl', 'jcp')
     THEN lower(namespace) || ':' || _t
   WHEN regexp_matches(_t, '^(?i:(InChIKey\s*[=:]\s*)?[A-Z]{14}-[A-Z]{10}-[A-Z])$') THEN 'inchikey:' || upper(right(_t, 27))
   WHEN regexp_matches(_t, '^(?i:JCP2022_[0-9]{6})$') THEN 'jcp:' || upper(_t)
   WHEN regexp_matches(_t, '^(?i:BRD-[A-Z][0-9]{8}(-[0-9]{3}-[0-9]{2}-[0-9]+)?)$') THEN 'brd:' || upper(_t[:13])
   WHEN regexp_matches(_t, '^(?i:(CHEMBL[:\s]*)?CHEMBL[:\s]*[0-9]+)$')
     THEN 'chembl:CHEMBL' || regexp_extract(_t, '[0-9]+')
-  WHEN regexp_matches(_t, '^(?i:CHEBI[:_\s]+[0-9]+)$') THEN 'chebi:' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:CHEBI[:_\s]+0*[1-9][0-9]*)$') THEN 'chebi:' || regexp_extract(_t, '[1-9][0-9]*')
   WHEN regexp_matches(_t, '^(?i:(PubChem|CID)([-_.\s]*(CID|COMPOUND))?[-:=_\s]*[1-9][0-9]*)$')
     THEN 'pubchem:' || regexp_extract(_t, '[0-9]+')
   WHEN regexp_matches(_t, '^(?i:ENS[A-Z]*G[0-9]{11}([.][0-9]+)?)$') THEN 'ensembl:' || upper(split_part(_t, '.', 1))
-  WHEN regexp_matches(_t, '^(?i:HGNC[:_][0-9]+)$') THEN 'hgnc:' || regexp_extract(_t, '[0-9]+')
+  WHEN regexp_matches(_t, '^(?i:HGNC[:_]0*[1-9][0-9]*)$') THEN 'hgnc:' || regexp_extract(_t, '[1-9][0-9]*')
   WHEN regexp_matches(_t, '^(?i:(NCBI[-_\s]?Gene|Entrez([-_\s]?Gene)?|GeneID)([-_\s]?ID)?[-:=_\s]*[0-9]+)$')
     THEN 'entrez:' || regexp_extract(_t, '[0-9]+')
-  WHEN namespace IS NOT NULL THEN lower(namespace) || ':' || _t
+  WHEN namespace <> '' THEN lower(namespace) || ':' || _t
   ELSE 'name:' || _name_key(_t)
 END)[1]
 

@@ -3,7 +3,7 @@
 -- about: What a pooled estimate is made from: estimates `e` and variances `v` of the usable studies, how many of them there
 --   are and how many rows are left out.
 list_transform([{'of': list({'e': estimates::DOUBLE, 'v': variances::DOUBLE}) FILTER (
-    WHERE isfinite(estimates::DOUBLE) AND isfinite(variances::DOUBLE) AND variances > 0), 'n': count(*)}],
+    WHERE isfinite(estimates::DOUBLE) AND isfinite(variances::DOUBLE) AND variances::DOUBLE > 0), 'n': count(*)}],
   lambda s: {'e': list_transform(s.of, lambda x: x.e), 'v': list_transform(s.of, lambda x: x.v),
     'k': coalesce(len(s.of), 0), 'left_out': s.n - coalesce(len(s.of), 0)})[1]
 
@@ -69,7 +69,7 @@ list_transform(list_transform(list_transform(list_transform(list_transform([{'s'
     'k': m.k, 'k_left_out': m.left_out, 'estimate': m.mean, 'se': m.se,
     'ci_low': m.mean - m.times * m.se, 'ci_high': m.mean + m.times * m.se,
     'statistic': m.mean / nullif(m.se, 0), 'df': m.df,
-    'p': CASE WHEN m.k = 0 OR m.se = 0 THEN NULL WHEN m.df IS NOT NULL THEN 2 * _t_tail(abs(m.mean / m.se), m.df, m.points)
+    'p': CASE WHEN m.k = 0 OR m.se = 0 OR isnan(m.mean / m.se) THEN NULL WHEN m.df IS NOT NULL THEN 2 * _t_tail(abs(m.mean / m.se), m.df, m.points)
       WHEN abs(m.mean / m.se) < 40 THEN 2 * _normal_tail(abs(m.mean / m.se), m.points) ELSE 0 END,
     'q': CASE WHEN m.k > 1 THEN m.fixed.q END,
     'q_p': CASE WHEN m.k < 2 THEN NULL WHEN m.fixed.q > 0 THEN _chi_square_tail(m.fixed.q, m.k - 1, m.points) ELSE 1 END,
@@ -110,7 +110,7 @@ _meta(_studies(estimates, variances), method, test, level)
 -- name: study_effects(relation, treatment, feature, moderated := true)
 -- kind: table
 -- about: One effect per study, treatment and feature of wells that lie on plates with negative controls. `relation` has a row
---   per well, with study_id, plate_id, control_type and the columns of the two others: `treatment` is a column (gene,
+--   per well (of several time points or acquisitions choose one first: each row counts as a well), with study_id, plate_id, control_type and the columns of the two others: `treatment` is a column (gene,
 --   compound) or an expression; `feature` is a column, or `COLUMNS('^Nuclei_')` for many. A well counts as robust_z against
 --   the negative controls of its plate; `estimate` is the mean of the treatment's n_wells wells, which lie on n_plates plates
 --   with n_controls controls. Controls themselves, and wells whose treatment is NULL, are not treatments; n_left_out counts
@@ -183,7 +183,7 @@ SELECT _treatment AS treatment, _feature AS feature, _meta.* FROM (
 -- example: WITH effects AS (FROM study_effects(profiles, perturbation, n_objects)) FROM forest(effects, study_id, per := treatment)
 WITH _rows AS (
   SELECT per::VARCHAR AS _per, label::VARCHAR AS _label, _finite(estimate) AS _e, variance::DOUBLE AS _v,
-    isfinite(estimate::DOUBLE) AND isfinite(variance::DOUBLE) AND variance > 0 AS _is_usable
+    isfinite(estimate::DOUBLE) AND isfinite(variance::DOUBLE) AND variance::DOUBLE > 0 AS _is_usable
   FROM query_table(relation)
 ), _fits AS (
   SELECT _per, meta_random(_e, _v, method := method, test := test, level := level) AS _fit FROM _rows GROUP BY _per

@@ -26,7 +26,7 @@ SEMI JOIN controls AS _c ON _r.study_id = _c.study_id AND _r.plate_id = _c.plate
 --   `wells` says of them. `objects` is a view of objects (`cells`, `nuclei`, ...) or a common table expression like it;
 --   all its columns beyond those that every view of objects has count as features, and have to be numbers.
 --   Acquisitions and time points stay apart. Excluded wells are left out, and a well without any object has no row. A
---   missing value counts for nothing; a feature without any value is NULL.
+--   missing value (NULL, NaN, infinite) counts for nothing; a feature without any value is NULL.
 -- source: Aggregation as in pycytominer's aggregate (median or mean over the objects of a well).
 -- example: SELECT well_id, object_count FROM well_profiles(nuclei) ORDER BY well_id
 WITH _objects AS (
@@ -49,8 +49,8 @@ WHERE NOT coalesce(_w.excluded, false)
 
 -- name: _center(x, statistic)
 -- kind: aggregate
--- about: The median or the mean.
-CASE statistic WHEN 'median' THEN median(x) WHEN 'mean' THEN avg(x)
+-- about: The median or the mean of the finite numbers; DuckDB's own take NaN as the largest number.
+CASE statistic WHEN 'median' THEN median(x) FILTER (WHERE isfinite(x)) WHEN 'mean' THEN avg(x) FILTER (WHERE isfinite(x))
   ELSE error('the statistic is ''median'' or ''mean''') END
 
 -- name: _object_columns
@@ -74,7 +74,7 @@ WHERE false
 CASE
   WHEN concentration_um IS NULL THEN nullif(trim(compound), '')
   WHEN isfinite(concentration_um::DOUBLE) AND concentration_um >= 0 THEN nullif(trim(compound), '') || ' @ '
-    || regexp_replace(format('{:.3g}', concentration_um::DOUBLE)::DOUBLE::VARCHAR, '[.]0$', '') || ' uM'
+    || regexp_replace(format('{:.3g}', concentration_um::DOUBLE + 0)::DOUBLE::VARCHAR, '[.]0$', '') || ' uM'
 END
 
 -- name: replicates
@@ -90,8 +90,8 @@ END
 WITH _combinations AS (
   SELECT _d.study_id, _d.plate_id, _d.well_id,
     string_agg(dose_key(coalesce(_p.name, _d.perturbation_id), _d.concentration_um), ' + '
-      ORDER BY _d.perturbation_id) AS treatment
-  FROM well_perturbations AS _d
+      ORDER BY _d.perturbation_id, _d.concentration_um) AS treatment
+  FROM (SELECT DISTINCT study_id, plate_id, well_id, perturbation_id, concentration_um FROM well_perturbations) AS _d
   LEFT JOIN perturbations AS _p ON _d.study_id = _p.study_id AND _d.perturbation_id = _p.perturbation_id
   GROUP BY _d.study_id, _d.plate_id, _d.well_id
   HAVING count(*) > 1
@@ -147,25 +147,27 @@ FROM _counted
 -- kind: table
 -- about: How much there is of each feature of a view of objects or profiles: one row per study, treatment and feature,
 --   with the wells and plates that have a value of it, and the studies that share treatment and feature. The treatment is
---   the compound's, gene's or perturbation's harmonised key, with `dose` beside it.
+--   the compound's, gene's or perturbation's harmonised key, with `dose` beside it: doses of one treatment are the same to
+--   three significant digits, however the compound is written.
 -- example: SELECT study_id, treatment, feature, n_wells, n_studies FROM coverage_of(nuclei) ORDER BY ALL LIMIT 5
 WITH _wells AS (
   SELECT * EXCLUDE (acquisition_id, timepoint, perturbation, compound, concentration_um, gene, control_type, replicate,
       object_count),
     coalesce(harmonise_perturbation(compound), harmonise_perturbation(gene, 'symbol'),
       harmonise_perturbation(perturbation)) AS treatment,
-    dose_key(compound, concentration_um) AS dose
+    dose_key(compound, concentration_um) AS dose,
+    CASE WHEN compound IS NOT NULL THEN dose_key('any', concentration_um) END AS _same_dose
   FROM well_profiles(objects)
 ), _long AS (
-  UNPIVOT _wells ON COLUMNS(* EXCLUDE (study_id, plate_id, well_id, treatment, dose)) INTO NAME feature VALUE value
+  UNPIVOT _wells ON COLUMNS(* EXCLUDE (study_id, plate_id, well_id, treatment, dose, _same_dose)) INTO NAME feature VALUE value
 )
-SELECT study_id, treatment, dose, feature, count(DISTINCT (plate_id, well_id)) AS n_wells,
+SELECT study_id, treatment, min(dose) AS dose, feature, count(DISTINCT (plate_id, well_id)) AS n_wells,
   count(DISTINCT plate_id) AS n_plates,
-  count(*) OVER (PARTITION BY treatment, dose, feature) AS n_studies,
-  list_sort(list(study_id) OVER (PARTITION BY treatment, dose, feature)) AS studies
+  count(*) OVER (PARTITION BY treatment, _same_dose, feature) AS n_studies,
+  list_sort(list(study_id) OVER (PARTITION BY treatment, _same_dose, feature)) AS studies
 FROM _long
 WHERE treatment IS NOT NULL
-GROUP BY study_id, treatment, dose, feature
+GROUP BY study_id, treatment, _same_dose, feature
 
 -- name: feature_map
 -- kind: view

@@ -63,7 +63,15 @@ def test_identifiers_and_names_have_one_form(shared_lake: TableLake) -> None:
         ("chembl25", None): "chembl:CHEMBL25",
         ("CHEBI:27732", None): "chebi:27732",
         ("27732", "chebi"): "chebi:27732",
+        ("27732", "chembl"): "chembl:CHEMBL27732",
+        ("CHEBI:0027732", None): "chebi:27732",
         ("7157", "entrez"): "entrez:7157",
+        ("GeneID: 7157", "entrez"): "entrez:7157",
+        ("TP53", "entrez"): "entrez:TP53",
+        ("HGNC:11998", "entrez"): "entrez:HGNC:11998",
+        ("BRD-K12345678", "pubchem"): "pubchem:BRD-K12345678",
+        ("CHEMBL25", "pubchem"): "pubchem:CHEMBL25",
+        ("HGNC:0011998", None): "hgnc:11998",
         ("NCBIGene-7157", None): "entrez:7157",
         ("ENSG00000141510.18", None): "ensembl:ENSG00000141510",
         ("HGNC:11998", None): "hgnc:11998",
@@ -88,6 +96,7 @@ def test_identifiers_and_names_have_one_form(shared_lake: TableLake) -> None:
     )
     asked = f"SELECT text, namespace, harmonise_perturbation(text, namespace) FROM (VALUES {rows}) t(text, namespace)"
     assert {(text, namespace): key for text, namespace, key in ask(shared_lake, asked)} == cases
+    assert ask(shared_lake, "SELECT harmonise_perturbation('x', '')") == [("name:x",)]
     assert ask(shared_lake, "SELECT harmonise_perturbation(NULL), harmonise_perturbation(2244, 'pubchem')") == [
         (None, "pubchem:2244")
     ]

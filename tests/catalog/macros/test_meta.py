@@ -134,6 +134,15 @@ class TestOddInput:
             assert (found.pop("k"), found.pop("k_left_out")) == (0, len(e))
             assert set(found.values()) == {None}
 
+    def test_what_is_too_large_for_a_number_is_not_certain(self) -> None:
+        for method in ("DL", "PM"):
+            found = pool([1e160, -1e160, 3.0], [1.0, 1.0, 1.0], f"meta_random(e, v, method := '{method}')")
+            assert found["p"] is None
+
+    def test_numbers_as_text(self) -> None:
+        (row,) = ask("SELECT meta_fixed(e, v).se AS se FROM (VALUES ('1', '0.5'), ('2', '0.5')) AS t(e, v)")
+        assert row["se"] == pytest.approx(0.5)
+
     def test_studies_that_agree_entirely(self) -> None:
         found = pool([1.0, 1.0, 1.0], [0.5, 0.5, 0.5])
         assert (found["q"], found["i2"], found["tau2"], found["q_p"]) == (0, 0, 0, 1)

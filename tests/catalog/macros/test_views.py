@@ -46,6 +46,21 @@ def test_a_feature_without_any_value_is_null_and_a_missing_value_counts_for_noth
     assert mean == [(statistics.fmean([1, 2, 9]),), (3.0,)]
 
 
+def test_values_that_are_no_finite_numbers_are_missing_as_in_profile_recipes(lake: TableLake) -> None:
+    values = [1.0, 2.0, float("nan"), float("inf")]
+    lake.features("three", "P1", {"A05": [{AREA: one} for one in values], "A06": [{AREA: float("nan")}]})
+    for statistic in ("median", "mean"):
+        rows = ask(
+            lake,
+            f"""SELECT well_id, object_count, {AREA} FROM well_profiles(nuclei, statistic := '{statistic}')
+                WHERE study_id = 'three' ORDER BY ALL""",
+        )
+        assert rows == [("A05", 4, 1.5), ("A06", 1, None)]
+    asked = f"SELECT n_wells FROM coverage_of(nuclei) WHERE study_id = 'three' AND feature = '{AREA}'"
+    lake.wells("three", "P1", {"A05": {"compound": "x"}, "A06": {"compound": "x"}})
+    assert ask(lake, asked) == [(1,)]
+
+
 def test_a_statistic_that_is_none_is_refused(shared_lake: TableLake) -> None:
     with pytest.raises(QueryError, match="'median' or 'mean'"):
         ask(shared_lake, "FROM well_profiles(nuclei, 'mode')")
@@ -100,6 +115,7 @@ def test_dose_key(shared_lake: TableLake) -> None:
         ("'x'", "123456", "x @ 123000 uM"),
         ("'x'", "0.00001", "x @ 1e-05 uM"),
         ("'x'", "0", "x @ 0 uM"),
+        ("'x'", "-0.0::DOUBLE", "x @ 0 uM"),
         ("'x'", "NULL", "x"),
         ("'x'", "-1", None),
         ("'x'", "'nan'::DOUBLE", None),
@@ -148,6 +164,13 @@ def test_replicates_are_wells_of_one_treatment(lake: TableLake) -> None:
     assert [tuple(well.values()) for well in wells] == [("P1", "A01"), ("P1", "A02"), ("P2", "A01")]
 
 
+def test_a_row_that_is_there_twice_makes_no_combination(lake: TableLake) -> None:
+    lake.wells("three", "P1", {"A01": {"compound": "x", "concentration_um": 1.0, "n_perturbations": 1}})
+    once = {"study_id": "three", "plate_id": "P1", "well_id": "A01", "perturbation_id": "x", "concentration_um": 1.0}
+    lake.put("well_perturbations", once, once)
+    assert ask(lake, "SELECT treatment, n_wells FROM replicates WHERE study_id = 'three'") == [("x @ 1 uM", 1)]
+
+
 def test_coverage_counts_wells_plates_doses_and_who_shares(lake: TableLake) -> None:
     lake.put(
         "perturbations",
@@ -184,6 +207,16 @@ def test_coverage_of_says_which_features_a_treatment_has(shared_lake: TableLake)
         shared_lake, "SELECT DISTINCT dose FROM coverage_of(nuclei) WHERE treatment = 'name:nocodazole' ORDER BY 1"
     )
     assert same_dose == [("nocodazole",), ("nocodazole @ 1 uM",)]
+
+
+def test_coverage_of_knows_a_dose_however_its_compound_is_written(lake: TableLake) -> None:
+    for study, compound, dose in (("three", "Tax-ol", 2.0), ("four", "TAXOL", 2.0000001)):
+        lake.wells(study, "P1", {"A01": {"compound": compound, "concentration_um": dose}})
+        lake.features(study, "P1", {"A01": [{AREA: 1.0}]})
+    asked = f"""SELECT study_id, dose, n_studies, studies FROM coverage_of(nuclei)
+        WHERE treatment = 'name:taxol' AND feature = '{AREA}' AND study_id IN ('three', 'four') ORDER BY ALL"""
+    both = (2, ["four", "three"])
+    assert ask(lake, asked) == [("four", "TAXOL @ 2 uM", *both), ("three", "Tax-ol @ 2 uM", *both)]
 
 
 def test_feature_map_brings_names_of_sets_together(lake: TableLake) -> None:
