@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lineage_lake
 import pyarrow as pa
 import pytest
-from cytolake.store.root import LakeRoot, init_root
+from cytolake.store.root import LakeRoot, init_root, open_root
+from lineage_lake import Story
+
+# A name with what trips URLs and shells.
+ODD = "lab 1 % ü's"
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> LakeRoot:
-    # A name with what trips URLs and shells.
-    return init_root(tmp_path / "lab 1 % ü's")
+    return init_root(tmp_path / ODD)
+
+
+@pytest.fixture(scope="session")
+def whole_story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return lineage_lake.make(init_root(tmp_path_factory.mktemp("story") / ODD))
+
+
+@pytest.fixture
+def story(whole_story: Story, tmp_path: Path) -> Story:
+    """A lake with everything that lineage knows, for a test to change."""
+    return replace(whole_story, root=open_root(shutil.copytree(whole_story.root.url, tmp_path / ODD)))
 
 
 @pytest.fixture

@@ -13,16 +13,10 @@ from cytolake.lake import Lake
 from cytolake.store import scan as scanning
 from cytolake.store.commit import Commit
 from cytolake.store.lineage import parse_start
-from cytolake.store.root import LakeRoot
 from cytolake.store.tables import Tables
 from lineage_lake import CONTROLS, OBJECTS, PLATES, STUDY, WELLS, Story, sha
 
 Counted = dict[tuple[str, str], int]
-
-
-@pytest.fixture
-def story(lake: LakeRoot) -> Story:
-    return lineage_lake.make(lake)
 
 
 @pytest.fixture

@@ -14,15 +14,9 @@ from cytolake.lake import Lake
 from cytolake.store.lineage.boxes import Box, Link, summarise
 from cytolake.store.lineage.layers import Size, arrange
 from cytolake.store.lineage.picture import draw
-from cytolake.store.root import LakeRoot
 from lineage_lake import STUDY, Story
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture
-def story(lake: LakeRoot) -> Story:
-    return lineage_lake.make(lake)
 
 
 def graph_of(nodes: list[str], edges: list[tuple[str, str, str]], **facts: Any) -> dict[str, Any]:

@@ -12,16 +12,10 @@ from cytolake.lake import Lake
 from cytolake.store.commit import Commit
 from cytolake.store.lineage import parse_row
 from cytolake.store.lineage.label_images import label_name
-from cytolake.store.root import LakeRoot
 from cytolake.store.treatments import treatment_name
 from lineage_lake import CONTROLS, STUDY, Story, sha
 
 Graph = dict[str, Any]
-
-
-@pytest.fixture
-def story(lake: LakeRoot) -> Story:
-    return lineage_lake.make(lake)
 
 
 def upstream(graph: Graph, start: str) -> dict[str, list[dict[str, Any]]]:
