@@ -81,6 +81,10 @@ class SmallTables:
         self._connections.append(made)
         return made
 
+    @cached_property
+    def _binder(self) -> Binder:
+        return Binder(self.connection, self.moment)  # one, since it counts the names that it makes
+
     def is_worth(self, table: str, constraint: Constraint) -> bool:
         """Whether knowing more than ``constraint`` could spare files of a relation: it has several that are left."""
         relation = self.relations.get(table)
@@ -151,10 +155,10 @@ class SmallTables:
     @contextmanager
     def bound(self, relation: Relation, constraint: Constraint) -> Iterator[Sequence[str]]:
         """Give a relation its name in :attr:`connection` for a while; yields the files behind it."""
-        binder = Binder(self.connection, self.moment)
-        binder.bind(relation, constraint)
+        before = len(self._binder.paths)
+        self._binder.bind(relation, constraint)
         try:
-            yield binder.paths
+            yield self._binder.paths[before:]
         finally:
             self.connection.execute(f"DROP VIEW {quoted(relation.name)}").fetchall()
 

@@ -186,3 +186,10 @@ def test_attached_tables_choose_files_too(screen: Any, tmp_path: Path) -> None:
         )
     finally:
         detach(screen.root, "hits")
+
+
+def test_two_tables_of_which_no_file_is_left_are_asked(screen: Any) -> None:
+    question = """
+        SELECT count(*) FROM nuclei n JOIN wells w USING (study_id) WHERE w.plate_id > 'Z' AND w.compound = 'c1'
+        UNION ALL SELECT count(*) FROM nuclei n JOIN plates p USING (study_id) WHERE p.plate_id > 'Z'"""
+    assert screen.catalog.sql(question).fetchall() == [(0,), (0,)]
