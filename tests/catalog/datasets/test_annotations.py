@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ from cytolake.catalog.datasets.pins import Pinned
 from cytolake.catalog.datasets.plan import Plan
 from cytolake.catalog.datasets.spec import read_spec
 from cytolake.errors import InvalidDataError
+from cytolake.store.root import open_root
 from profile_lakes import ProfileLake
 
 from .conftest import PER_WELL, Build, label, put, spec
@@ -49,10 +51,15 @@ def labelled(whole: ProfileLake, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return lake
 
 
+@cache
+def pinned(lake: str) -> Pinned:
+    return Pinned(open_root(lake), None)
+
+
 def values(lake: ProfileLake, **of: Any) -> dict[str, str]:
     """Return well → label of plate a/P0, of wells with one."""
     given = spec(entities={"level": "well"}, labels={"vocabulary": "phenotype"} | of, split=SPLIT)
-    plan = Plan.of(Pinned(lake.lake.root, None), read_spec(given))
+    plan = Plan.of(pinned(lake.lake.root.url), read_spec(given))
     query = plan.rows.select({"well_id": "well_id"} | plan.labels, where=["study_id = 'a'", "plate_id = 'P0'"])
     return {well: value for well, value in sorted(plan.pinned.ask(query).fetchall()) if value is not None}
 
