@@ -140,9 +140,9 @@ def test_a_newer_release_is_another_data_set_and_the_comparison_says_why(rebuild
     assert rebuild(as_of="r1", name="again")["sha256"] == first["sha256"]
 
 
-def test_overwrite_removes_nothing_but_data_sets(build: Build, tmp_path: Path) -> None:
-    build()
-    build(name="other")
+def test_overwrite_removes_nothing_but_data_sets(build: Build, made: Any, tmp_path: Path) -> None:
+    made().copy(tmp_path / "set")
+    made().copy(tmp_path / "other")
     theirs = tmp_path / "set" / "models" / "trained.pt"
     theirs.parent.mkdir()
     theirs.write_text("weeks of work")
