@@ -47,7 +47,13 @@ class Target:
         AlreadyExistsError
             There is something that is no data set.
         """
-        whole = self.path.resolve()
+        try:
+            whole = self.path.resolve()
+            self.path.lstat()
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, RuntimeError) as error:  # a loop of links is a RuntimeError up to Python 3.12
+            raise StorageError(f"{self.path}: cannot be a folder ({error})", hint="give another name") from error
         if self._lake is not None and (whole == self._lake or self._lake in whole.parents):
             raise UsageError(
                 f"{self.path} lies in the lake, which holds only what its own verbs write",

@@ -29,7 +29,7 @@ CONFLICTS = ("newest", "majority", "drop", "error")
 LABEL_LEVELS = ("object", "field", "well", "plate")
 #: What rows may be kept apart by; every other column of a row may be named too.
 DIMENSIONS = ("study", "plate", "well", "compound", "gene", "perturbation", "donor", "cell_line", "biosample", "batch")
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 #: Names of a split that would hide a file of the data set.
 _TAKEN = {"card", "index", "readme", "features", "labels"}
 
@@ -150,7 +150,7 @@ def read_spec(spec: Mapping[str, Any] | str | os.PathLike[str]) -> Spec:
         raise NotFoundError(f"{path}: there is no such file", hint="give the TOML file of a data set") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidDataError(f"{path} is no TOML: {error}", hint="see docs/datasets.md") from error
     return _parse(data, str(path))
 
@@ -158,7 +158,7 @@ def read_spec(spec: Mapping[str, Any] | str | os.PathLike[str]) -> Spec:
 def _parse(data: Mapping[str, Any], file: str) -> Spec:
     top = Section(data, file)
     name = top.text("name", required=True)
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise top.wrong("name", f"{name!r} is no name: letters, digits, '.', '_' and '-'")
     as_of = data.get("as_of")
     top.take("as_of")
@@ -296,8 +296,10 @@ def _split(section: Section, labels: Sequence[Label]) -> Split:
         raise section.wrong("fractions", "is missing", hint="such as fractions = { train = 0.8, test = 0.2 }")
     names = tuple(dict.fromkeys([*fractions, *explicit]))
     for name in names:
-        if not _NAME.match(name) or name.lower() in _TAKEN:
+        if not _NAME.fullmatch(name) or name.lower() in _TAKEN:
             raise section.wrong("fractions", f"{name!r} cannot name a split", hint="such as train, validation, test")
+    if len({name.lower() for name in names}) < len(names):
+        raise section.wrong("fractions", "has names that differ in case alone, which are one file on some disks")
     stratify = section.text("stratify")
     if stratify is not None and stratify not in {one.name for one in labels}:
         known = [one.name for one in labels]

@@ -22,7 +22,7 @@ from .spec import Split
 
 _SHOWN = 8
 #: Dimensions whose values are names that people write in several ways.
-_NAMES = frozenset({"compound", "gene", "perturbation", "donor", "cell_line"})
+_NAMES = frozenset({"compound", "gene", "perturbation", "donor", "donor_id", "cell_line"})
 
 #: Dimensions whose values say the study first; other values may have a slash in them.
 _OF_STUDIES = frozenset({"plate", "well", "biosample", "batch"})

@@ -64,6 +64,10 @@ def test_a_good_one(tmp_path: Path) -> None:
         ('by = "plate"', 'by = "plate"\nexplicit = { a = ["P1"], b = ["P1"] }', "'P1' is in a and in b: labels would"),
         ('by = "plate"', 'by = "plate"\nseed = 1.5', "split.seed is 1.5 and no whole number"),
         ("[split]", "[split", "is no TOML"),
+        ("[split]", "a = " + "[" * 5000, "is no TOML"),
+        ('name = "moa"', 'name = "moa\\n"', "is no name"),
+        ("test = 0.1", '"test\\n" = 0.1', "cannot name a split"),
+        ("test = 0.1", "Train = 0.1", "differ in case alone"),
     ],
 )
 def test_wrong_ones_name_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -94,3 +94,8 @@ def test_leaks_are_found_and_forbidden_ones_are_listed() -> None:
 def test_a_class_of_one_group_is_found() -> None:
     rows = [*tally(4), {"group": "g0", "n": 1, "labels": {"y": "rare"}, "dimensions": {}}]
     assert single_classes(rows, "y") == {"rare": "g0"}
+
+
+def test_donors_are_known_however_they_are_written() -> None:
+    assert key_of("donor_id", " D1 ") == key_of("donor", "d1") == "d1"
+    assert key_of("plate", "P1") != key_of("plate", "p1")
