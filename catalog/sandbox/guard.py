@@ -148,6 +148,7 @@ class Sandbox:
         asked = _Asked(self, query, started + self.policy.limits.seconds)
         try:
             limits = self.policy.limits
+            asked.check()
             with _spool(limits.input_mb) as (writable, readable), Child(limits, readable, asked.deadline) as child:
                 asked.child = child
                 table, types = asked.answer(child, writable)
@@ -199,12 +200,15 @@ class _Asked:
             peak_memory_mb=self.child.peak_memory_mb if self.child else None,
         )
 
-    def answer(self, child: Child, writable: int) -> tuple[pa.Table, list[str]]:
-        """Return the rows and their SQL types."""
+    def check(self) -> None:
+        """Refuse what need not be read."""
         if len(self.query) > _LONGEST:
             raise QueryError(f"the question has {len(self.query):,} characters", hint=f"ask with {_LONGEST:,} at most")
         if not _is_text(self.query):
             raise QueryError("the question has characters that are none", hint="write it in UTF-8")
+
+    def answer(self, child: Child, writable: int) -> tuple[pa.Table, list[str]]:
+        """Return the rows and their SQL types."""
         policy, catalog = self.sandbox.policy, self.sandbox._catalog
         names = _mentioned(self.query, [rule.name for rule in policy.tables])
         with unrevealing():

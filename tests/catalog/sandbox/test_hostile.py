@@ -33,15 +33,12 @@ def _hostile() -> ModuleType:
 
 
 hostile = _hostile()
-#: Asked of a sandbox: the first of each aim, and all that are not refused when they are read. The others are read one
-#: after another by one process, with the same functions.
+#: Asked of a sandbox: all that are not refused when they are read, all that might break the process, and the first of
+#: some aims. The others are read one after another by one process, with the same functions.
+SOME = {"read a file", "a table that is not shown", "write a file"}
 WHOLE_WAY = {
-    *{attack.aim: attack for attack in reversed(hostile.ATTACKS)}.values(),
-    *(
-        attack
-        for attack in hostile.ATTACKS
-        if attack.decision != "refused" or "<<" in attack.sql or "PIVOT" in attack.sql
-    ),
+    *{attack.aim: attack for attack in reversed(hostile.ATTACKS) if attack.aim in SOME}.values(),
+    *(attack for attack in hostile.ATTACKS if attack.decision != "refused" or attack.aim == "break the engine"),
 }
 READ = """
 import json, sys
@@ -52,13 +49,12 @@ from cytolake.errors import QueryError
 said = []
 limits = {"threads": 1, "memory_mb": 512}
 schema = pa.schema([("study_id", pa.string()), ("plate_id", pa.string())])
+connection = engine.connect(limits, 600)
 for query in json.load(sys.stdin):
-    connection = engine.connect(limits, 60)
     try:
         said.append(f"passed: {engine.Question(connection, query, {'plates': schema}, ['plates']).read()}")
     except QueryError as error:
         said.append(str(error))
-    connection.close()
 json.dump(said, sys.stdout)
 """
 
@@ -133,7 +129,7 @@ def verdicts(shared_lake: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return Verdicts(open_root(outside / "lake"), outside)
 
 
-@pytest.mark.slow  # a process for each of about forty
+@pytest.mark.slow  # a process for each of about thirty
 @pytest.mark.parametrize("attack", hostile.ATTACKS, ids=lambda attack: attack.sql[:60])
 def test_what_comes_of_it(attack: Any, verdicts: Verdicts) -> None:
     decision, said, after = verdicts.of(attack)
