@@ -31,6 +31,7 @@ LABEL_LEVELS = ("object", "field", "well", "plate")
 DIMENSIONS = ("study", "plate", "well", "compound", "gene", "perturbation", "donor", "cell_line", "biosample", "batch")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 #: Names of a split that would hide a file of the data set.
+_NO_LABEL = re.compile(r"[/\\\x00-\x1f\x7f]")
 _TAKEN = {"card", "index", "readme", "features", "labels"}
 
 
@@ -252,6 +253,8 @@ def _label(section: Section) -> Label:
     name = section.text("name") or (given[kind] if kind != "sql" else None)
     if not name:
         raise section.wrong("name", "is missing: a label in SQL needs one")
+    if _NO_LABEL.search(name):
+        raise section.wrong("name", f"{name!r} cannot name a label: it is part of the names of files")
     made = Label(
         where=section.where,
         name=name,

@@ -63,6 +63,7 @@ def test_a_good_one(tmp_path: Path) -> None:
         ('by = "plate"', 'by = "plate"\nassign = "hash"\nstratify = "phenotype"', "'hash' cannot stratify"),
         ('by = "plate"', 'by = "plate"\nexplicit = { a = ["P1"], b = ["P1"] }', "'P1' is in a and in b: labels would"),
         ('by = "plate"', 'by = "plate"\nseed = 1.5', "split.seed is 1.5 and no whole number"),
+        ('vocabulary = "phenotype"', 'vocabulary = "phenotype"\nname = "../y"', "cannot name a label"),
         ("[split]", "[split", "is no TOML"),
         ("[split]", "a = " + "[" * 5000, "is no TOML"),
         ('name = "moa"', 'name = "moa\\n"', "is no name"),
