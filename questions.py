@@ -12,6 +12,7 @@ from .featurestore import PathLike, Progress
 if TYPE_CHECKING:
     import duckdb
 
+    from .catalog.plots.picture import Picture
     from .catalog.query import Catalog
     from .catalog.result import Result
     from .catalog.sandbox import Policy, Sandbox
@@ -98,8 +99,8 @@ class Questions:
         as_of: Moment = None,
         title: str | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Draw the answer of a question; see :func:`.catalog.plots.plot`."""
+    ) -> Picture:
+        """Draw the answer of a question, as bytes that a notebook shows; see :func:`.catalog.plots.plot`."""
         from .catalog.plots import plot
 
         return plot(self.sql(query, as_of=as_of), kind, format=format, title=title, options=options or {})

@@ -49,9 +49,10 @@ def _run_cell(source: str, names: dict[str, Any], count: int) -> list[dict[str, 
 
 
 def _shown(value: Any) -> dict[str, Any]:
+    png = value._repr_png_() if hasattr(value, "_repr_png_") else None
+    if png is not None:  # its size is of the fonts of a machine
+        return {"image/png": base64.b64encode(png).decode(), "text/plain": ["<a picture>"]}
     shown: dict[str, Any] = {"text/plain": repr(value).splitlines(keepends=True)}
-    if isinstance(value, bytes) and value.startswith(b"\x89PNG"):
-        return {"image/png": base64.b64encode(value).decode(), "text/plain": ["<a picture>"]}
     if hasattr(value, "_repr_html_"):
         shown["text/html"] = value._repr_html_().splitlines(keepends=True)
     return shown

@@ -10,6 +10,7 @@ from ...wording import did_you_mean
 from . import embedding, forest, heatmap, volcano
 from .answer import Answer, Options, drawable
 from .canvas import drawn
+from .picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ def plot(
     format: Literal["png", "svg"] = "png",
     title: str | None = None,
     options: Mapping[str, Any] | None = None,
-) -> bytes:
+) -> Picture:
     """Draw the answer of a question.
 
     Parameters
@@ -49,8 +50,9 @@ def plot(
 
     Returns
     -------
-    bytes
-        The picture. The same rows and settings give the same bytes with the same version of matplotlib.
+    Picture
+        Bytes, which a notebook shows as a picture. The same rows and settings give the same bytes with the same version
+        of matplotlib.
 
     Raises
     ------
@@ -68,4 +70,4 @@ def plot(
     draw, settings = KINDS[kind]
     given = Options.read(kind, options or {}, settings)
     answer = Answer.take(result, most=MOST_ROWS)
-    return drawn(lambda: draw(answer, given), format=format, title=title and drawable(title))
+    return Picture(drawn(lambda: draw(answer, given), format=format, title=title and drawable(title)))

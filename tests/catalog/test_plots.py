@@ -42,6 +42,15 @@ def texts(picture: bytes) -> str:
     return " | ".join(re.findall(r"<text[^>]*>(?:<[^>]*>)*([^<]*)", picture.decode()))
 
 
+def test_a_notebook_shows_a_picture(shared_lake: Any) -> None:
+    png, svg = (plot(shared_lake.catalog.sql(VOLCANO), "volcano", format=form) for form in ("png", "svg"))
+    assert Image.open(io.BytesIO(png._repr_png_() or b"")).format == "PNG"
+    assert ElementTree.fromstring(svg._repr_svg_() or "").tag.endswith("svg")
+    assert png._repr_svg_() is None
+    assert svg._repr_png_() is None
+    assert repr(svg) == f"<SVG picture, {len(svg):,} bytes>"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_rows_give_the_same_picture(shared_lake: Any, kind: str) -> None:
     assert draw(shared_lake, kind) == draw(shared_lake, kind)
