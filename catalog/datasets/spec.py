@@ -30,8 +30,9 @@ LABEL_LEVELS = ("object", "field", "well", "plate")
 #: What rows may be kept apart by; every other column of a row may be named too.
 DIMENSIONS = ("study", "plate", "well", "compound", "gene", "perturbation", "donor", "cell_line", "biosample", "batch")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-#: Names of a split that would hide a file of the data set.
+#: What a label's name, which is part of that of a file, has none of.
 _NO_LABEL = re.compile(r"[/\\\x00-\x1f\x7f]")
+#: Names of a split that would hide a file of the data set.
 _TAKEN = {"card", "index", "readme", "features", "labels"}
 
 
