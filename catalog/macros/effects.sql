@@ -19,8 +19,11 @@ CASE WHEN isfinite(value::DOUBLE) THEN value::DOUBLE END
 --   about how far is far. The numbers are those of the operator robust_z of profile recipes.
 -- source: Malo et al., Nature Biotechnology 24 (2006) 167-175.
 -- example: SELECT well_id, robust_z(n_objects, is_negative_control(control_type), (study_id, plate_id)) AS z FROM profiles
-_finite((_finite(value) - median(_finite(value)) FILTER (WHERE is_control) OVER (PARTITION BY per))
-  / nullif(1.4826::DOUBLE * mad(_finite(value)) FILTER (WHERE is_control) OVER (PARTITION BY per), 0))
+list_transform([(value::DOUBLE
+    - median(value::DOUBLE) FILTER (WHERE is_control AND isfinite(value::DOUBLE)) OVER (PARTITION BY per))
+    / nullif(1.4826::DOUBLE
+      * mad(value::DOUBLE) FILTER (WHERE is_control AND isfinite(value::DOUBLE)) OVER (PARTITION BY per), 0)],
+  lambda z: CASE WHEN isfinite(z) THEN z END)[1]
 
 -- name: _hedges_correction(df)
 -- kind: scalar

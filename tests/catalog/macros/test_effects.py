@@ -45,6 +45,13 @@ class TestRobustZ:
             assert np.allclose(got[known], expected[known], rtol=1e-12, atol=0)
             assert np.isnan(got[~known]).all()
 
+    def test_what_is_too_large_for_a_number_and_what_nobody_calls_a_control(self) -> None:
+        rows = "(1.0, true), (2, true), (3, true), ('inf'::DOUBLE, true), (9, NULL), (1e308, false), ('-inf'::DOUBLE, false)"
+        query = f"SELECT robust_z(v, c, 1) AS z FROM (VALUES {rows}) AS t(v, c) ORDER BY c NULLS FIRST, v"
+        z = 1 / 1.4826
+        found = [row["z"] for row in ask(query)]
+        assert [one if one is None else pytest.approx(one) for one in found] == [7 * z, None, 1e308 * z, -z, 0, z, None]
+
     @pytest.mark.parametrize("controls", ["(1.0), (1.0), (1.0)", "(NULL::DOUBLE), ('nan')"])
     def test_controls_that_say_nothing_give_null(self, controls: str) -> None:
         query = f"""WITH wells AS (SELECT v, true AS c FROM (VALUES {controls}) AS t(v) UNION ALL SELECT 7, false)
