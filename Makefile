@@ -74,7 +74,9 @@ demo: .venv/.core  ## two small studies from export to answer
 environments:
 	@$(MAKE) --silent --jobs=2 .venv/.dev .venv-linkml/.done
 
+# Tests start hundreds of commands, which would compile all modules anew where Python is told not to keep bytecode.
 test: environments  ## all tests
+	@.venv/bin/python -m compileall -q *.py catalog cli demo ingest schemas store transforms
 	.venv/bin/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
 
 test-all: test  ## all tests, on every Python from 3.11 that is present
