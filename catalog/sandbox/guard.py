@@ -225,8 +225,8 @@ class _Asked:
             kind, payload = _some(child.receive())
         if kind != frames.HEAD:
             raise _unclear()
-        names, types = _read_head(payload)
-        return self._rows(child, names, types), types
+        columns, types = _read_head(payload)
+        return self._rows(child, columns, types), types
 
     def _setup(self, shapes: dict[str, Shape]) -> dict[str, Any]:
         limits = self.sandbox.policy.limits

@@ -276,7 +276,13 @@ ATTACKS: tuple[Attack, ...] = (
         "SELECT printf('%' || repeat('9', 9) || 'd', 1)",
     ),
     *_stopped("flood the answer", "rows", 1000, "SELECT * FROM range(100000000)"),
-    *_stopped("flood the answer", "bytes", 1000000, "SELECT repeat('x', 30000) FROM range(1000)"),
+    *_stopped(
+        "flood the answer",
+        "bytes",
+        1000000,
+        "SELECT repeat('x', 30000) FROM range(1000)",
+        "SELECT e::ENUM('<<10000*x>>') FROM (SELECT repeat('x', 10000) AS e), range(2000)",
+    ),
     *_statement(
         "break the engine",
         ("SELECT <<5000*(>>1<<5000*)>>", "the question is nested too deeply"),
