@@ -300,10 +300,12 @@ class Binder:
         """Return the SQL types of columns."""
         import pyarrow as pa
 
+        from ..store.arrays import no_rows
+
         unknown = dict.fromkeys(kind for kind in schema.types if kind not in _SQL_TYPES)
         if unknown:
             name = self._next_name()
-            empty = pa.schema([(str(k), kind) for k, kind in enumerate(unknown)]).empty_table()
+            empty = no_rows(pa.schema([(str(k), kind) for k, kind in enumerate(unknown)]))
             self.connection.register(name, empty)
             found = self.connection.sql(f"SELECT * FROM {quoted(name)}").types
             self.connection.unregister(name)
@@ -311,7 +313,9 @@ class Binder:
         return [_SQL_TYPES[kind] for kind in schema.types]
 
     def _empty(self, schema: pa.Schema) -> str:
-        return self.held(schema.empty_table())
+        from ..store.arrays import no_rows
+
+        return self.held(no_rows(schema))
 
     def held(self, rows: pa.Table) -> str:
         """Copy rows into the connection, and return a SELECT of them."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from ..store.arrays import array_of
 from .constraints import Constraint, filters, is_impossible
 from .messages import cleaned
 from .relations import WELL_KEY
@@ -59,7 +60,8 @@ def excluded_wells(binder: Binder, constraint: Constraint, *, label: str) -> pa.
     for place, name in enumerate(("study_id", "plate_id")):
         values = on_plates[name].values if name in on_plates else None
         rows = [row for row in rows if values is None or row[place] in values]
-    return pa.Table.from_pylist([dict(zip(WELL_KEY, row, strict=True)) for row in rows], schema=_SCHEMA)
+    columns = [[row[place] for row in rows] for place in range(len(WELL_KEY))]
+    return pa.Table.from_arrays([array_of(column, pa.string()) for column in columns], schema=_SCHEMA)
 
 
 def _read(binder: Binder, scan: Scan, files: Sequence[ScanFile]) -> dict[str, tuple[tuple[str, str], ...]]:

@@ -325,7 +325,8 @@ class Result:
 
         def begun() -> pa.RecordBatchReader:
             asked = bound if bound is not None else cursor.sql(self._prepared.text or self.query)
-            return asked.to_arrow_reader(self._rows_at_once())
+            reader: pa.RecordBatchReader = asked.to_arrow_reader(self._rows_at_once())
+            return reader
 
         try:
             reader = interruptible(begun, [cursor])

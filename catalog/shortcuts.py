@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
+from ..store.arrays import FALSE, ZERO, array_of, no_rows
 from .binding import Binder, quoted
 from .constraints import Constraint, both, equal_to, filters, is_impossible
 from .exclusions import excluded_wells
@@ -207,7 +208,7 @@ def _of_table(
     rows: Any = actions["num_records"]
     if rows.null_count:
         return None
-    actions = actions.filter(pc.greater(rows, pa.scalar(0)))
+    actions = actions.filter(pc.greater(rows, ZERO))
     made: dict[str, Any] = {_ROWS: actions["num_records"].cast(pa.int64())}
     for name in asked.per_file:
         values = _single(asked, snapshot, actions, name, told)
@@ -242,7 +243,7 @@ def _single(asked: _Asked, snapshot: Snapshot, actions: pa.Table, name: str, tol
     """Return for each file the one value that a column has in it, None where it may have several."""
     kind = _type(asked, name)
     if name in told:
-        return pa.repeat(told[name], actions.num_rows).cast(kind)
+        return pa.repeat(array_of([told[name]], pa.string())[0], actions.num_rows).cast(kind)
     if name in snapshot.partition_by:
         return actions[f"partition.{name}"].cast(kind)
     if name not in snapshot.schema.names:
@@ -251,8 +252,8 @@ def _single(asked: _Asked, snapshot: Snapshot, actions: pa.Table, name: str, tol
         return None
     columns: Any = [actions[f"{part}.{name}"] for part in ("min", "max", "null_count")]
     low, high, nulls = columns
-    single: Any = pc.and_(pc.equal(low, high), pc.equal(nulls, pa.scalar(0)))
-    return low.cast(kind) if pc.all(pc.fill_null(single, False), min_count=0).as_py() else None
+    single: Any = pc.and_(pc.equal(low, high), pc.equal(nulls, ZERO))
+    return low.cast(kind) if pc.all(pc.fill_null(single, FALSE), min_count=0).as_py() else None
 
 
 def _bounds(
@@ -266,7 +267,7 @@ def _bounds(
         return None
     columns: Any = [actions[f"{bound}.{name}"], actions[f"null_count.{name}"], actions["num_records"]]
     values, nulls, rows = columns
-    known: Any = pc.or_(pc.is_valid(values), pc.fill_null(pc.equal(nulls, rows), False))
+    known: Any = pc.or_(pc.is_valid(values), pc.fill_null(pc.equal(nulls, rows), FALSE))
     return values.cast(kind) if pc.all(known, min_count=0).as_py() else None
 
 
@@ -327,7 +328,7 @@ def _without(
             new = pa.array([known[at][place] for at in order], column.type)
             files = files.set_column(files.column_names.index(name), name, pc.replace_with_mask(column, mask, new))
     counts: Any = files[_ROWS]
-    return files.filter(pc.greater(counts, pa.scalar(0))), len(unknown)
+    return files.filter(pc.greater(counts, ZERO)), len(unknown)
 
 
 def _touched(actions: pa.Table, excluded: pa.Table) -> dict[int, tuple[tuple[str, str], ...]]:
@@ -355,7 +356,7 @@ def _rewritten(binder: Binder, statement: Statement, asked: _Asked, files: pa.Ta
     relation, connection = asked.relation, binder.connection
     view = quoted(relation.name)
     known = pa.schema([relation.schema.field(name) for name in dict.fromkeys((*asked.per_file, *asked.bounded))])
-    nothing = (known if len(known) else pa.schema([relation.schema.field(0)])).empty_table()
+    nothing = no_rows(known if len(known) else pa.schema([relation.schema.field(0)]))
     connection.execute(f"CREATE VIEW {view} AS {binder.held(nothing)}").fetchall()
     rows = binder.held(files)
     connection.execute(f"CREATE VIEW {quoted(_ROWS)} AS {rows}").fetchall()

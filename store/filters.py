@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import QueryError, UsageError
+from .arrays import FALSE, TRUE, ZERO, all_true, array_of
 
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is null")
 
@@ -47,7 +48,7 @@ def may_hold(actions: pa.Table, filters: tuple[Filter, ...]) -> Any:
     actions
         ``DeltaTable.get_add_actions(flatten=True)``: a row per file, with partition values and bounds.
     """
-    mask: Any = pa.repeat(pa.scalar(True), actions.num_rows)
+    mask: Any = all_true(actions.num_rows)
     for one in filters:
         found = _by_partition(actions, one) if f"partition.{one.column}" in actions.column_names else None
         if found is None and f"min.{one.column}" in actions.column_names:
@@ -59,7 +60,7 @@ def may_hold(actions: pa.Table, filters: tuple[Filter, ...]) -> Any:
 
 def _by_partition(actions: pa.Table, one: Filter) -> Any | None:
     values: Any = actions[f"partition.{one.column}"]
-    return None if _comparable(values.type, one) is None else pc.fill_null(_compare(values, one), False)
+    return None if _comparable(values.type, one) is None else pc.fill_null(_compare(values, one), FALSE)
 
 
 def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
@@ -68,7 +69,7 @@ def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
     records: Any = actions["num_records"]
     nulls: Any = actions[f"null_count.{one.column}"]
     if one.op == "is null":
-        return pc.fill_null(pc.greater(nulls, pa.scalar(0)), True)
+        return pc.fill_null(pc.greater(nulls, ZERO), TRUE)
     values = _comparable(low.type, one)
     if values is None:
         return None
@@ -80,9 +81,9 @@ def _by_statistics(actions: pa.Table, one: Filter) -> Any | None:
         ">": lambda v: pc.greater(high, v),
         ">=": lambda v: pc.greater_equal(high, v),
     }
-    held = _holds_any(low, high, values) if one.op == "in" else pc.fill_null(tests[one.op](values[0]), True)
+    held = _holds_any(low, high, values) if one.op == "in" else pc.fill_null(tests[one.op](values[0]), TRUE)
     # A file without bounds is kept, unless that is because every value is NULL.
-    return pc.and_(held, pc.fill_null(pc.less(nulls, records), True))
+    return pc.and_(held, pc.fill_null(pc.less(nulls, records), TRUE))
 
 
 def _holds_any(low: Any, high: Any, values: list[Any]) -> Any:
@@ -92,17 +93,17 @@ def _holds_any(low: Any, high: Any, values: list[Any]) -> Any:
     looked up among the sorted values, so that many files and many values do not multiply.
     """
     if not values:
-        return pa.repeat(pa.scalar(False), len(low))
-    wanted = pa.array([value.as_py() for value in values], low.type)
-    held = pc.if_else(pc.or_kleene(pc.is_null(low), pc.is_null(high)), True, pc.is_in(low, value_set=wanted))
-    wide = pc.indices_nonzero(pc.fill_null(pc.not_equal(low, high), False))
+        return pc.invert(all_true(len(low)))
+    wanted = array_of([value.as_py() for value in values], low.type)
+    held = pc.if_else(pc.or_kleene(pc.is_null(low), pc.is_null(high)), TRUE, pc.is_in(low, value_set=wanted))
+    wide = pc.indices_nonzero(pc.fill_null(pc.not_equal(low, high), FALSE))
     if not len(wide):
         return held
     ordered = sorted({value.as_py() for value in values})
     bounds = zip(low.take(wide).to_pylist(), high.take(wide).to_pylist(), strict=True)
     found = [bisect_left(ordered, least) < bisect_right(ordered, most) for least, most in bounds]
-    mask = pc.is_in(pa.array(range(len(low)), pa.uint64()), value_set=wide)
-    return pc.replace_with_mask(_whole(held), mask, pa.array(found))
+    mask = pc.is_in(array_of(range(len(low)), pa.uint64()), value_set=wide)
+    return pc.replace_with_mask(_whole(held), mask, array_of(found, pa.bool_()))
 
 
 def _whole(values: Any) -> Any:
@@ -125,7 +126,7 @@ def _comparable(kind: pa.DataType, one: Filter) -> list[Any] | None:
     if any(type(value) is not expected for value in values):
         return None
     try:
-        return [pa.scalar(value, kind) for value in values]
+        return list(array_of(values, kind))
     except (pa.ArrowInvalid, OverflowError):
         return None
 
@@ -138,7 +139,7 @@ def satisfied(rows: pa.Table, filters: tuple[Filter, ...]) -> Any:
     QueryError
         A value cannot be compared with its column.
     """
-    mask: Any = pa.repeat(pa.scalar(True), rows.num_rows)
+    mask: Any = all_true(rows.num_rows)
     for one in filters:
         try:
             mask = pc.and_kleene(mask, _compare(rows[one.column], one))
@@ -153,9 +154,9 @@ def _compare(values: Any, one: Filter) -> Any:
     if one.op == "is null":
         return pc.is_null(values)
     if one.op == "in":
-        wanted = pa.array([value for value in one.value if value is not None])
+        wanted = _array([value for value in one.value if value is not None])
         found = pc.is_in(values, value_set=wanted.cast(values.type))
-        return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), found)
+        return pc.if_else(pc.is_null(values), pa.nulls(1, pa.bool_())[0], found)
     compare = {
         "=": pc.equal,
         "!=": pc.not_equal,
@@ -164,4 +165,15 @@ def _compare(values: Any, one: Filter) -> Any:
         ">": pc.greater,
         ">=": pc.greater_equal,
     }
-    return compare[one.op](values, pa.scalar(one.value))
+    return compare[one.op](values, _array([one.value])[0])
+
+
+def _array(values: list[Any]) -> Any:
+    """Return values as an array of the type that Arrow finds in them."""
+    if not values:
+        return pa.nulls(0)
+    if all(type(value) is str for value in values):
+        return array_of(values, pa.string())
+    if all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
+        return array_of(values, pa.int64())
+    return pa.array(values)

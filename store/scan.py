@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import NotFoundError, QueryError, StorageError, UnsupportedTableError
+from .arrays import array_of, no_rows
 from .datafiles import DataFile, fingerprint, marked_fingerprint, table_path
 from .filters import Filter, may_hold, satisfied
 from .snapshots import Snapshot, add_actions
@@ -134,7 +135,7 @@ class Scan:
             parts = [self._read_file(file, schema) for file in self.files]
         if self.filters:
             parts = [_satisfying(part, self.filters) for part in parts]
-        return pa.concat_tables([_conform(schema.empty_table(), schema), *parts]).select(names)
+        return pa.concat_tables([no_rows(_loose(schema)), *parts]).select(names)
 
     @contextmanager
     def kept_open(self) -> Iterator[Scan]:
@@ -207,7 +208,7 @@ class Scan:
         read = dict(zip(body.column_names, body.columns, strict=True))  # by name: a profile has thousands of columns
         for one in schema:
             if one.name in file.partition:
-                columns.append(pa.repeat(pa.scalar(file.partition[one.name], one.type), rows))
+                columns.append(_repeated(file.partition[one.name], one.type, rows))
             elif one.name in read:
                 columns.append(read[one.name])
             else:
@@ -381,8 +382,18 @@ def _check_column(table: str, schema: pa.Schema, name: str) -> None:
 
 def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to the log's schema; a file that does not fit raises instead of giving other values."""
-    loose = pa.schema([one.with_nullable(True) for one in schema])
-    return rows.select(schema.names).cast(loose)
+    return rows.select(schema.names).cast(_loose(schema))
+
+
+def _repeated(value: Any, kind: pa.DataType, rows: int) -> Any:
+    if type(value) in (str, int):
+        return pa.repeat(array_of([value], kind)[0], rows)
+    one: Any = pa.scalar(value, kind)
+    return pa.repeat(one, rows)
+
+
+def _loose(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([one.with_nullable(True) for one in schema])
 
 
 def _first_line(error: BaseException) -> str:

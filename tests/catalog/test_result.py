@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,17 @@ def test_unfinished_streams_of_one_answer_do_not_disturb_each_other(shared_lake:
             rows[at] += 0 if batch is None else batch.num_rows
     assert rows == [300_000] * 3
     assert not result._prepared.ready
+
+
+def test_a_question_does_not_import_pandas(shared_lake: Any) -> None:
+    """In a process that asks one question that would take as long as the question."""
+    code = """if True:
+        import sys
+        from cytolake import open_lake
+        lake = open_lake(sys.argv[1])
+        lake.sql("SELECT avg(object_id) FROM nuclei WHERE plate_id = 'P1'").to_text()
+        lake.sql("SELECT n.object_id FROM nuclei n JOIN wells w USING (plate_id, well_id) WHERE w.row = 1").to_text()
+        assert "pandas" not in sys.modules"""
+    url = shared_lake.catalog.root.url
+    asked = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
