@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,14 +51,15 @@ def _validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def weight(column: pa.Array) -> int:
-    """Return the bytes that a column takes with every value written out."""
+def weight(column: Any) -> int:
+    """Return the bytes that a column, an Arrow array, takes with every value written out."""
     kind = column.type
-    own = len(column) * _LEAST
+    own: int = len(column) * _LEAST
     if isinstance(column, pa.ExtensionArray):
         return weight(column.storage)
     if isinstance(column, pa.DictionaryArray):
-        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        texts: Any = column.dictionary
+        lengths: Any = pc.binary_length(texts).take(column.indices)
         return own + (pc.sum(lengths).as_py() or 0)
     if pa.types.is_struct(kind):
         return own + sum(weight(one) for one in column.flatten())
@@ -67,7 +69,7 @@ def weight(column: pa.Array) -> int:
         return own + weight(column.keys) + weight(column.items)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return own + weight(column.flatten())
-    return max(own, column.nbytes)
+    return max(own, int(column.nbytes))
 
 
 def _check(kind: pa.DataType) -> None:
