@@ -76,7 +76,7 @@ def plan(
     """
     free: dict[str, Constraint] = {name: {} for name in columns}
     if not isinstance(tree, exp.Query):
-        return Plan(free, dict.fromkeys(columns, "the question is not a SELECT" if tree else "it cannot be read"))
+        return Plan(free, dict.fromkeys(columns, "the question is not a plain SELECT"))
     walk = _Walk(columns, resolver)
     walk.visit(tree, {}, {})
     if walk.visits > _TOO_MANY:

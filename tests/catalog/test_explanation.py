@@ -40,7 +40,7 @@ def because(lake: Any, question: str) -> dict[str, str]:
         ("FROM wells WHERE plate_id <> 'P1'", "wells", "nothing known: a condition on what it is not: plate_id <> 'P1'"),
         ("FROM wells WHERE plate_id = 1", "wells", "nothing known: a column is compared with a value of another type"),
         ("FROM wells TABLESAMPLE 50%", "wells", "nothing known: a join or a sample that is not followed"),
-        ("DESCRIBE wells", "wells", "nothing known: the question is not a SELECT"),
+        ("DESCRIBE wells", "wells", "nothing known: the question is not a plain SELECT"),
         ("SELECT * FROM wells a, wells b WHERE a.plate_id = 'P1'", "wells", "nothing known: no condition on its columns"),
     ],
 )  # fmt: skip
