@@ -69,10 +69,13 @@ def expand(
     Raises
     ------
     QueryError
-        A macro of tables was given something else than the name of one.
+        A macro of tables was given something else than the name of one; or a table that a macro reads would be hidden
+        from it by a common table expression of that name.
     """
     known = library()
     called = {name for name, _ in calls if name in known}
+    for name in sorted(called):
+        _check_not_hidden(name, _ctes_seen(tree, name, ctes))
     given = {one for name, arguments in calls if name in known for one in _given(known[name], arguments)}
     views = {name.lower() for name in (*names, *given) if _is_view(name)}
     definitions = closure(sorted(called | views))
@@ -89,6 +92,48 @@ def expand(
         with contextlib.suppress(_NotWritable):
             written = _written_out(tree.copy(), frozenset(ctes)) if definitions else tree
     return Expansion(tuple(definitions), tuple(sorted(tables)), frozenset(opaque), written)
+
+
+def _check_not_hidden(called: str, ctes: Collection[str]) -> None:
+    """Make sure that a macro reads the lake's tables: its body is bound where some of the question's names are seen."""
+    known = library()
+    waiting, reached = [called], {called}
+    while waiting:
+        one = known[waiting.pop()]
+        views = {name for name in one.uses if known[name].kind == "view"}
+        for name in sorted((relations_of(one) | views) & set(ctes)):
+            raise QueryError(
+                f"{called} reads {name}, which the question gives another meaning by WITH {name} AS (...)",
+                hint="call that part of the question something else",
+            )
+        waiting += sorted(one.uses - views - reached)
+        reached |= one.uses
+
+
+def _ctes_seen(tree: exp.Expression | None, called: str, ctes: Collection[str]) -> set[str]:
+    """Return the common table expressions that calls of a macro see; all of them where the calls are not found."""
+    calls = [] if tree is None else [one for one in tree.find_all(exp.Anonymous) if one.name.lower() == called]
+    return {name for call in calls for name in _seen_from(call)} if calls else set(ctes)
+
+
+def _seen_from(node: exp.Expression) -> set[str]:
+    """Return the names, in lower case, of the common table expressions that a place in a question sees."""
+    seen: set[str] = set()
+    below, here = node, node.parent
+    while here is not None:
+        if isinstance(here, exp.With):
+            # Inside one of several: those before it are seen, itself only where it is recursive.
+            for cte in here.expressions:
+                if cte is not below or here.args.get("recursive"):
+                    seen.add(cte.alias.lower())
+                if cte is below:
+                    break
+            below, here = here, here.parent
+        own = here.args.get("with_") if here is not None else None
+        if own is not None and own is not below:
+            seen |= {cte.alias.lower() for cte in own.expressions}
+        below, here = here, here.parent if here is not None else None
+    return seen
 
 
 def _is_view(name: str) -> bool:

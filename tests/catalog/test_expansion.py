@@ -80,7 +80,10 @@ QUESTIONS = [
     # a table expression that is called like a table which a view reads
     "WITH wells AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT * FROM tagged",
     "WITH wells AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT t.*, w.row FROM tagged t, wells w",
-    "WITH wells AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT * FROM with_wells(nuclei)",
+    # ... or a macro that is called where its name is not seen yet, or no more
+    "WITH wells AS (FROM with_wells(nuclei)) SELECT * FROM wells WHERE plate_id = 'P2'",
+    "WITH a AS (FROM with_wells(nuclei)), wells AS (SELECT 1 AS one) SELECT * FROM a, wells WHERE plate_id = 'P2'",
+    "SELECT * FROM (WITH wells AS (FROM plates) SELECT 1 AS one FROM wells) x, with_wells(nuclei) WHERE plate_id = 'P2'",
     # ... or like a view
     "WITH tagged AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT * FROM tagged",
     "WITH tagged AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT * FROM tagged_twice",
@@ -110,7 +113,6 @@ QUESTIONS = [
     "SELECT how_many(), plate_id FROM wells WHERE plate_id = 'P2'",
     "SELECT rows_of('nuclei'), plate_id FROM nuclei WHERE plate_id = 'P2'",
     "SELECT rows_of('Nuclei'), plate_id FROM nuclei WHERE plate_id = 'P2'",
-    "WITH wells AS (FROM plates) SELECT how_many() FROM wells WHERE plate_id = 'P2'",
     "WITH x AS (FROM nuclei) SELECT rows_of('x') FROM x WHERE plate_id = 'P2'",
     "SELECT twice(row) FROM wells WHERE plate_id = 'P2'",
     "SELECT plate_id FROM wells WHERE plate_id = 'P2' AND how_many() > 3",
@@ -187,6 +189,21 @@ def test_an_argument_that_is_no_relation_is_told(shared_lake: Any, question: str
     with pytest.raises(QueryError, match="'objects' is the name of a table") as caught:
         shared_lake.catalog.sql(question)
     assert "(objects" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("question", "macro"),
+    [
+        ("WITH wells AS (SELECT * FROM wells WHERE plate_id = 'P2') SELECT * FROM with_wells(nuclei)", "with_wells"),
+        ("WITH Wells AS (FROM plates) SELECT how_many() FROM wells WHERE plate_id = 'P2'", "how_many"),
+        ("WITH wells AS (FROM plates), a AS (FROM with_wells(nuclei)) SELECT * FROM a", "with_wells"),
+        ("WITH wells AS (FROM plates) SELECT * FROM (SELECT * FROM with_wells(nuclei)) a", "with_wells"),
+    ],
+)
+def test_a_table_that_a_macro_reads_is_not_hidden_from_it(shared_lake: Any, question: str, macro: str) -> None:
+    """DuckDB binds a macro where it is called: it would take the question's own ``wells`` for the lake's."""
+    with pytest.raises(QueryError, match=f"{macro} reads wells, which the question gives another meaning"):
+        shared_lake.catalog.sql(question)
 
 
 def test_a_relation_that_is_not_there_is_told(shared_lake: Any) -> None:
