@@ -22,6 +22,7 @@ from cytolake.catalog.planner import plan
 from cytolake.catalog.relations import TableRelation
 from cytolake.catalog.semijoin import SmallTables
 from cytolake.catalog.statement import Statement, read_statement
+from cytolake.errors import QueryError
 
 TABLES = ("a", "b", "c")
 COLUMNS = {name: {"k": str, "g": str, "n": int, name: int} for name in TABLES}
@@ -313,8 +314,13 @@ def test_constraints_never_change_an_answer(
             whole = rows(connection, question)
         except duckdb.Error:
             continue  # an ambiguous or unknown column
+        try:
+            statement = read_statement(connection, question)
+        except QueryError as error:
+            if "gives another meaning" not in error.message:
+                raise
+            continue  # a macro would read a table expression in the place of its table
         asked += 1
-        statement = read_statement(connection, question)
         small = InMemory(connection, statement)
         limits = plan(statement.tree, COLUMNS, small).constraints | {name: {} for name in statement.opaque}
         looked += bool(small.asked)
