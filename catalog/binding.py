@@ -179,7 +179,7 @@ class Binder:
         """
         on_key = {name: bound for name, bound in constraint.items() if name in key}
         rows = self._table(table, _picked(self.moment.schema(table), columns), on_key, label=label)
-        return f"SELECT * FROM ({rows}) WHERE {_condition_of(on_key)}" if on_key else rows
+        return f"SELECT * FROM ({rows}) WHERE {condition_of(on_key)}" if on_key else rows
 
     def _plates_of_wells(self, view: SetView, constraint: Constraint, *, label: str) -> Constraint | None:
         """Return the plates that have a well satisfying ``constraint``: the small side of the join, asked first.
@@ -191,8 +191,7 @@ class Binder:
             return None
         wells = self._joined("wells", [*WELL_KEY, *on_wells], WELL_KEY, constraint, label)
         query = (
-            f"SELECT DISTINCT study_id, plate_id FROM ({wells}) WHERE {_condition_of(on_wells)} "
-            f"LIMIT {_MANY_PLATES + 1}"
+            f"SELECT DISTINCT study_id, plate_id FROM ({wells}) WHERE {condition_of(on_wells)} LIMIT {_MANY_PLATES + 1}"
         )
         try:
             plates = self.connection.execute(query).fetchall()
@@ -266,7 +265,7 @@ class Binder:
         columns = []
         for name in schema.names:
             if given.get(name) is not None:
-                columns.append(f"{_literal(given[name])}::{types[name]} AS {quoted(name)}")
+                columns.append(f"{literal(given[name])}::{types[name]} AS {quoted(name)}")
             elif name.lower() in present and name not in given:
                 columns.append(quoted(name))
             else:
@@ -364,31 +363,19 @@ def _says(folder: str, partition_by: Sequence[str]) -> bool:
     return all(any(part.startswith(f"{name}=") for part in parts) for name in partition_by)
 
 
-def _condition_of(constraint: Constraint) -> str:
+def condition_of(constraint: Constraint) -> str:
+    """Return what rows have to satisfy, in SQL."""
     return " AND ".join(_condition(name, bound) for name, bound in constraint.items())
 
 
 def _condition(name: str, bound: Bound) -> str:
-    parts = [f"{quoted(name)} {operator} {_literal(value)}" for operator, value in sorted(bound.ranges, key=str)]
+    parts = [f"{quoted(name)} {operator} {literal(value)}" for operator, value in sorted(bound.ranges, key=str)]
     if bound.values is not None:
-        values = ", ".join(_literal(value) for value in bound.values)
+        values = ", ".join(literal(value) for value in bound.values)
         parts.append(f"{quoted(name)} IN ({values})" if values else "false")
     return " AND ".join(parts) or "true"
 
 
-def _literal(value: str | int) -> str:
+def literal(value: str | int) -> str:
+    """Return a value as SQL writes it."""
     return text(value) if isinstance(value, str) else str(value)
-
-
-def column_kinds(schema: pa.Schema) -> Mapping[str, type]:
-    """Return what the planner needs to know of a table's columns: lower case → ``str``, ``int`` or ``object``."""
-    import pyarrow as pa
-
-    return {
-        field.name.lower(): str
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        else int
-        if pa.types.is_integer(field.type)
-        else object
-        for field in schema
-    }

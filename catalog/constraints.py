@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ..store.scan import Filter
 
 Value = str | int
@@ -126,3 +128,17 @@ def filters(constraint: Constraint, columns: Iterable[str]) -> list[Filter]:
                 result.append(Filter(column, "in", tuple(values)))
         result.extend(Filter(column, operator, value) for operator, value in sorted(bound.ranges, key=str))
     return result
+
+
+def column_kinds(schema: pa.Schema) -> Mapping[str, type]:
+    """Return what the planner needs to know of a table's columns: lower case → ``str``, ``int`` or ``object``."""
+    import pyarrow as pa
+
+    return {
+        field.name.lower(): str
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        else int
+        if pa.types.is_integer(field.type)
+        else object
+        for field in schema
+    }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from . import listing
-from .binding import Binder, column_kinds, open_connection
+from .binding import Binder, open_connection
+from .constraints import column_kinds
 from .expansion import columns_of
 from .explanation import Explanation
 from .interruption import interruptible

@@ -22,11 +22,12 @@ import duckdb
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
-from .binding import Binder, open_connection, quoted, text
+from .binding import Binder, condition_of, literal, open_connection, quoted
 from .constraints import Bound, Constraint, both, equal_to, filters, is_impossible
 from .foreign import open_foreign
 from .messages import cleaned
 from .relations import AttachedRelation, Relation, SetView, TableRelation
+from .syntax import nodes
 
 if TYPE_CHECKING:
     from .moment import Moment
@@ -121,7 +122,7 @@ class SmallTables:
     def _ask(
         self, relation: Relation, alias: str, keys: Sequence[str], constraint: Constraint, texts: Sequence[str]
     ) -> Constraint:
-        conditions = list(_in_sql(constraint))
+        conditions = [condition_of(constraint)] if constraint else []
         where = " AND ".join(f"({part})" for part in [*conditions, *texts])
         columns = ", ".join(quoted(name) for name in keys)
         lists = ", ".join(
@@ -201,14 +202,14 @@ class SmallTables:
         """Return a condition as SQL that DuckDB reads as it read it in the question; None where there is none."""
         if self._read is None:
             bodies = [one.body for one in self.statement.definitions if one.kind in {"table", "view"}]
-            self._read = [node for one in (self.statement.text, *bodies) for node in _nodes(self._tree(one))]
+            self._read = [node for one in (self.statement.text, *bodies) for node in nodes(self._tree(one))]
         for write in (_Infix, DuckDB.Generator):
             written = write(dialect=DuckDB(), normalize_functions="lower").generate(part)
             wanted = self._tree(f"SELECT 1 WHERE {written}")
             condition = wanted and wanted["statements"][0]["node"]["where_clause"]
             if not condition or not any(node == condition for node in self._read):
                 continue
-            called = {node["function_name"] for node in _nodes(condition) if "function_name" in node}
+            called = {node["function_name"] for node in nodes(condition) if "function_name" in node}
             return written if called <= _steady_functions() else None
         return None
 
@@ -248,24 +249,6 @@ def _without_places(node: Any) -> Any:
     return [_without_places(one) for one in node] if isinstance(node, list) else node
 
 
-def _nodes(root: Any) -> Iterator[dict[str, Any]]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
-
-
-def _in_sql(constraint: Constraint) -> Iterator[str]:
-    for name, bound in constraint.items():
-        yield from (f"{quoted(name)} {operator} {_written(value)}" for operator, value in bound.ranges)
-        if bound.values is not None:
-            yield f"{quoted(name)} IN ({', '.join(map(_written, bound.values))})" if bound.values else "false"
-
-
 def in_words(constraint: Constraint) -> str:
     """Say what rows have to satisfy: ``plate_id = 'P1'``, ``plate_id among 3 plates of wells where compound = 'x'``."""
     parts = []
@@ -275,7 +258,7 @@ def in_words(constraint: Constraint) -> str:
             learnt.setdefault(" and ".join(sorted(bound.origin)), []).append(_among(name, len(bound.values)))
         elif bound.values is not None:
             parts.append(_written_out(name, bound.values))
-        parts += [f"{name} {operator} {_written(value)}" for operator, value in sorted(bound.ranges, key=str)]
+        parts += [f"{name} {operator} {literal(value)}" for operator, value in sorted(bound.ranges, key=str)]
     parts += [f"{', '.join(counted)} of {origin}" for origin, counted in learnt.items()]
     return " and ".join(parts)
 
@@ -288,11 +271,7 @@ def _among(name: str, count: int) -> str:
 
 def _written_out(name: str, values: frozenset[str | int]) -> str:
     if len(values) == 1:
-        return f"{name} = {_written(next(iter(values)))}"
+        return f"{name} = {literal(next(iter(values)))}"
     if len(values) > 5:
         return f"{name} among {len(values)} values"
-    return f"{name} in ({', '.join(_written(value) for value in sorted(values, key=str))})"
-
-
-def _written(value: str | int) -> str:
-    return text(value) if isinstance(value, str) else str(value)
+    return f"{name} in ({', '.join(literal(value) for value in sorted(values, key=str))})"

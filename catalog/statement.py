@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..errors import QueryError
 from .expansion import expand
 from .library import Definition
 from .messages import cleaned
-from .syntax import parsed
+from .syntax import nodes, parsed
 
 #: A function that a question calls, in lower case; of each argument its name and the relation that it may mean.
 Call = tuple[str, Sequence[tuple[str, str | None]]]
@@ -171,19 +171,8 @@ def _serialized(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     return root
 
 
-def _nodes(root: Any) -> Iterator[dict[str, Any]]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(reversed(node.values()))
-        elif isinstance(node, list):
-            waiting.extend(reversed(node))
-
-
 def _check_reading(root: Any) -> None:
-    for node in _nodes(root):
+    for node in nodes(root):
         kind = node.get("type")
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _READING_NODES:
             verb = kind.removesuffix("_NODE").removesuffix("_QUERY")
@@ -198,16 +187,16 @@ def _check_reading(root: Any) -> None:
 
 def _is_read_alike(root: Any, tree: exp.Expression | None) -> bool:
     """Whether both trees name the same tables; none does where a description is a table: that is about all columns."""
-    if tree is None or any(node.get("type") == "SHOW_REF" for node in _nodes(root)):
+    if tree is None or any(node.get("type") == "SHOW_REF" for node in nodes(root)):
         return False
-    read = {str(node["table_name"]).lower() for node in _nodes(root) if node.get("type") == "BASE_TABLE"}
+    read = {str(node["table_name"]).lower() for node in nodes(root) if node.get("type") == "BASE_TABLE"}
     return read == {table.name.lower() for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)}
 
 
 def _calls(root: Any) -> list[Call]:
     """Return the functions that a question calls, in lower case, with what each argument may name."""
     found: list[Call] = []
-    for node in _nodes(root):
+    for node in nodes(root):
         name = node.get("function_name")
         if not isinstance(name, str) or node.get("schema") not in ("", "main", None):
             continue
@@ -241,7 +230,7 @@ def _calls_in(tree: exp.Expression) -> list[Call]:
 def _names(root: Any) -> tuple[tuple[str, ...], frozenset[str]]:
     tables: dict[str, None] = {}
     ctes: set[str] = set()
-    for node in _nodes(root):
+    for node in nodes(root):
         # "type" is a word for most nodes, an object for some.
         is_table = node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name")
         if is_table and not node.get("catalog_name") and node.get("schema_name") in ("", "main", None):

@@ -1,8 +1,10 @@
-"""sqlglot's syntax tree of a text, in one form."""
+"""Syntax trees: sqlglot's of a text, in one form; the nodes of DuckDB's own."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -24,6 +26,18 @@ def parsed(text: str) -> exp.Expression | None:
     for select in list(trees[0].find_all(exp.Select)):
         _lift_joins(select)
     return trees[0]
+
+
+def nodes(root: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of DuckDB's syntax tree, what ``json_serialize_sql`` gives, in the order of the text."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
 
 
 def _lift_joins(select: exp.Select) -> None:

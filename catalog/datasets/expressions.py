@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import duckdb
 
 from ...errors import InvalidDataError
 from ...wording import listed
+from ..syntax import nodes
 
 # ruff: noqa: S608 - what is only parsed cannot be injected
 
@@ -41,7 +41,7 @@ def columns_of(expression: str, where: str) -> frozenset[str]:
     if not alone or any(node.get(part) for part in _PARTS):
         raise InvalidDataError(f"{where}: {expression!r} is more than an expression", hint=hint)
     names: set[str] = set()
-    for one in _nodes(node["select_list"]):
+    for one in nodes(node["select_list"]):
         kind = one.get("class")
         if kind in {"SUBQUERY", "WINDOW", "STAR"}:
             raise InvalidDataError(f"{where}: {expression!r} is not of one row ({kind.lower()})", hint=hint)
@@ -62,17 +62,19 @@ def check_question(query: str, where: str) -> None:
     found = _parsed(query)
     if found["error"]:
         raise InvalidDataError(f"{where}: this is no question: {found['error_message']}", hint="write one SELECT")
-    nodes = [one["node"] for one in found["statements"]]
-    if len(nodes) != 1:
-        raise InvalidDataError(f"{where}: one question is needed, this text has {len(nodes)}", hint="write one SELECT")
-    if any(one.get("sample") for one in _nodes(nodes)):
+    selects = [one["node"] for one in found["statements"]]
+    if len(selects) != 1:
+        raise InvalidDataError(
+            f"{where}: one question is needed, this text has {len(selects)}", hint="write one SELECT"
+        )
+    if any(one.get("sample") for one in nodes(selects)):
         raise InvalidDataError(f"{where}: a random sample is another one at every run", hint="choose by a condition")
-    _check_steady(nodes, query, where)
+    _check_steady(selects, query, where)
 
 
 def _check_steady(tree: Any, text: str, where: str) -> None:
     called: set[str] = set()
-    for one in _nodes(tree):
+    for one in nodes(tree):
         if one.get("class") == "FUNCTION":
             called.add(str(one.get("function_name", "")).lower())
         elif one.get("class") == "COLUMN_REF":
@@ -104,14 +106,3 @@ def _parsed(query: str) -> Any:
 def _engine() -> duckdb.DuckDBPyConnection:
     """Return a connection that reads nothing but text."""
     return duckdb.connect(":memory:", config={"enable_external_access": "false"})
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)

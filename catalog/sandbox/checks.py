@@ -7,7 +7,7 @@ of the engine that read files and settings, run texts, wait, or take addresses i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import duckdb
@@ -15,6 +15,7 @@ import duckdb
 from ...errors import QueryError
 from ...wording import nearest
 from ..library import library
+from ..syntax import nodes
 
 #: DuckDB's table functions that make rows from their arguments. All others are refused.
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
@@ -110,15 +111,3 @@ def _refused(name: str) -> QueryError:
 
 def _is_qualified(function: dict[str, Any]) -> bool:
     return bool(function.get("schema") or function.get("catalog"))
-
-
-def nodes(root: Any) -> Iterator[dict[str, Any]]:
-    """Yield every node of DuckDB's syntax tree."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)

@@ -27,13 +27,15 @@ import sqlglot.optimizer.simplify  # noqa: F401
 from sqlglot import exp
 
 from ...errors import LimitError, QueryError
+from ..constraints import column_kinds
 from ..expansion import relations_of
 from ..library import library
 from ..messages import cleaned
 from ..planner import constraints
 from ..statement import Statement, read_statement
+from ..syntax import nodes
 from . import frames
-from .checks import check_functions, check_tables, no_table, nodes, parsed
+from .checks import check_functions, check_tables, no_table, parsed
 
 #: Rows of an answer that are handed over at once.
 _ROWS_AT_ONCE = 2048
@@ -212,7 +214,7 @@ class Question:
         self.register({name: schema.empty_table() for name, schema in used.items()})
         self._define(statement)
         self.shape = self._shape()  # what is wrong with names and types is told before any row is read
-        kinds = {name.lower(): _kinds(schema) for name, schema in used.items()}
+        kinds = {name.lower(): column_kinds(schema) for name, schema in used.items()}
         found = dict(constraints(statement.tree, kinds)) | {name: {} for name in statement.opaque}
         named = _named_columns(statement, tree)
         needs: dict[str, Any] = {}
@@ -345,15 +347,3 @@ def _named_columns(statement: Statement, parsed_tree: Any) -> set[str] | None:
             names |= {str(part).lower() for part in node["column_names"]}
         names |= {str(name).lower() for name in node.get("using_columns") or ()}
     return None if used & rows else names
-
-
-def _kinds(schema: pa.Schema) -> dict[str, type]:
-    """Return what the planner needs to know of columns: lower case → ``str``, ``int`` or, for others, ``object``."""
-    return {
-        field.name.lower(): str
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        else int
-        if pa.types.is_integer(field.type)
-        else object
-        for field in schema
-    }
